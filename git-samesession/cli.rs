@@ -1,0 +1,155 @@
+//! The words of the command line and their help; nothing else.
+//!
+//! `tests/manual.rs` holds this tree against the man page, so a flag cannot be in one and not in the other.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Move a coding agent's session between machines
+#[derive(Parser)]
+#[command(name = "git samesession", bin_name = "git samesession", version, propagate_version = false, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing but the answer and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Make or show this machine's keys
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// List the agents' sessions on this machine
+    Sessions(Sessions),
+    /// Show what one session consists of
+    Show(Show),
+    /// Seal a session into a file
+    Checkpoint(Checkpoint),
+    /// Tell what a capsule file holds
+    Inspect(Inspect),
+    /// Install a capsule's session, so that its agent can go on with it
+    Restore(Restore),
+    /// Look for trouble, and finish what a crash left
+    Doctor,
+    /// Carry a sample session between two throw-away homes
+    Demo,
+}
+
+#[derive(Subcommand)]
+pub enum DeviceCommand {
+    /// Make this machine's keys
+    Init {
+        /// What others will see it called; the host name by default
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Show the name, the key to encrypt to and the fingerprint to compare
+    Show,
+}
+
+#[derive(Args)]
+pub struct Sessions {
+    /// Only this agent's
+    #[arg(long)]
+    pub agent: Option<String>,
+    /// Every session, not only those of this repository
+    #[arg(long)]
+    pub all: bool,
+    /// Also sessions that were started by another session
+    #[arg(long)]
+    pub helpers: bool,
+}
+
+#[derive(Args)]
+pub struct Show {
+    /// Session id, unique prefix of one, or 'current'
+    pub session: Option<String>,
+    /// Only look at this agent's sessions
+    #[arg(long)]
+    pub agent: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Checkpoint {
+    /// Session id, unique prefix of one, or 'current'
+    pub session: Option<String>,
+    /// Only look at this agent's sessions
+    #[arg(long)]
+    pub agent: Option<String>,
+    /// The file to write; '-' for standard output
+    #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
+    pub output: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(short, long)]
+    pub force: bool,
+    /// Who may open it besides this device: an age or SSH public key, or a file of them
+    #[arg(short, long = "recipient", value_name = "KEY|FILE", conflicts_with_all = ["passphrase", "passphrase_file", "passphrase_fd"])]
+    pub recipients: Vec<String>,
+    #[command(flatten)]
+    pub passphrase: Passphrase,
+    /// Say what would travel, and write nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}
+
+#[derive(Args)]
+pub struct Passphrase {
+    /// Ask for a passphrase on the terminal
+    #[arg(short, long)]
+    pub passphrase: bool,
+    /// Read the passphrase from the first line of a file
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Read the passphrase from the first line of an open file descriptor
+    #[arg(long, value_name = "N", conflicts_with_all = ["passphrase", "passphrase_file"])]
+    pub passphrase_fd: Option<u32>,
+}
+
+#[derive(Args)]
+pub struct Keys {
+    /// Open it with the keys in this file: an age identity or an SSH private key
+    #[arg(short, long = "identity", value_name = "FILE")]
+    pub identities: Vec<PathBuf>,
+    #[command(flatten)]
+    pub passphrase: Passphrase,
+}
+
+#[derive(Args)]
+pub struct Inspect {
+    /// The capsule
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub keys: Keys,
+}
+
+#[derive(Args)]
+pub struct Restore {
+    /// The capsule
+    pub file: PathBuf,
+    /// The directory in which the agent will go on; by default where the session is already, else this one
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<PathBuf>,
+    /// Install the agent's session and leave the work tree alone; so far that is all a capsule file holds
+    #[arg(long)]
+    pub session_only: bool,
+    /// Say what would be written where, and write nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Take the capsule's session even where the one here went its own way, and keep that one as a backup
+    #[arg(long)]
+    pub set_aside: bool,
+    /// Believe the signer with this fingerprint, and remember it
+    #[arg(long = "trust", value_name = "FINGERPRINT")]
+    pub trust: Vec<String>,
+    /// Take a capsule this once that is not signed, or badly
+    #[arg(long)]
+    pub allow_unsigned: bool,
+    #[command(flatten)]
+    pub keys: Keys,
+}

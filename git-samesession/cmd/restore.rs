@@ -1,0 +1,155 @@
+//! `restore`: a capsule's session installed where its agent looks for it.
+
+use std::io::{self, Write};
+
+use samesession::agent::{Reached, ResumeCommand};
+use samesession::device::Device;
+use samesession::env::Env;
+use samesession::flow::plan::Step;
+use samesession::flow::restore::{self, Options, Outcome, SignedBy};
+use samesession::flow::{Relation, doctor, keys};
+use samesession::policy::Limits;
+use serde::Serialize;
+
+use crate::cli;
+use crate::failure::Failure;
+use crate::terminal::{self, Terminal};
+use crate::ui::{Ui, View, harmless};
+
+#[derive(Serialize)]
+pub struct Answer {
+    agent: String,
+    native_id: String,
+    sid: String,
+    title: Option<String>,
+    dry_run: bool,
+    /// How what stood here related to the capsule.
+    relation: Relation,
+    cwd: String,
+    signed_by: String,
+    signer: Option<String>,
+    changes: Vec<Change>,
+    /// How far it is known that the agent can go on.
+    reached: Option<Reached>,
+    notes: Vec<String>,
+    resume: String,
+    backup: Option<String>,
+    #[serde(skip)]
+    agent_title: &'static str,
+}
+
+#[derive(Serialize)]
+struct Change {
+    change: &'static str,
+    path: String,
+}
+
+impl View for Answer {
+    const SCHEMA: &'static str = "samesession.restore/1";
+
+    fn human(&self, out: &mut dyn Write) -> io::Result<()> {
+        let would = if self.dry_run { "would be " } else { "" };
+        let what = match self.relation {
+            Relation::New => format!("{would}installed"),
+            Relation::Same => "already here".to_owned(),
+            Relation::Behind => format!("{would}brought forward"),
+            Relation::Ahead if self.changes.is_empty() => "already here, and ahead of the capsule".to_owned(),
+            Relation::Ahead | Relation::Diverged => format!("{would}replaced by the capsule's"),
+        };
+        let title = self.title.as_deref().map(|title| format!(" \"{}\"", crate::ui::clipped(title, 48))).unwrap_or_default();
+        writeln!(out, "{} session {}{title}: {what}", self.agent_title, self.native_id)?;
+        writeln!(out, "signed by {}", harmless(&self.signed_by))?;
+        for change in &self.changes {
+            writeln!(out, "  {:<9} {}", change.change, harmless(&change.path))?;
+        }
+        if let Some(backup) = &self.backup {
+            writeln!(out, "what was replaced is kept in {}", harmless(backup))?;
+        }
+        if let Some(reached) = self.reached {
+            let stage = match reached {
+                Reached::Installed => "installed, but the agent may not find it (see the notes)",
+                Reached::Discoverable => "discoverable: the agent will find it",
+                Reached::Resumed => "resumed",
+            };
+            writeln!(out, "stage reached: {stage}")?;
+        }
+        writeln!(out, "to go on: {}", harmless(&self.resume))
+    }
+}
+
+pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
+    let device = Device::load(env)?;
+    let passphrase = terminal::passphrase(&options.keys.passphrase, false)?;
+    let mut terminal = Terminal { quiet: ui.quiet };
+    let identities = keys::identities(env, device.as_ref(), &options.keys.identities, passphrase, &terminal.clone())?;
+    let asked = Options {
+        file: options.file.clone(),
+        into: options.into.clone(),
+        dry_run: options.dry_run,
+        allow_unsigned: options.allow_unsigned,
+        trust: options.trust.clone(),
+        set_aside: options.set_aside,
+        limits: Limits::default(),
+    };
+    let done = restore::restore(env, device.as_ref(), &asked, &identities, &mut terminal, &*ui.progress())?;
+    for recovered in &done.recovered {
+        ui.note(&doctor::describe(recovered));
+    }
+    let answer = answer(&done, options.dry_run);
+    ui.report(&answer).map_err(Failure::Output)?;
+    if !ui.json {
+        for note in &answer.notes {
+            ui.note(&format!("note: {note}"));
+        }
+    }
+    Ok(())
+}
+
+pub fn answer(done: &Outcome, dry_run: bool) -> Answer {
+    let mut notes = done.notes.clone();
+    if done.installed.is_none() {
+        notes.push(format!("{} is not on PATH here", done.title));
+    }
+    if done.torn > 0 {
+        notes.push(format!("{} bytes of an unfinished record stay in the capsule", done.torn));
+    }
+    let (signed_by, signer) = match &done.signed_by {
+        SignedBy::ThisDevice => ("this device".to_owned(), None),
+        SignedBy::Known { name, fingerprint } => (format!("{name} ({fingerprint})"), Some(fingerprint.clone())),
+        SignedBy::Accepted { name, fingerprint } => (format!("{name} ({fingerprint}), from now on believed"), Some(fingerprint.clone())),
+        SignedBy::Nobody => ("nobody that could be checked".to_owned(), None),
+    };
+    let change = |step: &Step| Change {
+        change: match step {
+            Step::Create { .. } => "create",
+            Step::Replace { .. } => "replace",
+            Step::SetAside { .. } => "set aside",
+        },
+        path: step.target().display().to_string(),
+    };
+    Answer {
+        agent: done.manifest.agent.clone(),
+        native_id: done.manifest.native_id.clone(),
+        sid: done.manifest.sid.clone(),
+        title: done.manifest.title.clone(),
+        dry_run,
+        relation: done.relation,
+        cwd: done.cwd.display().to_string(),
+        signed_by,
+        signer,
+        changes: done.steps.iter().map(change).collect(),
+        reached: done.reached,
+        notes,
+        resume: typed(&done.resume),
+        backup: done.backup.as_ref().map(|path| path.display().to_string()),
+        agent_title: done.title,
+    }
+}
+
+/// As one would type it in a shell.
+pub fn typed(command: &ResumeCommand) -> String {
+    let cwd = command.cwd.display().to_string();
+    let plain = cwd.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@".contains(c));
+    let cwd = if plain { cwd } else { format!("'{}'", cwd.replace('\'', "'\\''")) };
+    format!("cd {cwd} && {}", command.argv.join(" "))
+}

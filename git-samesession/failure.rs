@@ -1,0 +1,220 @@
+//! Every failure as the user meets it: the message, the way out, the exit code. All three are decided here.
+//!
+//! | exit | meaning |
+//! | ---- | ------- |
+//! | 0    | done |
+//! | 1    | refused or a negative answer; nothing was changed |
+//! | 3    | failed half way and put everything back |
+//! | 4    | failed and could not put everything back: needs you |
+//! | 128  | failed; nothing was changed |
+//! | 129  | the command line makes no sense |
+//! | 130  | interrupted (by the signal itself, where there was one) |
+
+use std::error::Error as _;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use samesession::{agent, capsule, device, env, flow, seal};
+use serde::Serialize;
+
+use crate::ui::{Ui, harmless};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Flow(flow::Error),
+    #[error("there is no terminal to ask for a passphrase")]
+    NoTerminal,
+    #[error("the passphrase is empty")]
+    EmptyPassphrase,
+    #[error("the two passphrases differ")]
+    PassphrasesDiffer,
+    #[error("cannot read a passphrase from '{}'", .0.display())]
+    PassphraseFile(PathBuf, #[source] io::Error),
+    #[error("this machine has no keys yet")]
+    NoDevice,
+    #[error("a capsule is not for a terminal's eyes")]
+    OutputIsTerminal,
+    #[error("a capsule on standard output leaves no place for JSON there")]
+    TwoAnswers,
+    #[error("cannot watch for signals")]
+    Signals(#[source] io::Error),
+    #[error("cannot write the answer")]
+    Output(#[source] io::Error),
+    #[error("cannot set up the demonstration: {0}")]
+    Demo(String),
+    #[error("{0} found")]
+    Troubles(String),
+}
+
+impl<E: Into<flow::Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure::Flow(error.into())
+    }
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    schema: &'static str,
+    kind: &'static str,
+    message: String,
+    causes: Vec<String>,
+    hints: &'a [String],
+    exit: u8,
+}
+
+impl Failure {
+    pub fn tell(&self, ui: &Ui) -> ExitCode {
+        let (kind, exit) = self.kind();
+        if exit == 130 {
+            return interrupted();
+        }
+        let mut causes = Vec::new();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        // A transparent error's source is the cause of what it wraps, whose words are the message already.
+        let message = self.to_string();
+        causes.retain(|cause| *cause != message);
+        let hints = self.hints();
+        if ui.json {
+            let json = Json { schema: "samesession.error/1", kind, message, causes, hints: &hints, exit };
+            let _ = writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&json).unwrap_or_default());
+        } else {
+            let mut err = io::stderr().lock();
+            let _ = writeln!(err, "error: {}", harmless(&message));
+            for cause in causes {
+                let _ = writeln!(err, "  because: {}", harmless(&cause));
+            }
+            if let Failure::Flow(flow::Error::Ambiguous { candidates, .. }) = self {
+                for one in candidates.iter().take(20) {
+                    let _ = writeln!(err, "  {} {}  {}", one.agent, one.native, crate::ui::clipped(one.title.as_deref().unwrap_or(""), 60));
+                }
+            }
+            for hint in hints {
+                let _ = writeln!(err, "hint: {}", harmless(&hint));
+            }
+        }
+        ExitCode::from(exit)
+    }
+
+    /// A name for scripts, and the exit code.
+    fn kind(&self) -> (&'static str, u8) {
+        use flow::Error as E;
+        match self {
+            _ if samesession::progress::interrupted() => ("interrupted", 130),
+            Failure::Flow(error) => match error {
+                E::Interrupted | E::Capsule(capsule::Error::Interrupted) => ("interrupted", 130),
+                E::RolledBack(_) => ("rolled-back", 3),
+                E::NeedsYou { .. } => ("needs-you", 4),
+                E::Diverged { .. } => ("diverged", 1),
+                E::Live { .. } => ("live", 1),
+                E::Busy(_) => ("busy", 1),
+                E::UnknownSigner { .. } => ("unknown-signer", 1),
+                E::Unsigned | E::Seal(seal::Error::BadSignature(_)) => ("unsigned", 1),
+                E::OutputExists(_) => ("exists", 1),
+                E::Device(device::Error::Exists(_)) => ("exists", 1),
+                E::Ambiguous { .. } => ("ambiguous", 1),
+                E::NoSuchSession(_) | E::NoCurrentSession(_) => ("no-session", 1),
+                E::Seal(seal::Error::NoMatch { .. }) => ("no-key", 1),
+                E::Seal(seal::Error::WrongPassphrase | seal::Error::NeedsPassphrase) => ("passphrase", 1),
+                E::Capsule(capsule::Error::Newer { .. } | capsule::Error::Requires(_)) => ("newer", 128),
+                E::Capsule(capsule::Error::NotACapsule(_)) | E::Seal(seal::Error::NotSealed) => ("not-a-capsule", 128),
+                E::Capsule(_) | E::Foreign(_) | E::Agent(agent::Error::Foreign { .. }) => ("bad-capsule", 128),
+                E::Seal(seal::Error::Damaged(_)) => ("bad-capsule", 128),
+                _ => ("failed", 128),
+            },
+            Failure::NoTerminal | Failure::EmptyPassphrase | Failure::PassphrasesDiffer => ("passphrase", 128),
+            Failure::Troubles(_) => ("trouble", 1),
+            Failure::NoDevice => ("no-device", 1),
+            _ => ("failed", 128),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        use flow::Error as E;
+        let hint = |text: &str| vec![text.to_owned()];
+        match self {
+            Failure::NoTerminal => hint("in scripts use --passphrase-file or --passphrase-fd"),
+            Failure::NoDevice => hint("git samesession device init"),
+            Failure::OutputIsTerminal => hint("name a file with --output, or send it through a pipe"),
+            Failure::TwoAnswers => hint("name a file with --output"),
+            Failure::Flow(error) => match error {
+                E::Env(env::Error::NotAbsolute { name, .. }) => vec![format!("set {name} to an absolute path")],
+                E::UnknownAgent(_) => {
+                    let known: Vec<_> = agent::all().iter().map(|agent| agent.name()).collect();
+                    vec![format!("known agents: {}; a newer git-samesession may know more", known.join(", "))]
+                }
+                E::NoSuchSession(_) | E::NoCurrentSession(_) => {
+                    hint("'git samesession sessions --all' lists every session on this machine")
+                }
+                E::Ambiguous { .. } => hint("name the session by its id, or narrow the choice with --agent"),
+                E::Changing(_) => hint("try again when the agent has finished its turn"),
+                E::NothingYet(_) => hint("try again after the first answer"),
+                E::OutputExists(_) => hint("choose another name, or replace it with --force"),
+                E::RecipientFile(..) => {
+                    hint("a recipient is age1…, ssh-ed25519 …, ssh-rsa …, or the path of a file such as ~/.ssh/id_ed25519.pub")
+                }
+                E::Unsigned => hint("ask its maker for a signed one, or take it this once with --allow-unsigned"),
+                E::UnknownSigner { signer, .. } => vec![
+                    "compare the fingerprint with what 'git samesession device show' says over there".to_owned(),
+                    format!("if it is the same: git samesession restore --trust {} …", signer.fingerprint),
+                ],
+                E::NoDestination(_) => hint("make the directory first, or name another one with --into"),
+                E::Live { .. } => hint("end it there, then restore again"),
+                E::Diverged { fork, .. } => {
+                    let keep = fork.as_ref().map(|fork| format!("to keep the one here under a new id, first: {fork}"));
+                    keep.into_iter()
+                        .chain(
+                            ["to take the capsule's and keep a backup of the one here: git samesession restore --set-aside …".to_owned()],
+                        )
+                        .collect()
+                }
+                E::Busy(_) => hint("wait for it to end, then try again"),
+                E::RolledBack(_) => hint("remove the cause and try again; nothing is lost"),
+                E::NeedsYou { .. } => hint("git samesession doctor"),
+                E::Device(device::Error::Permissions { path, .. }) => {
+                    let mode = if path.is_dir() { "700" } else { "600" };
+                    vec![format!("chmod {mode} '{}'", path.display())]
+                }
+                E::Device(device::Error::Exists(_)) => hint("git samesession device show"),
+                E::Agent(agent::Error::MissingAncestor { .. }) => {
+                    hint("checkpoint it on the machine where it was forked, or bring the ancestor here first")
+                }
+                E::Seal(error) => seal_hints(error),
+                E::Capsule(capsule::Error::Newer { .. } | capsule::Error::Requires(_)) => hint("a newer git-samesession can open it"),
+                E::Capsule(capsule::Error::Damaged(_) | capsule::Error::Lies(_)) => hint("get the capsule again; nothing was installed"),
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn seal_hints(error: &seal::Error) -> Vec<String> {
+    let text = match error {
+        seal::Error::NoMatch { .. } => {
+            "name the key with --identity, or have the capsule made for what 'git samesession device show' prints"
+        }
+        seal::Error::NeedsPassphrase => "open it with --passphrase",
+        seal::Error::Damaged(_) => "get the capsule again; nothing was installed",
+        seal::Error::Mixed => "use either --passphrase or --recipient",
+        seal::Error::SshKeyType(_) => "use an ssh-ed25519 or ssh-rsa key, or an age key",
+        _ => return Vec::new(),
+    };
+    vec![text.to_owned()]
+}
+
+pub fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { 129 } else { 0 })
+}
+
+/// Ends as a process ends that Ctrl-C stopped, so that shells and scripts see what happened.
+fn interrupted() -> ExitCode {
+    let _ = signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGINT);
+    ExitCode::from(130)
+}

@@ -1,0 +1,152 @@
+//! Questions to a person: passphrases, and yes or no. Without a terminal every question has no answer.
+//!
+//! What is typed as a passphrase is not echoed, and stays in memory that is wiped.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use samesession::capsule::Manifest;
+use samesession::flow::restore::Consent;
+use samesession::seal::{Callbacks, ExposeSecret, SecretString, Signer};
+
+use crate::cli;
+use crate::failure::Failure;
+use crate::ui::harmless;
+
+const MAX_PASSPHRASE: u64 = 4096;
+
+#[derive(Clone)]
+pub struct Terminal {
+    pub quiet: bool,
+}
+
+/// The passphrase as the options say; `twice` where a typing error would lock the user out.
+pub fn passphrase(options: &cli::Passphrase, twice: bool) -> Result<Option<SecretString>, Failure> {
+    if let Some(file) = &options.passphrase_file {
+        return first_line(file.clone()).map(Some);
+    }
+    if let Some(fd) = options.passphrase_fd {
+        return first_line(PathBuf::from(format!("/dev/fd/{fd}"))).map(Some);
+    }
+    if !options.passphrase {
+        return Ok(None);
+    }
+    let first = ask_secret("Passphrase: ").ok_or(Failure::NoTerminal)?;
+    if first.expose_secret().is_empty() {
+        return Err(Failure::EmptyPassphrase);
+    }
+    if twice {
+        let second = ask_secret("Once more: ").ok_or(Failure::NoTerminal)?;
+        if first.expose_secret() != second.expose_secret() {
+            return Err(Failure::PassphrasesDiffer);
+        }
+    }
+    Ok(Some(first))
+}
+
+fn first_line(path: PathBuf) -> Result<SecretString, Failure> {
+    let unreadable = |error| Failure::PassphraseFile(path.clone(), error);
+    let mut line = String::new();
+    BufReader::new(File::open(&path).map_err(unreadable)?).take(MAX_PASSPHRASE).read_line(&mut line).map_err(unreadable)?;
+    while line.ends_with(['\n', '\r']) {
+        line.pop();
+    }
+    if line.is_empty() { Err(Failure::EmptyPassphrase) } else { Ok(SecretString::from(line)) }
+}
+
+fn tty() -> Option<File> {
+    OpenOptions::new().read(true).write(true).open("/dev/tty").ok()
+}
+
+/// Reads one line without echo. The terminal's own signals are off meanwhile, so that it cannot be left without echo.
+fn ask_secret(prompt: &str) -> Option<SecretString> {
+    let mut tty = tty()?;
+    let before = tcgetattr(&tty).ok()?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG | LocalModes::ICANON);
+    write!(tty, "{prompt}").and_then(|()| tty.flush()).ok()?;
+    tcsetattr(&tty, OptionalActions::Flush, &silent).ok()?;
+    let line = typed(&mut tty);
+    let _ = tcsetattr(&tty, OptionalActions::Flush, &before);
+    let _ = writeln!(tty);
+    if line.is_none() {
+        samesession::progress::interrupt();
+    }
+    line
+}
+
+fn typed(tty: &mut File) -> Option<SecretString> {
+    let mut bytes = Vec::with_capacity(MAX_PASSPHRASE as usize);
+    let mut byte = [0];
+    loop {
+        match tty.read(&mut byte) {
+            Ok(1) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            _ => return None,
+        }
+        match byte[0] {
+            b'\n' | b'\r' => break,
+            0x03 | 0x1c => return None,
+            0x04 if bytes.is_empty() => return None,
+            0x7f | 0x08 => drop(pop_char(&mut bytes)),
+            0x15 => bytes.clear(),
+            other if bytes.len() < MAX_PASSPHRASE as usize => bytes.push(other),
+            _ => {}
+        }
+    }
+    String::from_utf8(bytes).ok().map(SecretString::from)
+}
+
+fn pop_char(bytes: &mut Vec<u8>) -> Option<u8> {
+    // Continuation bytes of UTF-8 go with the byte that leads them.
+    while bytes.last().is_some_and(|byte| byte & 0xc0 == 0x80) {
+        bytes.pop();
+    }
+    bytes.pop()
+}
+
+fn ask(question: &str) -> Option<bool> {
+    let mut tty = tty()?;
+    write!(tty, "{question} [y/N] ").and_then(|()| tty.flush()).ok()?;
+    let mut answer = String::new();
+    BufReader::new(tty).take(64).read_line(&mut answer).ok()?;
+    Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+impl Consent for Terminal {
+    fn accept_signer(&mut self, signer: &Signer, manifest: &Manifest) -> bool {
+        let question = format!(
+            "This capsule is signed by a key that this device does not know.\n  it says it is: {}\n  fingerprint:   {}\nCompare the fingerprint with 'git samesession device show' there. Believe it from now on?",
+            harmless(&manifest.origin.device),
+            signer.fingerprint
+        );
+        ask(&question).unwrap_or(false)
+    }
+}
+
+impl Callbacks for Terminal {
+    fn display_message(&self, message: &str) {
+        if !self.quiet {
+            let _ = writeln!(io::stderr(), "{}", harmless(message));
+        }
+    }
+
+    fn confirm(&self, message: &str, yes: &str, no: Option<&str>) -> Option<bool> {
+        let no = no.map(|no| format!(" (else: {})", harmless(no))).unwrap_or_default();
+        ask(&format!("{}: {}{no}", harmless(message), harmless(yes)))
+    }
+
+    fn request_public_string(&self, description: &str) -> Option<String> {
+        let mut tty = tty()?;
+        write!(tty, "{}: ", harmless(description)).and_then(|()| tty.flush()).ok()?;
+        let mut line = String::new();
+        BufReader::new(tty).take(MAX_PASSPHRASE).read_line(&mut line).ok()?;
+        Some(line.trim_end().to_owned())
+    }
+
+    fn request_passphrase(&self, description: &str) -> Option<SecretString> {
+        ask_secret(&format!("{}: ", harmless(description)))
+    }
+}

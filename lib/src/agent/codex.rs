@@ -1,0 +1,244 @@
+//! Codex CLI: a rollout per thread in a folder of its day, and an index that says where each one stands.
+//!
+//! Codex looks a thread up in its index first and believes it: a row that names a missing file makes resuming fail, and
+//! without a row the file's name is searched for. So a rollout goes where the index says, or the index is told. Bytes
+//! stay as they are, old paths inside included. What must stay true: never a shorter rollout for a longer one, and
+//! nothing written to the home but in `settle`.
+
+mod faults;
+mod index;
+mod lineage;
+mod meta;
+mod names;
+mod place;
+mod rollout;
+mod settings;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use self::names::Names;
+use self::rollout::Name;
+use super::{
+    Agent, Artifact, Copy, Discovery, Error, Home, Incoming, Live, Place, Reached, ResumeCommand, Role, Session, Source, Verified, jsonl,
+};
+use crate::env::{self, Env};
+use crate::id::NativeId;
+use crate::path::RelPath;
+
+pub struct Codex;
+
+impl Agent for Codex {
+    fn name(&self) -> &'static str {
+        "codex"
+    }
+
+    fn title(&self) -> &'static str {
+        "Codex CLI"
+    }
+
+    fn program(&self) -> &'static str {
+        "codex"
+    }
+
+    fn how_to_install(&self) -> &'static str {
+        "npm install -g @openai/codex"
+    }
+
+    fn home(&self, env: &Env) -> Result<Home, env::Error> {
+        let root = env.dir("CODEX_HOME")?.unwrap_or_else(|| env.home().join(".codex"));
+        // Codex lets its configuration win over the variable.
+        let databases = match settings::sqlite_home(&root) {
+            Some(dir) => dir,
+            None => env.dir("CODEX_SQLITE_HOME")?.unwrap_or_else(|| root.clone()),
+        };
+        Ok(Home { root, databases })
+    }
+
+    fn current(&self, env: &Env) -> Option<NativeId> {
+        NativeId::parse_uuid(env.var("CODEX_THREAD_ID")?.to_str()?).ok()
+    }
+
+    fn discover(&self, home: &Home) -> Result<Discovery, Error> {
+        let (found, broken) = rollout::walk(home);
+        let names = Names::read(home).unwrap_or_default();
+        let mut discovery = Discovery { sessions: Vec::with_capacity(found.len()), broken };
+        for result in summary::each(&rollout::without_twins(found), |found| summary::summarise(found, &names)) {
+            match result {
+                Ok(session) => discovery.sessions.push(session),
+                // Archived, packed or deleted by a Codex that is at work.
+                Err(broken) if !broken.path.exists() => {}
+                Err(broken) => discovery.broken.push(broken),
+            }
+        }
+        Ok(discovery)
+    }
+
+    fn find(&self, home: &Home, native: &NativeId) -> Result<Vec<Session>, Error> {
+        let names = Names::read(home).unwrap_or_default();
+        let mut places = rollout::without_twins(rollout::walk(home).0);
+        places.retain(|found| found.name.id == *native);
+        if places.is_empty() {
+            places.extend(place::indexed(home, native).filter(|found| found.path.is_file()));
+        }
+        let mut sessions = Vec::new();
+        for found in places {
+            match summary::summarise(&found, &names) {
+                Ok(session) if session.native == *native => sessions.push(session),
+                Ok(_) => {}
+                Err(broken) => return Err(Error::Transcript { path: broken.path, why: broken.why }),
+            }
+        }
+        Ok(sessions)
+    }
+
+    fn running(&self, home: &Home) -> Vec<(NativeId, Live)> {
+        let locks = fs::read_dir(home.root.join(LOCKS)).into_iter().flatten().flatten();
+        let ids = locks.filter_map(|lock| NativeId::parse_uuid(lock.file_name().to_str()?.strip_suffix(".lock")?).ok());
+        ids.filter_map(|id| self.live(home, &id).map(|live| (id, live))).collect()
+    }
+
+    fn live(&self, home: &Home, native: &NativeId) -> Option<Live> {
+        let file = File::open(home.root.join(LOCKS).join(format!("{native}.lock"))).ok()?;
+        // Closing the file gives the lock back at once.
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Err(rustix::io::Errno::WOULDBLOCK) => Some(Live { pid: lock_holder(&file) }),
+            _ => None,
+        }
+    }
+
+    fn artifacts(&self, home: &Home, session: &Session) -> Result<Vec<Artifact>, Error> {
+        let mut family = lineage::of_session(home, session)?;
+        let ids: Vec<NativeId> = family.keys().cloned().collect();
+        let own = family.remove(&session.native);
+        let mut artifacts = Vec::new();
+        for member in family.into_values().chain(own) {
+            let role = if member.meta.id == session.native { Role::Transcript } else { Role::Lineage };
+            let name = name_in_capsule(home, &member.path, &member.meta.id)?;
+            artifacts.push(Artifact { name, role, source: Source::File(member.path) });
+        }
+        let lines = names::lines_of(home, &ids)?;
+        if !lines.is_empty() {
+            let path = Path::new(names::FILE);
+            let name = RelPath::from_path(path).map_err(|source| Error::Name { path: path.to_owned(), source })?;
+            artifacts.push(Artifact { name, role: Role::Name, source: Source::Extract(lines) });
+        }
+        artifacts.sort_by(|a, b| (a.role == Role::Transcript, &a.name).cmp(&(b.role == Role::Transcript, &b.name)));
+        Ok(artifacts)
+    }
+
+    fn role(&self, native: &NativeId, name: &RelPath) -> Option<Role> {
+        match Name::in_capsule(name) {
+            Some(rollout) if rollout.id == *native => Some(Role::Transcript),
+            Some(_) => Some(Role::Lineage),
+            None => (name.as_bytes() == names::FILE.as_bytes()).then_some(Role::Name),
+        }
+    }
+
+    fn check(&self, incoming: &Incoming<'_>) -> Result<(), Error> {
+        lineage::check(incoming)
+    }
+
+    fn place(&self, home: &Home, incoming: &Incoming<'_>) -> Result<Vec<Place>, Error> {
+        place::places(home, incoming)
+    }
+
+    fn copies(&self, home: &Home, incoming: &Incoming<'_>, places: &[Place]) -> Result<Vec<Copy>, Error> {
+        Ok(place::copies(home, incoming, places))
+    }
+
+    fn settle(&self, home: &Home, incoming: &Incoming<'_>, places: &[Place]) -> Result<(), Error> {
+        place::settle(home, incoming, places)
+    }
+
+    fn verify(&self, home: &Home, native: &NativeId, _cwd: &Path) -> Result<Verified, Error> {
+        let mut notes = Vec::new();
+        let reached = match place::looked_up(home, native, &mut notes) {
+            Some(found) if found.archived => {
+                notes.push(format!("it is archived here: `codex unarchive {native}` makes it resumable"));
+                notes.extend(faults::of_rollout(home, &found.path)?);
+                Reached::Installed
+            }
+            Some(found) => {
+                notes.extend(faults::of_rollout(home, &found.path)?);
+                Reached::Discoverable
+            }
+            None => Reached::Installed,
+        };
+        Ok(Verified { reached, notes })
+    }
+
+    fn resume(&self, native: &NativeId, cwd: &Path) -> ResumeCommand {
+        // Without -C, Codex proposes the recorded directory where its index does not know the present one yet.
+        let argv = ["codex", "resume", native.as_str(), "-C", "."].map(str::to_owned).to_vec();
+        ResumeCommand { cwd: cwd.to_owned(), argv }
+    }
+
+    fn fork(&self, native: &NativeId) -> String {
+        format!("codex fork {native}")
+    }
+
+    fn never_leaves(&self) -> &'static [&'static str] {
+        &[
+            "auth.json",
+            ".credentials.json",
+            ".env",
+            "config.toml",
+            "hooks.json",
+            "history.jsonl",
+            "installation_id",
+            "version.json",
+            "AGENTS.md",
+            "rules",
+            "skills",
+            "prompts",
+            "memories",
+            "log",
+            "logs",
+            "shell_snapshots",
+            "state_5.sqlite",
+            "state_5.sqlite-wal",
+            "thread_history_1.sqlite",
+            "goals_1.sqlite",
+            "queue_1.sqlite",
+            "memories_1.sqlite",
+            "logs_2.sqlite",
+        ]
+    }
+
+    fn ailments(&self, home: &Home) -> Vec<String> {
+        faults::of_home(home)
+    }
+}
+
+/// Codex holds `<id>.lock` in it while it writes a thread.
+const LOCKS: &str = "thread-writer-locks";
+
+/// Its path in the home where that is one of Codex's own forms and names the right thread, else the one it should have.
+fn name_in_capsule(home: &Home, path: &Path, id: &NativeId) -> Result<RelPath, Error> {
+    let name = |path: &Path| RelPath::from_path(path).map_err(|source| Error::Name { path: path.to_owned(), source });
+    let below = path.strip_prefix(&home.root).ok().and_then(|below| name(below).ok());
+    if let Some(below) = below.filter(|below| Name::in_capsule(below).is_some_and(|name| name.id == *id)) {
+        return Ok(below);
+    }
+    let why = "its name is not that of a rollout".to_owned();
+    let known = Name::of(path).ok_or_else(|| Error::Transcript { path: path.to_owned(), why })?;
+    name(&Name { id: id.clone(), ..known }.dated(jsonl::is_packed(path)))
+}
+
+/// The process that holds a lock on this file, as far as the kernel shows it.
+fn lock_holder(file: &File) -> Option<u32> {
+    let inode = format!(":{}", file.metadata().ok()?.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, "WRITE", pid, place, ..] = fields[..] else { return None };
+        place.ends_with(&inode).then(|| pid.parse().ok()).flatten()
+    })
+}

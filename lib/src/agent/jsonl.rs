@@ -1,0 +1,172 @@
+//! Transcripts as agents write them: one JSON object per line, only ever appended to.
+//!
+//! Reads the two ends of a file and never the middle; knows no agent. A last line without a newline is torn: it is
+//! not a record yet. `.zst` files (Codex packs idle rollouts) are read as what they unpack to.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// The two ends of a file. For a file smaller than both, `tail` is empty and `head` is all of it.
+#[derive(Debug)]
+pub struct Ends {
+    pub head: Vec<u8>,
+    pub tail: Vec<u8>,
+    pub size: u64,
+    pub modified: SystemTime,
+}
+
+impl Ends {
+    pub fn read(path: &Path, head: usize, tail: usize) -> io::Result<Ends> {
+        let file = File::open(path)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        let (size, modified) = (meta.len(), meta.modified()?);
+        if is_packed(path) {
+            let head = read_up_to(&mut unpacked(file)?, head)?;
+            return Ok(Ends { head, tail: Vec::new(), size, modified });
+        }
+        let both = (head + tail) as u64;
+        let head_len = if size <= both { size as usize } else { head };
+        let mut ends = Ends { head: vec![0; head_len], tail: Vec::new(), size, modified };
+        read_at(&file, &mut ends.head, 0)?;
+        if size > both {
+            ends.tail = vec![0; tail];
+            read_at(&file, &mut ends.tail, size - tail as u64)?;
+        }
+        Ok(ends)
+    }
+
+    /// Whole lines from the start.
+    pub fn first_lines(&self) -> impl Iterator<Item = &[u8]> {
+        whole_lines(&self.head)
+    }
+
+    /// Whole lines from the end, the last one first; when the file was read whole, all of them.
+    pub fn last_lines(&self) -> impl Iterator<Item = &[u8]> {
+        let from = if self.tail.is_empty() { &self.head[..] } else { &self.tail[..] };
+        let end = memchr::memrchr(b'\n', from).map_or(0, |at| at + 1);
+        // What the tail begins with is the end of a line, unless it begins the file.
+        let start = if self.tail.is_empty() { 0 } else { memchr::memchr(b'\n', from).map_or(end, |at| at + 1) };
+        Backwards { rest: &from[start.min(end)..end] }
+    }
+}
+
+/// Fills the buffer; a file that shrank meanwhile gives what it still has.
+fn read_at(file: &File, into: &mut Vec<u8>, mut offset: u64) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < into.len() {
+        match file.read_at(&mut into[filled..], offset) {
+            Ok(0) => break,
+            Ok(n) => (filled, offset) = (filled + n, offset + n as u64),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    into.truncate(filled);
+    Ok(())
+}
+
+fn read_up_to(from: &mut impl Read, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(len as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+struct Backwards<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Backwards<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let line = self.rest.strip_suffix(b"\n")?;
+        let start = memchr::memrchr(b'\n', line).map_or(0, |at| at + 1);
+        self.rest = &self.rest[..start];
+        Some(&line[start..])
+    }
+}
+
+pub fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let end = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
+    let mut start = 0;
+    memchr::memchr_iter(b'\n', &bytes[..end]).map(move |at| &bytes[std::mem::replace(&mut start, at + 1)..at])
+}
+
+pub fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|ext| ext == "zst")
+}
+
+/// The content of a transcript, unpacked where it is packed.
+pub fn open(path: &Path) -> io::Result<Box<dyn BufRead + Send>> {
+    let file = File::open(path)?;
+    Ok(if is_packed(path) { Box::new(unpacked(file)?) } else { Box::new(BufReader::with_capacity(1 << 16, file)) })
+}
+
+fn unpacked(file: File) -> io::Result<BufReader<zstd::Decoder<'static, BufReader<File>>>> {
+    Ok(BufReader::with_capacity(1 << 16, zstd::Decoder::new(file)?))
+}
+
+/// The first line, which both agents use to say what the file is. Bounded: a file without a newline is no transcript.
+pub fn first_line(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    open(path)?.take(limit as u64).read_until(b'\n', &mut line)?;
+    Ok(line.pop_if(|last| *last == b'\n').map(|_| line))
+}
+
+/// The length up to and including the last newline within the first `len` bytes.
+pub fn whole_len(file: &File, len: u64) -> io::Result<u64> {
+    let mut end = len;
+    let mut block = Vec::new();
+    while end > 0 {
+        let start = end.saturating_sub(1 << 16);
+        block.resize((end - start) as usize, 0);
+        file.read_exact_at(&mut block, start)?;
+        if let Some(at) = memchr::memrchr(b'\n', &block) {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(content: &[u8], head: usize, tail: usize) -> Ends {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), content).expect("written");
+        Ends::read(file.path(), head, tail).expect("read")
+    }
+
+    #[test]
+    fn only_whole_lines_count_from_either_end() {
+        let all = ends(b"one\ntwo\nthree\ntorn", 100, 100);
+        assert_eq!(all.first_lines().collect::<Vec<_>>(), [&b"one"[..], b"two", b"three"]);
+        assert_eq!(all.last_lines().collect::<Vec<_>>(), [&b"three"[..], b"two", b"one"]);
+        let cut = ends(b"one\ntwo\nthree\nfour\n", 5, 12);
+        assert_eq!(cut.first_lines().collect::<Vec<_>>(), [&b"one"[..]]);
+        assert_eq!(cut.last_lines().collect::<Vec<_>>(), [&b"four"[..], b"three"]);
+        assert_eq!(ends(b"", 4, 4).last_lines().count(), 0);
+        assert_eq!(ends(b"no newline at all", 2, 2).last_lines().count(), 0);
+    }
+
+    #[test]
+    fn the_whole_length_ends_at_a_newline() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        for (content, len) in [(&b"a\nb\ntorn"[..], 4), (b"a\n", 2), (b"torn", 0), (b"", 0)] {
+            std::fs::write(file.path(), content).expect("written");
+            assert_eq!(whole_len(file.as_file(), content.len() as u64).expect("read"), len);
+        }
+        let mut long = vec![b'x'; 200_000];
+        long[7] = b'\n';
+        std::fs::write(file.path(), &long).expect("written");
+        assert_eq!(whole_len(file.as_file(), 200_000).expect("read"), 8);
+    }
+}

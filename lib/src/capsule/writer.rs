@@ -1,0 +1,116 @@
+//! Contents in, one tar stream out; sizes and hashes are noted on the way and written last, as the manifest.
+//!
+//! The same contents give the same bytes: no owner, no clock, no directory entries.
+
+use std::io::{self, Read, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Map;
+use sha2::{Digest, Sha256};
+
+use super::{Error, FileEntry, HEADER_NAME, Header, MANIFEST_NAME, Manifest, SIGNATURE_NAME};
+use crate::path::RelPath;
+use crate::time;
+
+pub struct Writer<W: Write> {
+    tar: tar::Builder<W>,
+    files: Vec<FileEntry>,
+}
+
+/// One file to be written: exactly `size` bytes will be read.
+pub struct Content<'a> {
+    pub name: RelPath,
+    pub role: &'a str,
+    pub size: u64,
+    pub mode: u32,
+    pub modified: SystemTime,
+    pub bytes: &'a mut dyn Read,
+}
+
+impl<W: Write> Writer<W> {
+    pub fn new(out: W, header: &Header) -> Result<Writer<W>, Error> {
+        let mut writer = Writer { tar: tar::Builder::new(out), files: Vec::new() };
+        let json = serde_json::to_vec(header).map_err(|error| Error::Write(error.into()))?;
+        writer.append(HEADER_NAME, &json)?;
+        Ok(writer)
+    }
+
+    /// Returns the hash of what was read. A source that ends early leaves the stream unusable.
+    pub fn add(&mut self, file: Content<'_>) -> Result<[u8; 32], Error> {
+        let mut content = Hashing { from: file.bytes, hash: Sha256::new(), left: file.size };
+        let mut header = tar_header(file.size, file.mode);
+        header.set_mtime(file.modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
+        self.tar.append_data(&mut header, file.name.as_path(), &mut content).map_err(Error::Write)?;
+        let hash: [u8; 32] = content.hash.finalize().into();
+        self.files.push(FileEntry {
+            path: file.name,
+            role: file.role.to_owned(),
+            size: file.size,
+            mode: file.mode,
+            mtime: time::format(file.modified),
+            sha256: hex(&hash),
+            more: Map::new(),
+        });
+        Ok(hash)
+    }
+
+    /// Writes the manifest with the files seen, and the signature that `sign` makes of its bytes.
+    pub fn finish<E: From<Error>>(
+        mut self,
+        mut manifest: Manifest,
+        sign: impl FnOnce(&[u8]) -> Result<String, E>,
+    ) -> Result<(W, Manifest), E> {
+        manifest.files = std::mem::take(&mut self.files);
+        let mut json = serde_json::to_vec_pretty(&manifest).map_err(|error| Error::Write(error.into()))?;
+        json.push(b'\n');
+        let signature = sign(&json)?;
+        self.append(MANIFEST_NAME, &json)?;
+        self.append(SIGNATURE_NAME, signature.as_bytes())?;
+        Ok((self.tar.into_inner().map_err(Error::Write)?, manifest))
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.tar.append_data(&mut tar_header(bytes.len() as u64, 0o600), name, bytes).map_err(Error::Write)
+    }
+}
+
+fn tar_header(size: u64, mode: u32) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_size(size);
+    header.set_mode(mode & 0o777);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header
+}
+
+/// Gives exactly `left` bytes or fails: tar would otherwise write a file shorter than its header says.
+struct Hashing<'a> {
+    from: &'a mut dyn Read,
+    hash: Sha256,
+    left: u64,
+}
+
+impl Read for Hashing<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Ok(0);
+        }
+        if crate::progress::interrupted() {
+            return Err(io::Error::other("interrupted"));
+        }
+        let most = into.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let n = self.from.read(&mut into[..most])?;
+        if n == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.hash.update(&into[..n]);
+        self.left -= n as u64;
+        Ok(n)
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,107 @@
+//! Files that are there after a crash, or not at all: private from creation, written whole, moved by rename.
+//!
+//! Knows nothing of what it writes. Every durable change is write, fsync, rename, fsync of the directory.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// What could not be done, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} '{}'", path.display())]
+pub struct Error {
+    pub what: &'static str,
+    pub path: PathBuf,
+    #[source]
+    pub source: io::Error,
+}
+
+/// `fs::read(path).at("read", path)`: gives an I/O error its place.
+pub trait At<T> {
+    fn at(self, what: &'static str, path: impl AsRef<Path>) -> Result<T, Error>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, what: &'static str, path: impl AsRef<Path>) -> Result<T, Error> {
+        self.map_err(|source| Error { what, path: path.as_ref().to_owned(), source })
+    }
+}
+
+/// A new file that only its owner may read; fails if something is there already.
+pub fn create_private(path: &Path) -> Result<File, Error> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).at("create", path)
+}
+
+/// Creates what is missing of a directory, readable by its owner only, and returns what was created, outermost first.
+pub fn create_dirs(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut missing: Vec<PathBuf> =
+        path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).map(Path::to_owned).collect();
+    missing.reverse();
+    for dir in &missing {
+        match DirBuilder::new().mode(0o700).create(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error).at("create directory", dir),
+            _ => {}
+        }
+    }
+    Ok(missing)
+}
+
+pub fn sync_dir(dir: &Path) -> Result<(), Error> {
+    File::open(dir).and_then(|dir| dir.sync_all()).at("sync directory", dir)
+}
+
+/// Replaces a small file in one step.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let dir = parent(path);
+    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(dir).at("create a file in", dir)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).at("write", path)?;
+    file.persist(path).map_err(|error| error.error).at("replace", path)?;
+    sync_dir(dir)
+}
+
+/// Moves a file to a place where nothing stands yet; never replaces.
+pub fn move_new(from: &Path, to: &Path) -> Result<(), Error> {
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from).at("remove", from),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error).at("create", to),
+        // Another file system, or one without hard links: copy beside the destination, then take the name.
+        Err(_) => {
+            let beside = copy_beside(from, to)?;
+            beside.persist_noclobber(to).map_err(|error| error.error).at("create", to)?;
+            fs::remove_file(from).at("remove", from)
+        }
+    }
+}
+
+/// Moves a file over whatever stands there.
+pub fn move_over(from: &Path, to: &Path) -> Result<(), Error> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            copy_beside(from, to)?.persist(to).map_err(|error| error.error).at("replace", to)?;
+            fs::remove_file(from).at("remove", from)
+        }
+        done => done.at("move a file to", to),
+    }
+}
+
+fn copy_beside(from: &Path, to: &Path) -> Result<tempfile::NamedTempFile, Error> {
+    let dir = parent(to);
+    let mut beside = tempfile::Builder::new().prefix(".samesession-").tempfile_in(dir).at("create a file in", dir)?;
+    let mut source = File::open(from).at("open", from)?;
+    io::copy(&mut source, &mut beside).and_then(|_| beside.as_file().sync_all()).at("copy to", to)?;
+    if let (Ok(meta), file) = (source.metadata(), beside.as_file()) {
+        if let Ok(modified) = meta.modified() {
+            let _ = file.set_modified(modified);
+        }
+        let _ = file.set_permissions(meta.permissions());
+    }
+    Ok(beside)
+}
+
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}

@@ -1,0 +1,101 @@
+//! The only reader of the process's environment: variables, home, working directory, clock, host name.
+//!
+//! Everything else receives an `Env`, so that a test can build its own and nothing depends on the machine it runs on.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("HOME is not set")]
+    NoHome,
+    #[error("{name} is not an absolute path: '{}'", value.display())]
+    NotAbsolute { name: &'static str, value: PathBuf },
+    #[error("the working directory cannot be read")]
+    NoWorkingDirectory(#[source] std::io::Error),
+}
+
+#[derive(Debug, Clone)]
+pub struct Env {
+    vars: BTreeMap<OsString, OsString>,
+    home: PathBuf,
+    cwd: PathBuf,
+    host: String,
+    now: Option<SystemTime>,
+}
+
+impl Env {
+    pub fn from_process() -> Result<Env, Error> {
+        let cwd = std::env::current_dir().map_err(Error::NoWorkingDirectory)?;
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Env::new(std::env::vars_os().collect(), cwd, host)
+    }
+
+    pub fn new(vars: BTreeMap<OsString, OsString>, cwd: PathBuf, host: String) -> Result<Env, Error> {
+        let mut env = Env { vars, home: PathBuf::new(), cwd, host, now: None };
+        env.home = env.dir("HOME")?.ok_or(Error::NoHome)?;
+        Ok(env)
+    }
+
+    /// A fixed clock, for output that must not change from run to run.
+    pub fn at(mut self, now: SystemTime) -> Env {
+        self.now = Some(now);
+        self
+    }
+
+    /// The same environment in other hands: another home and directory, no variable of the first one left.
+    pub fn elsewhere(&self, home: &Path, cwd: &Path) -> Env {
+        let vars = self.vars.iter().filter(|(name, _)| *name == "PATH").map(|(n, v)| (n.clone(), v.clone())).collect();
+        Env { vars, home: home.to_owned(), cwd: cwd.to_owned(), host: self.host.clone(), now: self.now }
+    }
+
+    pub fn var(&self, name: &str) -> Option<&OsStr> {
+        self.vars.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// A variable that names a directory. A relative one would mean another place in every working directory.
+    pub fn dir(&self, name: &'static str) -> Result<Option<PathBuf>, Error> {
+        match self.var(name).map(PathBuf::from) {
+            Some(value) if !value.is_absolute() => Err(Error::NotAbsolute { name, value }),
+            value => Ok(value),
+        }
+    }
+
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    pub fn cwd(&self) -> &Path {
+        &self.cwd
+    }
+
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub fn now(&self) -> SystemTime {
+        self.now.unwrap_or_else(SystemTime::now)
+    }
+
+    /// Where this device's keys and the signers it knows are kept.
+    pub fn config_dir(&self) -> Result<PathBuf, Error> {
+        Ok(self.dir("XDG_CONFIG_HOME")?.unwrap_or_else(|| self.home.join(".config")).join("samesession"))
+    }
+
+    pub fn temp_dir(&self) -> PathBuf {
+        self.var("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+    }
+
+    /// The program as the shell would find it.
+    pub fn program(&self, name: &str) -> Option<PathBuf> {
+        let path = self.var("PATH")?;
+        std::env::split_paths(path).map(|dir| dir.join(name)).find(|file| is_executable(file))
+    }
+}
+
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,103 @@
+//! The verbs: each a short, readable sequence over the layers below.
+//!
+//! The order of effects is the same everywhere: prepare and verify everything, then commit by rename, then tell. What
+//! must stay true: when a verb returns an error that does not say otherwise, nothing was changed.
+
+pub mod checkpoint;
+pub mod doctor;
+pub mod inspect;
+pub mod keys;
+pub mod restore;
+pub mod sessions;
+
+mod capture;
+mod compare;
+mod journal;
+mod placed;
+pub mod plan;
+mod recover;
+mod select;
+mod stage;
+
+use std::path::PathBuf;
+
+pub use capture::role_name;
+pub use compare::Relation;
+pub use select::Selector;
+
+use crate::agent::{self, Agent};
+use crate::seal::Signer;
+use crate::{capsule, device, durable, env, seal, signers};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Env(#[from] env::Error),
+    #[error(transparent)]
+    Agent(#[from] agent::Error),
+    #[error(transparent)]
+    Capsule(#[from] capsule::Error),
+    #[error(transparent)]
+    Seal(#[from] seal::Error),
+    #[error(transparent)]
+    File(#[from] durable::Error),
+    #[error(transparent)]
+    Device(#[from] device::Error),
+    #[error(transparent)]
+    Signers(#[from] signers::Error),
+
+    #[error("'{0}' is not an agent this program knows")]
+    UnknownAgent(String),
+    #[error("no session matches '{0}'")]
+    NoSuchSession(String),
+    #[error("no session of this {0} was found")]
+    NoCurrentSession(&'static str),
+    #[error("'{what}' could be {} sessions", candidates.len())]
+    Ambiguous { what: String, candidates: Vec<Candidate> },
+
+    #[error("'{}' kept changing while it was read", .0.display())]
+    Changing(PathBuf),
+    #[error("the session has no complete record yet: '{}'", .0.display())]
+    NothingYet(PathBuf),
+    #[error("'{}' already exists", .0.display())]
+    OutputExists(PathBuf),
+    #[error("recipient '{0}' is neither a key nor a file that can be read")]
+    RecipientFile(String, #[source] std::io::Error),
+
+    #[error("the capsule is not signed")]
+    Unsigned,
+    #[error("the capsule is signed by '{signer}', which this device does not know (it calls itself '{name}')")]
+    UnknownSigner { signer: Signer, name: String },
+    #[error("'{0}' does not belong to the session it came with")]
+    Foreign(String),
+    #[error("'{}' is not a directory", .0.display())]
+    NoDestination(PathBuf),
+    #[error("{title} has this session open{}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    Live { title: &'static str, pid: Option<u32> },
+    #[error("the session went its own way here: '{}' is not a part of the capsule's, nor the other way round", local.display())]
+    Diverged { local: PathBuf, fork: Option<String> },
+    #[error("another restore into '{}' is under way", .0.display())]
+    Busy(PathBuf),
+    #[error("restoring failed and everything was put back")]
+    RolledBack(#[source] Box<Error>),
+    #[error("restoring failed, and could not be undone: what was replaced is kept in '{}'", backup.display())]
+    NeedsYou {
+        backup: PathBuf,
+        #[source]
+        source: Box<Error>,
+    },
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// One of several sessions that a word could mean.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    pub agent: &'static str,
+    pub native: String,
+    pub title: Option<String>,
+}
+
+pub fn agent_named(name: &str) -> Result<&'static dyn Agent, Error> {
+    agent::by_name(name).ok_or_else(|| Error::UnknownAgent(name.chars().take(40).collect()))
+}

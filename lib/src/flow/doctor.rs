@@ -1,0 +1,78 @@
+//! `doctor`: what would keep sessions from moving, each with the way out; and what a crash left, finished or undone.
+
+use super::recover::{self, Recovered};
+use super::{Error, stage};
+use crate::agent;
+use crate::device::Device;
+use crate::env::Env;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    Fine,
+    /// Worth knowing; nothing fails because of it.
+    Note,
+    Trouble,
+}
+
+pub struct Finding {
+    pub about: &'static str,
+    pub verdict: Verdict,
+    pub text: String,
+}
+
+pub struct Outcome {
+    pub findings: Vec<Finding>,
+    pub recovered: Vec<Recovered>,
+}
+
+pub fn doctor(env: &Env) -> Result<Outcome, Error> {
+    let mut outcome = Outcome { findings: vec![about_device(env)], recovered: Vec::new() };
+    for agent in agent::all() {
+        let home = agent.home(env)?;
+        let mut say = |verdict, text: String| outcome.findings.push(Finding { about: agent.name(), verdict, text });
+        if !home.root.is_dir() {
+            say(Verdict::Note, format!("{} has not been used here: there is no '{}'", agent.title(), home.root.display()));
+            continue;
+        }
+        match env.program(agent.program()) {
+            Some(program) => say(Verdict::Fine, format!("{} is installed: '{}'", agent.title(), program.display())),
+            None => say(Verdict::Note, format!("{} is not on PATH; to get it: {}", agent.title(), agent.how_to_install())),
+        }
+        let found = agent.discover(&home)?;
+        say(Verdict::Fine, format!("{} sessions in '{}'", found.sessions.len(), home.root.display()));
+        for broken in found.broken {
+            say(Verdict::Trouble, format!("'{}' cannot be read as a session: {}", broken.path.display(), broken.why));
+        }
+        for ailment in agent.ailments(&home) {
+            say(Verdict::Trouble, ailment);
+        }
+        if home.root.join(stage::DIR).is_dir() {
+            let _lock = stage::lock(&home.root)?;
+            for recovered in recover::recover(env, *agent, &home)? {
+                say(if matches!(recovered, Recovered::Stuck { .. }) { Verdict::Trouble } else { Verdict::Note }, describe(&recovered));
+                outcome.recovered.push(recovered);
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+pub fn describe(recovered: &Recovered) -> String {
+    match recovered {
+        Recovered::Cleared => "a restore that had not begun to change anything was cleared away".to_owned(),
+        Recovered::RolledBack { native } => format!("an interrupted restore of {native} was undone"),
+        Recovered::RolledForward { native } => format!("an interrupted restore of {native} was finished: it is in use already"),
+        Recovered::Settled { native } => format!("an interrupted restore of {native} was finished"),
+        Recovered::Stuck { dir, why } => format!("an interrupted restore in '{}' is left as it is: {why}", dir.display()),
+    }
+}
+
+fn about_device(env: &Env) -> Finding {
+    let (verdict, text) = match Device::load(env) {
+        Ok(Some(device)) => (Verdict::Fine, format!("this device is '{}' ({})", device.name, device.signing().fingerprint())),
+        Ok(None) => (Verdict::Note, "this device has no keys yet; the first checkpoint makes them".to_owned()),
+        Err(error) => (Verdict::Trouble, error.to_string()),
+    };
+    Finding { about: "device", verdict, text }
+}

@@ -1,0 +1,75 @@
+//! Keys as users name them: a recipient is a key or a file of keys, an identity is a file.
+//!
+//! The only place that reads key files. What is read stays in memory that is wiped, and out of every message.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use crate::device::Device;
+use crate::durable::At;
+use crate::env::Env;
+use crate::seal::{Callbacks, Identities, Recipients, SecretString};
+
+/// How a capsule is sealed.
+pub enum SealTo {
+    /// These, as typed, and always this device.
+    Recipients(Vec<String>),
+    Passphrase(SecretString),
+}
+
+pub fn recipients(to: &SealTo, device: &Device) -> Result<Recipients, Error> {
+    let named = match to {
+        SealTo::Passphrase(passphrase) => return Ok(Recipients::with_passphrase(passphrase.clone())),
+        SealTo::Recipients(named) => named,
+    };
+    let mut recipients = Recipients::default();
+    recipients.add_text(&device.recipient())?;
+    for name in named {
+        if looks_like_a_key(name) {
+            recipients.add_text(name)?;
+        } else {
+            let text = fs::read_to_string(name).map_err(|error| Error::RecipientFile(name.chars().take(80).collect(), error))?;
+            recipients.add_text(&text)?;
+        }
+    }
+    Ok(recipients)
+}
+
+fn looks_like_a_key(text: &str) -> bool {
+    text.starts_with("age1") || text.split_once(' ').is_some_and(|(kind, _)| kind.starts_with("ssh-") || kind.contains("-sha2-"))
+}
+
+/// The given files; without any, this device's key and the user's SSH keys, as far as they are there.
+pub fn identities<C: Callbacks>(
+    env: &Env,
+    device: Option<&Device>,
+    files: &[PathBuf],
+    passphrase: Option<SecretString>,
+    callbacks: &C,
+) -> Result<Identities, Error> {
+    let mut identities = Identities::default();
+    if let Some(passphrase) = passphrase {
+        identities.set_passphrase(passphrase);
+    }
+    for file in files {
+        identities.add_text(&read(file)?, &file.display().to_string(), callbacks.clone())?;
+    }
+    if files.is_empty() {
+        if let Some(device) = device {
+            identities.add_device(device.identity());
+        }
+        for name in ["id_ed25519", "id_rsa"] {
+            let file = env.home().join(".ssh").join(name);
+            // A key that cannot be used must not stand in the way of the others.
+            if let Ok(text) = read(&file) {
+                let _ = identities.add_text(&text, &file.display().to_string(), callbacks.clone());
+            }
+        }
+    }
+    Ok(identities)
+}
+
+fn read(file: &Path) -> Result<age::secrecy::zeroize::Zeroizing<String>, Error> {
+    Ok(fs::read_to_string(file).map(age::secrecy::zeroize::Zeroizing::new).at("read", file)?)
+}

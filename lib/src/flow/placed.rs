@@ -1,0 +1,75 @@
+//! Where this program has put sessions: the working directory of one that its agent has not opened since.
+//!
+//! Unchanged bytes name the directories of the machine they came from, so until the agent writes its first record here
+//! only our own journal knows where the session belongs.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::journal::Journal;
+use super::stage::DIR;
+use crate::agent::{Agent, Home, Role, Session};
+use crate::id::NativeId;
+
+/// The newest placing of each session of one home.
+pub struct Placed(HashMap<String, Place>);
+
+struct Place {
+    created: String,
+    transcript: PathBuf,
+    size: Option<u64>,
+    cwd: PathBuf,
+}
+
+impl Placed {
+    pub fn read(home: &Home) -> Placed {
+        let mut placed: HashMap<String, Place> = HashMap::new();
+        for entry in fs::read_dir(home.root.join(DIR)).into_iter().flatten().flatten() {
+            let Some((native, place)) = Journal::read(&entry.path()).and_then(place_of) else { continue };
+            if placed.get(&native).is_none_or(|known| known.created < place.created) {
+                placed.insert(native, place);
+            }
+        }
+        Placed(placed)
+    }
+
+    /// Corrects the session's directory if it still is as we put it there.
+    pub fn apply(&self, session: &mut Session) {
+        let Some(place) = self.0.get(session.native.as_str()).filter(|place| place.transcript == session.transcript) else { return };
+        let untouched = place.size.is_some_and(|size| size == session.size);
+        if untouched || session.cwd.is_none() {
+            session.cwd = Some(place.cwd.clone());
+        }
+    }
+}
+
+fn place_of(journal: Journal) -> Option<(String, Place)> {
+    let transcript = journal.files.iter().find(|file| file.role == Role::Transcript)?.place.clone()?.0;
+    let size = journal.steps.iter().find(|step| step.target == transcript).and_then(|step| Some(step.new.as_ref()?.size));
+    Some((journal.native_id, Place { created: journal.created, transcript, size, cwd: journal.cwd }))
+}
+
+/// Every session of a home, each with the directory it is to be used in.
+pub fn discover(agent: &dyn Agent, home: &Home) -> Result<crate::agent::Discovery, Error> {
+    let mut found = agent.discover(home)?;
+    let placed = Placed::read(home);
+    found.sessions.iter_mut().for_each(|session| placed.apply(session));
+    Ok(found)
+}
+
+/// Every place of one session, newest first.
+pub fn find(agent: &dyn Agent, home: &Home, native: &NativeId) -> Result<Vec<Session>, Error> {
+    let mut found = agent.find(home, native)?;
+    let placed = Placed::read(home);
+    found.iter_mut().for_each(|session| placed.apply(session));
+    found.sort_by_key(|session| std::cmp::Reverse(session.modified));
+    Ok(found)
+}
+
+/// The directory in which this home has the session, if it is one.
+pub fn directory(agent: &dyn Agent, home: &Home, native: &NativeId) -> Option<PathBuf> {
+    let local = find(agent, home, native).ok()?;
+    local.into_iter().find_map(|session| session.cwd).filter(|cwd: &PathBuf| Path::is_dir(cwd))
+}

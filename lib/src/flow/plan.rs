@@ -1,0 +1,164 @@
+//! What a restore would do to this home, decided before anything is done.
+//!
+//! The transcript decides the direction for the session as a whole: coming back is the normal case, so an incoming
+//! session that continues the one here fast-forwards it, one that is older leaves everything alone, and anything else
+//! touches nothing. A file that is here and not in the capsule is never removed.
+
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::compare::{self, Relation};
+use super::stage::Stage;
+use crate::agent::{Copy, Place, Role, StagedFile, jsonl};
+use crate::durable::At;
+
+pub struct Plan {
+    pub relation: Relation,
+    pub steps: Vec<Step>,
+}
+
+/// One change; `n` in `staged` and `backup` are files of the stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    Create { file: usize, target: PathBuf },
+    Replace { file: usize, target: PathBuf },
+    SetAside { target: PathBuf },
+}
+
+impl Step {
+    pub fn target(&self) -> &Path {
+        match self {
+            Step::Create { target, .. } | Step::Replace { target, .. } | Step::SetAside { target } => target,
+        }
+    }
+}
+
+pub struct Given<'a> {
+    pub files: &'a [StagedFile],
+    pub places: &'a [Place],
+    pub copies: &'a [Copy],
+    /// Take the capsule's session even where the one here went its own way.
+    pub set_aside: bool,
+}
+
+pub fn plan(given: &Given<'_>) -> Result<Plan, Error> {
+    let compared = given.files.iter().zip(given.places).map(|(file, place)| match place {
+        Place::File(target) => compare(file, target).map(Some),
+        Place::Settled => Ok(None),
+    });
+    let compared = compared.collect::<Result<Vec<_>, Error>>()?;
+    let mut relation = Relation::Same;
+    let mut diverged = None;
+    for (file, found) in given.files.iter().zip(&compared) {
+        let Some((found, target)) = found else { continue };
+        if file.role == Role::Transcript {
+            relation = *found;
+        }
+        if file.role.is_append_only() && *found == Relation::Diverged {
+            diverged.get_or_insert_with(|| target.clone());
+        }
+    }
+    let (mut copies, mut asides) = (false, Vec::new());
+    if let Some(transcript) = given.files.iter().find(|file| file.role == Role::Transcript) {
+        for copy in given.copies {
+            asides.push(Step::SetAside { target: copy_path(copy).to_owned() });
+            let Copy::Transcript(path) = copy else { continue };
+            copies = true;
+            match growing(transcript, path)? {
+                Relation::Ahead if relation != Relation::Ahead => relation = Relation::Ahead,
+                Relation::Diverged => drop(diverged.get_or_insert_with(|| path.clone())),
+                _ => {}
+            }
+        }
+    }
+    if let Some(local) = diverged {
+        if !given.set_aside {
+            return Err(Error::Diverged { local, fork: None });
+        }
+        return Ok(Plan { relation: Relation::Diverged, steps: everything(&compared, asides) });
+    }
+    Ok(match relation {
+        Relation::Ahead if given.set_aside => Plan { relation, steps: everything(&compared, asides) },
+        Relation::Ahead => Plan { relation, steps: Vec::new() },
+        Relation::Same | Relation::Behind | Relation::New | Relation::Diverged => {
+            let relation = if copies && matches!(relation, Relation::New | Relation::Same) { Relation::Behind } else { relation };
+            let mut steps = forward(given.files, &compared, relation);
+            steps.extend(asides);
+            Plan { relation, steps }
+        }
+    })
+}
+
+type Compared = Vec<Option<(Relation, PathBuf)>>;
+
+fn forward(files: &[StagedFile], compared: &Compared, session: Relation) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (file, (role, found)) in files.iter().map(|file| file.role).zip(compared).enumerate() {
+        let Some((found, target)) = found else { continue };
+        let target = target.clone();
+        match found {
+            Relation::New => steps.push(Step::Create { file, target }),
+            Relation::Behind => steps.push(Step::Replace { file, target }),
+            // A to-do list and the like: theirs is newer where the conversation goes forward, and nobody's otherwise.
+            Relation::Diverged if !role.is_append_only() && session == Relation::Behind => steps.push(Step::Replace { file, target }),
+            Relation::Same | Relation::Ahead | Relation::Diverged => {}
+        }
+    }
+    steps
+}
+
+fn everything(compared: &Compared, asides: Vec<Step>) -> Vec<Step> {
+    let step = |(n, found): (usize, &Option<(Relation, PathBuf)>)| match found.as_ref()? {
+        (Relation::New, target) => Some(Step::Create { file: n, target: target.clone() }),
+        (Relation::Same, _) => None,
+        (_, target) => Some(Step::Replace { file: n, target: target.clone() }),
+    };
+    compared.iter().enumerate().filter_map(step).chain(asides).collect()
+}
+
+fn compare(file: &StagedFile, target: &Path) -> Result<(Relation, PathBuf), Error> {
+    let found =
+        if file.role.is_append_only() { growing(file, target)? } else { compare::whole(target, &file.staged).at("compare", target)? };
+    Ok((found, target.to_owned()))
+}
+
+fn growing(file: &StagedFile, ours: &Path) -> Result<Relation, Error> {
+    Ok(compare::growing(ours, &file.staged).at("compare", ours)?)
+}
+
+fn copy_path(copy: &Copy) -> &Path {
+    match copy {
+        Copy::Transcript(path) | Copy::Directory(path) => path,
+    }
+}
+
+/// Parents of the targets that are not there yet, outermost first.
+pub fn missing_dirs(steps: &[Step]) -> Vec<PathBuf> {
+    let mut missing: Vec<PathBuf> = Vec::new();
+    for step in steps.iter().filter(|step| !matches!(step, Step::SetAside { .. })) {
+        let parent = crate::durable::parent(step.target());
+        for dir in parent.ancestors().take_while(|dir| !dir.exists()) {
+            if !missing.iter().any(|known| known == dir) {
+                missing.push(dir.to_owned());
+            }
+        }
+    }
+    missing.sort();
+    missing
+}
+
+/// A packed rollout that goes where a plain one belongs is unpacked in the stage, under the same bounds as the capsule.
+pub fn unpack_where_needed(stage: &mut Stage, files: &mut [StagedFile], places: &[Place], most: u64) -> Result<(), Error> {
+    for (file, place) in files.iter_mut().zip(places) {
+        let Place::File(target) = place else { continue };
+        if jsonl::is_packed(file.name.as_path()) && !jsonl::is_packed(target) {
+            let packed = std::fs::File::open(&file.staged).at("open", &file.staged)?;
+            let mut plain = zstd::Decoder::new(packed).at("unpack", &file.staged)?;
+            let mut bounded = std::io::Read::take(&mut plain, most);
+            file.staged = stage.take(&mut bounded, false)?;
+            let name = file.name.as_bytes().strip_suffix(b".zst").unwrap_or(file.name.as_bytes());
+            file.name = crate::path::RelPath::parse(name).map_err(crate::capsule::Error::Unsafe)?;
+        }
+    }
+    Ok(())
+}

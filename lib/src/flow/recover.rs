@@ -1,0 +1,99 @@
+//! After a crash: finishes or undoes what an earlier restore left, before anything else happens in that home.
+//!
+//! A directory whose process still lives is locked and left alone.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::Error;
+use super::journal::{self, Journal, State};
+use super::stage::DIR;
+use crate::agent::{Agent, Home, Incoming};
+use crate::durable::At;
+use crate::env::Env;
+use crate::id::NativeId;
+
+/// What was done about one leftover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recovered {
+    /// Nothing had happened yet; the leftover is gone.
+    Cleared,
+    RolledBack {
+        native: String,
+    },
+    RolledForward {
+        native: String,
+    },
+    /// The files stand; the agent's index has been told now.
+    Settled {
+        native: String,
+    },
+    /// Left as it is.
+    Stuck {
+        dir: PathBuf,
+        why: String,
+    },
+}
+
+/// The caller holds the home's lock.
+pub fn recover(env: &Env, agent: &dyn Agent, home: &Home) -> Result<Vec<Recovered>, Error> {
+    let root = home.root.join(DIR);
+    let Ok(entries) = fs::read_dir(&root) else { return Ok(Vec::new()) };
+    let mut recovered = Vec::new();
+    for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
+        let dir = entry.path();
+        let Ok(handle) = File::open(&dir) else { continue };
+        if flock(&handle, FlockOperation::NonBlockingLockExclusive).is_err() {
+            continue;
+        }
+        recovered.extend(one(env, agent, home, &dir)?);
+    }
+    Ok(recovered)
+}
+
+fn one(env: &Env, agent: &dyn Agent, home: &Home, dir: &Path) -> Result<Option<Recovered>, Error> {
+    let Some(mut journal) = Journal::read(dir) else {
+        if dir.join("journal.json").exists() {
+            return Ok(Some(Recovered::Stuck { dir: dir.to_owned(), why: "its journal cannot be read".to_owned() }));
+        }
+        fs::remove_dir_all(dir).at("remove", dir)?;
+        return Ok(Some(Recovered::Cleared));
+    };
+    let native = journal.native_id.clone();
+    match journal.state {
+        State::Settled => {
+            if journal::is_expired(&journal, env.now()) {
+                fs::remove_dir_all(dir).at("remove", dir)?;
+            }
+            Ok(None)
+        }
+        State::Committed => {
+            settle(agent, home, &mut journal, dir)?;
+            Ok(Some(Recovered::Settled { native }))
+        }
+        State::Prepared => {
+            if journal.undo(dir)? {
+                return Ok(Some(Recovered::RolledBack { native }));
+            }
+            journal.forward(dir)?;
+            settle(agent, home, &mut journal, dir)?;
+            Ok(Some(Recovered::RolledForward { native }))
+        }
+    }
+}
+
+/// Tells the agent's index, and closes the journal.
+pub fn settle(agent: &dyn Agent, home: &Home, journal: &mut Journal, dir: &Path) -> Result<(), Error> {
+    let (files, places) = journal.settled_view();
+    let native = NativeId::parse(&journal.native_id).map_err(|error| crate::capsule::Error::Damaged(error.to_string()))?;
+    let cwd = journal.cwd.clone();
+    agent.settle(home, &Incoming { native: &native, cwd: &cwd, files: &files }, &places)?;
+    let _ = crate::fault::point("restore.settled");
+    journal.write(dir, State::Settled)?;
+    fs::remove_dir_all(dir.join("new"))
+        .at("remove", dir.join("new"))
+        .or_else(|error| if error.source.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+    Ok(())
+}

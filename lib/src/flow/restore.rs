@@ -1,0 +1,339 @@
+//! `restore`: a capsule's session installed where the real agent looks for it.
+//!
+//! A transaction: everything is opened, verified and staged beside the destination, the plan is made and may still be
+//! refused, then a journal is written and the files are renamed into place. Before the journal says so nothing is
+//! visible; a crash after it is finished or undone by whoever comes next.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use super::compare::Relation;
+use super::journal::{Dir, Filed, Journal, New, State, Step as JournalStep};
+use super::plan::{self, Given, Plan, Step};
+use super::recover::{self, Recovered};
+use super::stage::{self, Stage};
+use super::{Error, agent_named, placed};
+use crate::agent::{Agent, Home, Incoming, Place, Reached, ResumeCommand, Role, StagedFile, jsonl};
+use crate::capsule::{self, Header, Manifest, SESSION_DIR, TORN_DIR};
+use crate::device::Device;
+use crate::durable::At;
+use crate::env::Env;
+use crate::git::Repo;
+use crate::id::NativeId;
+use crate::path::RelPath;
+use crate::policy::Limits;
+use crate::progress::Progress;
+use crate::seal::{self, Identities, ReadAhead, Signer};
+use crate::signers::KnownSigners;
+use crate::{fault, path, time};
+
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub file: PathBuf,
+    pub into: Option<PathBuf>,
+    pub dry_run: bool,
+    pub allow_unsigned: bool,
+    /// Fingerprints that are believed without asking.
+    pub trust: Vec<String>,
+    /// Take the capsule's session even if the one here went its own way; that one is kept as a backup.
+    pub set_aside: bool,
+    pub limits: Limits,
+}
+
+/// Decisions that only a person can make.
+pub trait Consent {
+    /// Whether to believe a signer that is not known here; `true` is remembered.
+    fn accept_signer(&mut self, signer: &Signer, manifest: &Manifest) -> bool;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignedBy {
+    ThisDevice,
+    Known {
+        name: String,
+        fingerprint: String,
+    },
+    /// Accepted just now.
+    Accepted {
+        name: String,
+        fingerprint: String,
+    },
+    /// Not signed, or badly, and taken all the same.
+    Nobody,
+}
+
+pub struct Outcome {
+    pub manifest: Manifest,
+    pub title: &'static str,
+    pub signed_by: SignedBy,
+    pub relation: Relation,
+    pub cwd: PathBuf,
+    pub steps: Vec<Step>,
+    pub torn: u64,
+    pub reached: Option<Reached>,
+    pub notes: Vec<String>,
+    pub resume: ResumeCommand,
+    /// The agent's program is on this machine.
+    pub installed: Option<PathBuf>,
+    /// Where what was replaced is kept.
+    pub backup: Option<PathBuf>,
+    pub recovered: Vec<Recovered>,
+}
+
+pub fn restore(
+    env: &Env,
+    device: Option<&Device>,
+    options: &Options,
+    identities: &Identities,
+    consent: &mut dyn Consent,
+    progress: &dyn Progress,
+) -> Result<Outcome, Error> {
+    let mut staged = open(env, options, identities, progress)?;
+    fault::point("restore.staged").at("write", &staged.stage.dir)?;
+    let signed_by = signed_by(env, device, options, &staged.opened, consent)?;
+    let (agent, home) = (staged.agent, staged.home.clone());
+    let native = staged.opened.manifest.native_id()?;
+    for name in &staged.torn {
+        if !agent.role(&native, name).is_some_and(Role::is_append_only) {
+            return Err(Error::Foreign(format!("{TORN_DIR}/{name}")));
+        }
+    }
+    let transcripts = staged.files.iter().filter(|file| file.role == Role::Transcript).count();
+    if transcripts != 1 {
+        return Err(capsule::Error::Lies(format!("it holds {transcripts} transcripts")).into());
+    }
+
+    let lock = if options.dry_run { None } else { Some(stage::lock(&home.root)?) };
+    let recovered = if options.dry_run { Vec::new() } else { recover::recover(env, agent, &home)? };
+    let cwd = destination(env, options, agent, &home, &staged.opened.manifest)?;
+    let incoming = Incoming { native: &native, cwd: &cwd, files: &staged.files };
+    agent.check(&incoming)?;
+    let places = agent.place(&home, &incoming)?;
+    let copies = agent.copies(&home, &incoming, &places)?;
+    plan::unpack_where_needed(&mut staged.stage, &mut staged.files, &places, options.limits.bytes)?;
+    let given = Given { files: &staged.files, places: &places, copies: &copies, set_aside: options.set_aside };
+    let Plan { relation, steps } = plan::plan(&given).map_err(|error| match error {
+        Error::Diverged { local, .. } => Error::Diverged { local, fork: Some(agent.fork(&native)) },
+        error => error,
+    })?;
+    if !steps.is_empty() {
+        // Not only this session: an ancestor or a helper that it brings along may be open, too.
+        let touched = |id: &NativeId| *id == native || steps.iter().any(|step| step.target().to_string_lossy().contains(id.as_str()));
+        if let Some((_, live)) = agent.running(&home).into_iter().find(|(id, _)| touched(id)) {
+            return Err(Error::Live { title: agent.title(), pid: live.pid });
+        }
+    }
+    let mut outcome = Outcome {
+        title: agent.title(),
+        signed_by,
+        relation,
+        torn: staged.opened.manifest.files.iter().filter(|file| file.path.strip_prefix(TORN_DIR).is_some()).map(|file| file.size).sum(),
+        reached: None,
+        notes: Vec::new(),
+        resume: agent.resume(&native, &cwd),
+        installed: env.program(agent.program()),
+        backup: None,
+        recovered,
+        manifest: staged.opened.manifest.clone(),
+        steps,
+        cwd: cwd.clone(),
+    };
+    if options.dry_run {
+        return Ok(outcome);
+    }
+    if !outcome.steps.is_empty() {
+        let mut journal = write_down(env, agent, &staged, &places, &outcome)?;
+        journal.commit(&mut staged.stage)?;
+        if journal.steps.iter().any(|step| step.backup.is_some()) {
+            outcome.backup = Some(staged.stage.dir.clone());
+        }
+        // The files stand: a complaint about the index is a note, and the next run tells the index again.
+        if let Err(error) = recover::settle(agent, &home, &mut journal, &staged.stage.dir) {
+            outcome.notes.push(error.to_string());
+        }
+    }
+    drop(lock);
+    if outcome.relation == Relation::Ahead && outcome.steps.is_empty() {
+        // The one that is ahead may be at home in another directory than the one asked for.
+        outcome.cwd = placed::directory(agent, &home, &native).unwrap_or(cwd);
+        outcome.resume = agent.resume(&native, &outcome.cwd);
+    }
+    let verified = agent.verify(&home, &native, &outcome.cwd)?;
+    outcome.reached = Some(verified.reached);
+    outcome.notes.extend(verified.notes);
+    Ok(outcome)
+}
+
+struct Staged {
+    agent: &'static dyn Agent,
+    home: Home,
+    stage: Stage,
+    files: Vec<StagedFile>,
+    torn: Vec<RelPath>,
+    opened: capsule::Opened,
+}
+
+/// Reads the capsule once, to its end, into a stage; nothing of it is believed before that.
+fn open(env: &Env, options: &Options, identities: &Identities, progress: &dyn Progress) -> Result<Staged, Error> {
+    let file = File::open(&options.file).at("open", &options.file)?;
+    progress.stage("opening", file.metadata().ok().map(|meta| meta.len()));
+    let input = BufReader::with_capacity(1 << 17, Told { from: file, progress });
+    thread::scope(|scope| {
+        let plain = seal::open(input, identities, &options.limits)?;
+        let mut sink = Sink { env, dry_run: options.dry_run, home: None, stage: None, files: Vec::new(), torn: Vec::new() };
+        let opened = capsule::read(ReadAhead::spawn(scope, plain), &options.limits, &mut sink)?;
+        let native = opened.manifest.native_id()?;
+        let (Some((agent, home)), Some(stage)) = (sink.home, sink.stage) else {
+            return Err(capsule::Error::NotACapsule("it is empty").into());
+        };
+        let mut files = Vec::new();
+        for (name, staged) in sink.files {
+            let role = agent.role(&native, &name).ok_or_else(|| Error::Foreign(format!("{SESSION_DIR}/{name}")))?;
+            files.push(StagedFile { name, role, staged });
+        }
+        Ok(Staged { agent, home, stage, files, torn: sink.torn, opened })
+    })
+}
+
+struct Told<'a> {
+    from: File,
+    progress: &'a dyn Progress,
+}
+
+impl Read for Told<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(into)?;
+        self.progress.advance(n as u64);
+        Ok(n)
+    }
+}
+
+struct Sink<'a> {
+    env: &'a Env,
+    dry_run: bool,
+    home: Option<(&'static dyn Agent, Home)>,
+    stage: Option<Stage>,
+    files: Vec<(RelPath, PathBuf)>,
+    torn: Vec<RelPath>,
+}
+
+impl capsule::Sink for Sink<'_> {
+    type Error = Error;
+
+    fn header(&mut self, header: &Header) -> Result<(), Error> {
+        let agent = agent_named(&header.agent)?;
+        let home = agent.home(self.env)?;
+        self.stage = Some(if self.dry_run { Stage::temporary(self.env)? } else { Stage::beside(&home.root, self.env)? });
+        self.home = Some((agent, home));
+        Ok(())
+    }
+
+    fn file(&mut self, name: &RelPath, content: &mut dyn Read) -> Result<(), Error> {
+        let Some(stage) = &mut self.stage else { return Err(capsule::Error::NotACapsule("it has no header").into()) };
+        if let Some(name) = name.strip_prefix(TORN_DIR) {
+            // Kept in the capsule only: gluing it to a transcript would damage the next record.
+            io::copy(content, &mut io::sink()).map_err(|error| capsule::Error::Damaged(error.to_string()))?;
+            self.torn.push(name);
+            return Ok(());
+        }
+        let name = name.strip_prefix(SESSION_DIR).ok_or_else(|| Error::Foreign(name.to_string()))?;
+        let staged = stage.take(content, jsonl::is_packed(name.as_path()))?;
+        self.files.push((name, staged));
+        Ok(())
+    }
+}
+
+fn signed_by(
+    env: &Env,
+    device: Option<&Device>,
+    options: &Options,
+    opened: &capsule::Opened,
+    consent: &mut dyn Consent,
+) -> Result<SignedBy, Error> {
+    let verified = match &opened.signature {
+        None => Err(Error::Unsigned),
+        Some(signature) => seal::verify(&opened.manifest_bytes, signature).map_err(Error::Seal),
+    };
+    let signer = match verified {
+        Err(_) if options.allow_unsigned => return Ok(SignedBy::Nobody),
+        signer => signer?,
+    };
+    let fingerprint = signer.fingerprint.clone();
+    if device.is_some_and(|device| device.signing().fingerprint() == fingerprint) {
+        return Ok(SignedBy::ThisDevice);
+    }
+    let mut known = KnownSigners::load(env)?;
+    if let Some(name) = known.name_of(&signer) {
+        return Ok(SignedBy::Known { name: name.to_owned(), fingerprint });
+    }
+    let name = opened.manifest.origin.device.clone();
+    if options.trust.contains(&fingerprint) || (!options.dry_run && consent.accept_signer(&signer, &opened.manifest)) {
+        if !options.dry_run {
+            known.add(&signer, &name)?;
+        }
+        return Ok(SignedBy::Accepted { name, fingerprint });
+    }
+    Err(Error::UnknownSigner { signer, name })
+}
+
+/// Where the agent will work: as told, else where this device has the session already, else here.
+fn destination(env: &Env, options: &Options, agent: &dyn Agent, home: &Home, manifest: &Manifest) -> Result<PathBuf, Error> {
+    let below = manifest.repository.as_ref().and_then(|repository| path::from_text(&repository.below)).unwrap_or_default();
+    let root = match &options.into {
+        Some(dir) => dir.clone(),
+        None => {
+            if let Some(cwd) = placed::directory(agent, home, &manifest.native_id()?) {
+                return Ok(cwd.canonicalize().at("open", &cwd)?);
+            }
+            Repo::around(env.cwd()).map_or_else(|| env.cwd().to_owned(), |repo| repo.root)
+        }
+    };
+    if !root.is_dir() {
+        return Err(Error::NoDestination(root));
+    }
+    let root = root.canonicalize().at("open", &root)?;
+    // The capsule says where below its work tree the agent stood; only a directory that is there already is believed.
+    let inside = RelPath::from_path(&below).ok().map(|below| below.under(&root)).and_then(|dir| dir.canonicalize().ok());
+    Ok(inside.filter(|dir| dir.is_dir() && dir.starts_with(&root)).unwrap_or(root))
+}
+
+fn write_down(env: &Env, agent: &dyn Agent, staged: &Staged, places: &[Place], outcome: &Outcome) -> Result<Journal, Error> {
+    let mut journal = Journal::new(agent.name(), &outcome.manifest.native_id()?, &outcome.cwd, time::format(env.now()));
+    let made = staged.stage.made().iter().cloned().chain(plan::missing_dirs(&outcome.steps));
+    journal.made = made.map(Dir).collect();
+    for (file, place) in staged.files.iter().zip(places) {
+        let place = match place {
+            Place::File(target) => Some(Dir(target.clone())),
+            Place::Settled => None,
+        };
+        journal.files.push(Filed { name: file.name.clone(), role: file.role, staged: file.staged.clone(), place });
+    }
+    let mut placed: Vec<&Path> = Vec::new();
+    for (n, step) in outcome.steps.iter().enumerate() {
+        let (file, backup) = match step {
+            Step::Create { file, .. } => (Some(*file), None),
+            Step::Replace { file, .. } => (Some(*file), Some(Dir(staged.stage.backup(n)))),
+            Step::SetAside { .. } => (None, Some(Dir(staged.stage.backup(n)))),
+        };
+        let new = file.map(|file| new_file(&staged.files[file], &outcome.manifest)).transpose()?;
+        placed.extend(file.map(|file| staged.files[file].staged.as_path()));
+        journal.steps.push(JournalStep { target: step.target().to_owned(), backup, new });
+    }
+    staged.stage.sync(&placed)?;
+    journal.state = State::Prepared;
+    Ok(journal)
+}
+
+fn new_file(file: &StagedFile, manifest: &Manifest) -> Result<New, Error> {
+    let size = std::fs::metadata(&file.staged).at("read", &file.staged)?.len();
+    let listed = manifest.files.iter().find(|entry| entry.path.strip_prefix(SESSION_DIR).as_ref() == Some(&file.name));
+    let (sha256, mode) = match listed {
+        Some(entry) => (entry.sha256.clone(), entry.mode),
+        // Unpacked here: the manifest knows the packed one.
+        None => (super::journal::hash(&file.staged, size).unwrap_or_default(), 0o600),
+    };
+    // Whoever made the capsule does not decide who else may read or write here, nor what may run as whom.
+    Ok(New { staged: file.staged.clone(), size, sha256, mode: (mode & 0o755) | 0o600 })
+}

@@ -1,0 +1,163 @@
+//! A place beside the destination where a capsule's files wait until everything about them is known.
+//!
+//! Lies in the agent's home, on the file system they will be renamed within, or in a temporary directory for a dry run.
+//! Holds locks that end with the process, so that a crash leaves nothing that looks alive; what it leaves otherwise is
+//! cleared by the next `recover`. What must stay true: unless `keep` is called, dropping it removes every trace.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::Error;
+use crate::durable::{self, At};
+use crate::env::Env;
+use crate::{fault, time};
+
+pub const DIR: &str = ".samesession";
+const BUFFER: usize = 256 << 10;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Stage {
+    /// `<home>/.samesession/<id>`, or a temporary directory.
+    pub dir: PathBuf,
+    /// Directories that did not exist before, outermost first.
+    made: Vec<PathBuf>,
+    count: usize,
+    kept: bool,
+    _alive: File,
+}
+
+impl Stage {
+    /// In the home of the agent.
+    pub fn beside(home: &Path, env: &Env) -> Result<Stage, Error> {
+        let root = home.join(DIR);
+        let mut made = durable::create_dirs(&root)?;
+        for attempt in 0.. {
+            match Stage::within(&root, env, attempt) {
+                // Somebody removed the empty root between the two steps: make it again.
+                Err(error) if error.source.kind() == io::ErrorKind::NotFound && attempt < 100 => {
+                    made.extend(durable::create_dirs(&root)?);
+                }
+                Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => {}
+                Err(error) => {
+                    remove_empty(&made);
+                    return Err(error.into());
+                }
+                Ok(mut stage) => {
+                    stage.made = made;
+                    return Ok(stage);
+                }
+            }
+        }
+        Err(Error::Busy(home.to_owned()))
+    }
+
+    /// For a dry run: the same steps, where nothing will be renamed into a home.
+    pub fn temporary(env: &Env) -> Result<Stage, Error> {
+        Ok(Stage::within(&env.temp_dir(), env, 0)?)
+    }
+
+    fn within(root: &Path, env: &Env, attempt: u32) -> Result<Stage, durable::Error> {
+        let stamp: String = time::format(env.now()).chars().filter(char::is_ascii_alphanumeric).take(15).collect();
+        let id = format!("{stamp}-{}-{attempt}", std::process::id());
+        let dir = root.join(&id);
+        fs::DirBuilder::new().mode(0o700).create(&dir).at("create directory", &dir)?;
+        fs::DirBuilder::new().mode(0o700).create(dir.join("new")).at("create directory", &dir)?;
+        fs::DirBuilder::new().mode(0o700).create(dir.join("old")).at("create directory", &dir)?;
+        let alive = File::open(&dir).at("open", &dir)?;
+        flock(&alive, FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from).at("lock", &dir)?;
+        Ok(Stage { dir, made: Vec::new(), count: 0, kept: false, _alive: alive })
+    }
+
+    /// Takes one file in. It is durable only after `sync`.
+    pub fn take(&mut self, content: &mut dyn Read, packed: bool) -> Result<PathBuf, Error> {
+        // Agents tell a packed transcript by its name, here as in their homes.
+        let name = if packed { format!("{}.jsonl.zst", self.count) } else { self.count.to_string() };
+        let path = self.dir.join("new").join(name);
+        self.count += 1;
+        let mut file = durable::create_private(&path)?;
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let mut filled = 0;
+            while filled < BUFFER {
+                match content.read(&mut buffer[filled..]) {
+                    Ok(0) => break,
+                    Ok(n) => filled += n,
+                    Err(_) if crate::progress::interrupted() => return Err(Error::Interrupted),
+                    Err(error) => return Err(crate::capsule::Error::Damaged(error.to_string()).into()),
+                }
+            }
+            if filled == 0 {
+                return Ok(path);
+            }
+            fault::point("restore.staging").and_then(|()| file.write_all(&buffer[..filled])).at("write", &path)?;
+        }
+    }
+
+    pub fn sync(&self, staged: &[&Path]) -> Result<(), Error> {
+        for path in staged {
+            File::open(path).and_then(|file| file.sync_data()).at("sync", path)?;
+        }
+        Ok(durable::sync_dir(&self.dir.join("new"))?)
+    }
+
+    pub fn backup(&self, n: usize) -> PathBuf {
+        self.dir.join("old").join(n.to_string())
+    }
+
+    /// The directories to remove if the restore is undone.
+    pub fn made(&self) -> &[PathBuf] {
+        &self.made
+    }
+
+    /// From here on the journal decides what becomes of the directory.
+    pub fn keep(&mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_dir_all(&self.dir);
+            if let Some(root) = self.dir.parent().filter(|root| root.ends_with(DIR)) {
+                let _ = fs::remove_dir(root);
+            }
+            remove_empty(&self.made);
+        }
+    }
+}
+
+pub fn remove_empty(dirs: &[PathBuf]) {
+    for dir in dirs.iter().rev() {
+        let _ = fs::remove_dir(dir);
+    }
+}
+
+/// One commit at a time per home. The lock is on the directory itself, so it leaves no file, and ends with the process.
+pub fn lock(home: &Path) -> Result<File, Error> {
+    let root = home.join(DIR);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let held = File::open(&root).at("open", &root)?;
+        match flock(&held, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                // The directory may have been removed and made again while we waited for the old one.
+                let same = |a: fs::Metadata, b: fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+                if held.metadata().is_ok_and(|locked| fs::metadata(&root).is_ok_and(|now| same(locked, now))) {
+                    return Ok(held);
+                }
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(io::Error::from(error)).at("lock", &root).map_err(Error::from),
+        }
+        if Instant::now() > deadline {
+            return Err(Error::Busy(home.to_owned()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,44 @@
+//! The repository around a directory: where its work trees are, what is checked out.
+//!
+//! Knows no agent and no capsule. Everything local is read through `gix`; nothing is written.
+
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Clone)]
+pub struct Repo {
+    /// The top of the work tree around the directory that was asked about.
+    pub root: PathBuf,
+    /// That one and all others of the same repository, real paths.
+    pub worktrees: Vec<PathBuf>,
+    pub branch: Option<String>,
+    pub head: Option<String>,
+}
+
+impl Repo {
+    /// The repository whose work tree holds this directory. One that cannot be opened is none: nothing here depends on it.
+    pub fn around(dir: &Path) -> Option<Repo> {
+        let repo = gix::discover(dir).ok()?;
+        let root = real(repo.workdir()?);
+        let mut worktrees = vec![root.clone()];
+        if let Ok(main) = repo.main_repo() {
+            worktrees.extend(main.workdir().map(real));
+        }
+        for linked in repo.worktrees().unwrap_or_default() {
+            worktrees.extend(linked.base().ok().map(|base| real(&base)));
+        }
+        worktrees.sort();
+        worktrees.dedup();
+        let head = repo.head().ok();
+        let branch = head.as_ref().and_then(|head| Some(head.referent_name()?.shorten().to_string()));
+        let head = head.and_then(|head| head.id().map(|id| id.to_string()));
+        Some(Repo { root, worktrees, branch, head })
+    }
+
+    pub fn contains(&self, dir: &Path) -> bool {
+        self.worktrees.iter().any(|tree| dir.starts_with(tree))
+    }
+}
+
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}

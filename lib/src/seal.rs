@@ -1,0 +1,65 @@
+//! Who may read, and who wrote: plaintext bytes to sealed bytes and back, and signatures.
+//!
+//! All cryptography is age's and OpenSSH's, in their own formats. Knows no Git, no agent and no files: keys arrive as
+//! text, contents as streams. What must stay true: a reader sees no byte that age has not authenticated, and no secret
+//! is ever part of an error.
+
+mod header;
+mod identity;
+mod readahead;
+mod recipient;
+mod signature;
+mod stream;
+
+pub use age::Callbacks;
+pub use age::secrecy::{ExposeSecret, SecretString};
+pub use header::{Envelope, peek};
+pub use identity::Identities;
+pub use readahead::ReadAhead;
+pub use recipient::{Recipients, Via};
+pub use signature::{Signer, SigningKey, fingerprint_of, verify};
+pub use stream::{Sealer, open, seal};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("'{0}' is not a recipient: expected age1…, ssh-ed25519 …, ssh-rsa … or a file of such lines")]
+    NotARecipient(String),
+    #[error("the SSH key type '{0}' cannot be a recipient: age takes ssh-ed25519 and ssh-rsa")]
+    SshKeyType(String),
+    #[error("no recipient: nobody could open this capsule")]
+    NoRecipient,
+    #[error("a passphrase cannot be combined with recipients: age keeps them apart")]
+    Mixed,
+    #[error("these recipients cannot be combined: post-quantum ones only go with their kind")]
+    Incompatible,
+    #[error("'{0}' holds no identity that age knows")]
+    NotAnIdentity(String),
+    #[error("the identity in '{0}' cannot be used")]
+    Identity(String, #[source] age::DecryptError),
+    #[error("the age plugin failed: {0}")]
+    Plugin(String),
+    #[error("not a capsule: it is not an age file")]
+    NotSealed,
+    #[error("not a capsule that this version can open: its age header is longer than {0} bytes")]
+    HeaderTooLong(usize),
+    #[error("no key here opens this capsule; it is sealed to {sealed_to}, tried: {tried}")]
+    NoMatch { sealed_to: String, tried: String },
+    #[error("this capsule is sealed with a passphrase")]
+    NeedsPassphrase,
+    #[error("wrong passphrase")]
+    WrongPassphrase,
+    #[error("the capsule asks for too much work per passphrase (2^{0})")]
+    ExcessiveWork(u8),
+    #[error("the capsule is damaged: {0}")]
+    Damaged(String),
+    #[error("the signing key cannot be read")]
+    SigningKey(#[source] ssh_key::Error),
+    #[error("cannot sign")]
+    Sign(#[source] ssh_key::Error),
+    #[error("the signature is bad: {0}")]
+    BadSignature(String),
+    #[error("cannot write the capsule")]
+    Write(#[source] std::io::Error),
+    #[error("cannot read the capsule")]
+    Read(#[source] std::io::Error),
+}

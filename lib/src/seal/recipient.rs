@@ -1,0 +1,109 @@
+//! Recipients: who may open what is sealed.
+//!
+//! Takes every form in which people have such a key: age's own, an OpenSSH public key, an age plugin's, a passphrase.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::{Callbacks, Error, SecretString};
+
+/// One recipient, and how it is named to people.
+#[derive(Clone)]
+pub enum Via {
+    X25519(age::x25519::Recipient),
+    Tag(age::tag::Recipient),
+    TagPq(Box<age::tagpq::Recipient>),
+    Ssh(age::ssh::Recipient),
+    Plugin(age::plugin::Recipient),
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Via::X25519(key) => key.fmt(f),
+            Via::Tag(key) => key.fmt(f),
+            Via::TagPq(key) => key.fmt(f),
+            Via::Ssh(key) => key.fmt(f),
+            Via::Plugin(key) => key.fmt(f),
+        }
+    }
+}
+
+impl Via {
+    fn parse(line: &str) -> Result<Via, Error> {
+        let unknown = || Error::NotARecipient(line.chars().take(60).collect());
+        if line.starts_with("ssh-") || line.starts_with("ecdsa-") || line.starts_with("sk-") {
+            return line.parse().map(Via::Ssh).map_err(|_| match line.split_whitespace().next() {
+                Some(kind) if !matches!(kind, "ssh-ed25519" | "ssh-rsa") => Error::SshKeyType(kind.to_owned()),
+                _ => unknown(),
+            });
+        }
+        let native = line.parse().map(Via::X25519).ok();
+        let tagged = || line.parse().map(Via::Tag).ok().or_else(|| line.parse().map(|key| Via::TagPq(Box::new(key))).ok());
+        native.or_else(tagged).or_else(|| line.parse().map(Via::Plugin).ok()).ok_or_else(unknown)
+    }
+}
+
+/// Everybody a capsule is sealed to.
+#[derive(Default)]
+pub struct Recipients {
+    keys: Vec<Via>,
+    passphrase: Option<SecretString>,
+}
+
+impl Recipients {
+    pub fn with_passphrase(passphrase: SecretString) -> Recipients {
+        Recipients { keys: Vec::new(), passphrase: Some(passphrase) }
+    }
+
+    /// One key, or lines of keys with comments, as age's recipient files, `.pub` files and a forge's `.keys` have them.
+    pub fn add_text(&mut self, text: &str) -> Result<(), Error> {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let keys = lines.map(Via::parse).collect::<Result<Vec<_>, _>>()?;
+        if keys.is_empty() {
+            return Err(Error::NotARecipient(text.trim().chars().take(60).collect()));
+        }
+        for key in keys {
+            if !self.keys.iter().any(|known| known.to_string() == key.to_string()) {
+                self.keys.push(key);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        let keys = self.keys.iter().map(Via::to_string);
+        keys.chain(self.passphrase.iter().map(|_| "a passphrase".to_owned())).collect()
+    }
+
+    pub fn is_passphrase(&self) -> bool {
+        self.passphrase.is_some()
+    }
+
+    pub(super) fn encryptor<C: Callbacks>(&self, callbacks: C) -> Result<age::Encryptor, Error> {
+        if let Some(passphrase) = &self.passphrase {
+            return if self.keys.is_empty() { Ok(age::Encryptor::with_user_passphrase(passphrase.clone())) } else { Err(Error::Mixed) };
+        }
+        let mut boxed: Vec<Box<dyn age::Recipient>> = Vec::new();
+        let mut plugins = Vec::new();
+        for key in &self.keys {
+            match key {
+                Via::X25519(key) => boxed.push(Box::new(key.clone())),
+                Via::Tag(key) => boxed.push(Box::new(key.clone())),
+                Via::TagPq(key) => boxed.push(key.clone()),
+                Via::Ssh(key) => boxed.push(Box::new(key.clone())),
+                Via::Plugin(key) => plugins.push(key.clone()),
+            }
+        }
+        for name in plugins.iter().map(age::plugin::Recipient::plugin).collect::<BTreeSet<_>>() {
+            let plugin = age::plugin::RecipientPluginV1::new(name, &plugins, &[], callbacks.clone());
+            boxed.push(Box::new(plugin.map_err(|error| Error::Plugin(error.to_string()))?));
+        }
+        age::Encryptor::with_recipients(boxed.iter().map(|key| &**key)).map_err(|error| match error {
+            age::EncryptError::MissingRecipients => Error::NoRecipient,
+            age::EncryptError::IncompatibleRecipients { .. } => Error::Incompatible,
+            age::EncryptError::MixedRecipientAndPassphrase => Error::Mixed,
+            other => Error::Plugin(other.to_string()),
+        })
+    }
+}

@@ -1,0 +1,130 @@
+//! The sealed stream of container A: zstd inside age.
+//!
+//! Compression uses every core the machine has, with bounded buffers; memory does not depend on the size of the session.
+
+use std::io::{self, Cursor, Read, Write};
+use std::thread;
+
+use super::{Callbacks, Envelope, Error, Identities, Recipients, peek};
+use crate::policy::Limits;
+
+/// zstd's own default: what `zstd -3` makes, at the speed the numbers in ARCHITECTURE.md are about.
+const LEVEL: i32 = 3;
+/// zstd hands out work in jobs; its own choice (8 MiB for this level) would cost tens of megabytes.
+const JOB: u32 = 2 << 20;
+/// What a capsule may ask of the unpacker's memory, as a power of two; level 3 asks for 21, `zstd -19` for 23.
+const WINDOW_LOG: u32 = 24;
+
+pub struct Sealer<W: Write> {
+    zstd: zstd::Encoder<'static, age::stream::StreamWriter<W>>,
+}
+
+pub fn seal<W: Write, C: Callbacks>(out: W, to: &Recipients, callbacks: C) -> Result<Sealer<W>, Error> {
+    let age = to.encryptor(callbacks)?.wrap_output(out).map_err(Error::Write)?;
+    let mut zstd = zstd::Encoder::new(age, LEVEL).map_err(Error::Write)?;
+    let cores = thread::available_parallelism().map_or(1, |n| n.get() as u32).min(4);
+    zstd.multithread(cores).and_then(|()| zstd.set_parameter(zstd::zstd_safe::CParameter::JobSize(JOB))).map_err(Error::Write)?;
+    zstd.include_checksum(true).map_err(Error::Write)?;
+    Ok(Sealer { zstd })
+}
+
+impl<W: Write> Sealer<W> {
+    pub fn finish(self) -> Result<W, Error> {
+        self.zstd.finish().and_then(age::stream::StreamWriter::finish).map_err(Error::Write)
+    }
+}
+
+impl<W: Write> Write for Sealer<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.zstd.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.zstd.flush()
+    }
+}
+
+/// Opens a sealed stream: what comes out is authenticated, unpacked and bounded.
+pub fn open<R: Read>(mut input: R, with: &Identities, limits: &Limits) -> Result<impl Read + use<R>, Error> {
+    let (envelope, start) = peek(&mut input)?;
+    let decryptor = age::Decryptor::new(Cursor::new(start).chain(input)).map_err(|error| refused(error, &envelope, with))?;
+    let opened = if decryptor.is_scrypt() {
+        let passphrase = with.passphrase().ok_or(Error::NeedsPassphrase)?;
+        decryptor.decrypt(std::iter::once(&passphrase as &dyn age::Identity))
+    } else {
+        decryptor.decrypt(with.keys())
+    };
+    let packed = Counting { from: opened.map_err(|error| refused(error, &envelope, with))?, count: 0 };
+    let mut zstd = zstd::Decoder::new(packed).map_err(Error::Read)?;
+    zstd.window_log_max(WINDOW_LOG).map_err(Error::Read)?;
+    // A second frame would be a way to hide something behind the first one's end.
+    Ok(Bounded { zstd: zstd.single_frame(), out: 0, limits: limits.clone(), ended: false })
+}
+
+fn refused(error: age::DecryptError, envelope: &Envelope, with: &Identities) -> Error {
+    use age::DecryptError as E;
+    match error {
+        E::NoMatchingKeys | E::DecryptionFailed if envelope.is_passphrase() => Error::WrongPassphrase,
+        E::NoMatchingKeys => Error::NoMatch { sealed_to: envelope.describe(), tried: with.tried() },
+        E::ExcessiveWork { required, .. } => Error::ExcessiveWork(required),
+        E::KeyDecryptionFailed => Error::WrongPassphrase,
+        E::InvalidHeader | E::UnknownFormat => Error::Damaged("its age header makes no sense".to_owned()),
+        E::InvalidMac => Error::Damaged("its age header was changed".to_owned()),
+        E::DecryptionFailed => Error::Damaged("it does not decrypt".to_owned()),
+        E::Io(error) => Error::Damaged(words(&error)),
+        E::Plugin(errors) => Error::Plugin(format!("{} errors", errors.len())),
+        E::PluginResolve(error) => Error::Plugin(error.to_string()),
+        // The age crate hides a variant of a feature that is not built here.
+        _ => Error::Damaged("it does not decrypt".to_owned()),
+    }
+}
+
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it is cut short".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+struct Bounded<R: Read> {
+    zstd: zstd::Decoder<'static, io::BufReader<Counting<R>>>,
+    out: u64,
+    limits: Limits,
+    ended: bool,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.ended {
+            return Ok(0);
+        }
+        let n = self.zstd.read(into).map_err(|error| io::Error::new(error.kind(), words(&error)))?;
+        self.out += n as u64;
+        if n == 0 && !into.is_empty() {
+            self.ended = true;
+            // The frame is complete; the seal's own end must follow at once, and its last tag is checked by reading it.
+            let behind = io::copy(&mut self.zstd.get_mut().by_ref().take(1), &mut io::sink());
+            if behind.map_err(|error| io::Error::new(error.kind(), words(&error)))? != 0 {
+                return Err(io::Error::other("something stands behind its end"));
+            }
+        }
+        let packed = self.zstd.get_ref().get_ref().count.max(1);
+        if self.out > self.limits.ratio_from && self.out / packed > self.limits.ratio {
+            return Err(io::Error::other(format!("it unpacks to more than {} times its size", self.limits.ratio)));
+        }
+        Ok(n)
+    }
+}
+
+struct Counting<R> {
+    from: R,
+    count: u64,
+}
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(into)?;
+        self.count += n as u64;
+        Ok(n)
+    }
+}

@@ -1,0 +1,5 @@
+//! The product as its users run it: real binaries, real Git, homes of its own. One binary, so that linking happens once.
+
+mod support;
+
+mod roundtrip;

@@ -1,0 +1,6 @@
+//! What the integration tests share. Each test binary compiles all of it and uses a part, hence the `allow`.
+#![allow(dead_code, unused_imports)]
+
+pub mod agents;
+pub mod model;
+pub mod sandbox;
