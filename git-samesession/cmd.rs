@@ -11,6 +11,7 @@ mod show;
 
 use samesession::device::Device;
 use samesession::env::Env;
+use samesession::flow;
 
 use crate::cli::Command;
 use crate::failure::Failure;
@@ -30,11 +31,10 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
 }
 
 /// This machine's keys; made on first use, and said so.
-fn device_or_new(env: &Env, ui: &Ui) -> Result<Device, Failure> {
-    if let Some(device) = Device::load(env)? {
-        return Ok(device);
+fn device_or_new(env: &Env, ui: &Ui) -> Result<Device, flow::Error> {
+    let (device, made) = Device::ensure(env)?;
+    if made {
+        ui.note(&format!("made keys for this device, '{}' ({})", device.name, device.signing().fingerprint()));
     }
-    let device = Device::create(env, None)?;
-    ui.note(&format!("made keys for this device, '{}' ({})", device.name, device.signing().fingerprint()));
     Ok(device)
 }

@@ -36,7 +36,7 @@ impl Ui {
     }
 
     pub fn report<V: View>(&self, view: &V) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = io::BufWriter::new(io::stdout().lock());
         let written = if self.json {
             let answer = WithSchema { schema: V::SCHEMA, view };
             serde_json::to_writer_pretty(&mut out, &answer).map_err(io::Error::from).and_then(|()| writeln!(out))

@@ -30,7 +30,7 @@ struct Answer {
     /// The session was written to while it was captured.
     live: bool,
     recipients: Vec<String>,
-    signed_by: String,
+    signed_by: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -87,7 +87,6 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure>
         Some(path) if !stream => Output::File { path: path.clone(), replace: options.force },
         _ => Output::Stream(Box::new(io::stdout())),
     };
-    let device = super::device_or_new(env, ui)?;
     let asked = Options {
         session: Selector::parse(options.session.as_deref()),
         agent: options.agent.clone(),
@@ -95,7 +94,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure>
         seal_to,
         dry_run: options.dry_run,
     };
-    let done = checkpoint::checkpoint(env, &device, asked, &Terminal { quiet: ui.quiet }, &*ui.progress())?;
+    let done = checkpoint::checkpoint(env, asked, || super::device_or_new(env, ui), &Terminal { quiet: ui.quiet }, &*ui.progress())?;
     let live = done.captured.grew;
     let answer = answer(done, options);
     if live {

@@ -115,7 +115,6 @@ fn carry(ui: &Ui, sample: &Sample, from: (&Env, &Device), to: (&Env, &Device), c
     let quiet = Terminal { quiet: true };
     let sealed = checkpoint::checkpoint(
         from.0,
-        from.1,
         Options {
             session: Selector::Named(sample.native.to_owned()),
             agent: Some(sample.agent.to_owned()),
@@ -123,6 +122,7 @@ fn carry(ui: &Ui, sample: &Sample, from: (&Env, &Device), to: (&Env, &Device), c
             seal_to: SealTo::Recipients(vec![to.1.recipient()]),
             dry_run: false,
         },
+        || Ok(Device::ensure(from.0)?.0),
         &quiet,
         &*ui.progress(),
     )?;

@@ -103,10 +103,29 @@ impl Device {
         durable::sync_dir(half.path())?;
         let dir = config.join("device");
         // Fails if another process was faster, whose directory is not empty.
-        fs::rename(half.path(), &dir).at("create", &dir)?;
+        if let Err(error) = fs::rename(half.path(), &dir) {
+            return match Device::load(env)? {
+                Some(device) => Err(Error::Exists(device.name)),
+                None => Err(error).at("create", &dir).map_err(Error::from),
+            };
+        }
         let _ = half.keep();
         durable::sync_dir(&config)?;
         Ok(Device { name: name.to_owned(), created, dir, identity, signing })
+    }
+
+    /// The device, and whether it was made just now.
+    pub fn ensure(env: &Env) -> Result<(Device, bool), Error> {
+        if let Some(device) = Device::load(env)? {
+            return Ok((device, false));
+        }
+        match Device::create(env, None) {
+            // Another process made it between the two steps.
+            Err(Error::Exists(_)) => {
+                Device::load(env)?.map(|device| (device, false)).ok_or_else(|| damaged(env.home(), "it came and went"))
+            }
+            created => created.map(|device| (device, true)),
+        }
     }
 
     /// What others encrypt to.

@@ -6,6 +6,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 /// What could not be done, and where.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +51,61 @@ pub fn create_dirs(path: &Path) -> Result<Vec<PathBuf>, Error> {
 
 pub fn sync_dir(dir: &Path) -> Result<(), Error> {
     File::open(dir).and_then(|dir| dir.sync_all()).at("sync directory", dir)
+}
+
+/// Passes bytes on to a file and sets the disk to work every few megabytes, on a thread of its own, so that the sync at
+/// the end has little left to wait for. Only a hint: durability still needs that sync.
+pub struct EarlyFlush<W> {
+    inner: W,
+    file: File,
+    since: usize,
+    worker: Option<(SyncSender<()>, JoinHandle<()>)>,
+}
+
+const FLUSH_EVERY: usize = 8 << 20;
+
+impl<W: Write> EarlyFlush<W> {
+    pub fn new(inner: W, file: &File) -> io::Result<EarlyFlush<W>> {
+        Ok(EarlyFlush { inner, file: file.try_clone()?, since: 0, worker: None })
+    }
+
+    pub fn into_inner(mut self) -> W {
+        if let Some((ticks, worker)) = self.worker.take() {
+            drop(ticks);
+            let _ = worker.join();
+        }
+        self.inner
+    }
+
+    fn tick(&mut self) -> io::Result<()> {
+        if self.worker.is_none() {
+            let (ticks, due) = sync_channel::<()>(1);
+            let file = self.file.try_clone()?;
+            let work = move || due.iter().for_each(|()| drop(file.sync_data()));
+            self.worker = Some((ticks, std::thread::spawn(work)));
+        }
+        // A tick that finds the disk busy is covered by the next one.
+        if let Some((ticks, _)) = &self.worker {
+            let _ = ticks.try_send(());
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> Write for EarlyFlush<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(bytes)?;
+        self.since += n;
+        if self.since >= FLUSH_EVERY {
+            self.since = 0;
+            self.tick()?;
+        }
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 /// Replaces a small file in one step.

@@ -15,7 +15,7 @@ use super::{Error, sessions};
 use crate::agent::Artifact;
 use crate::capsule::{Header, MANIFEST_SCHEMA, Manifest, Origin, Repository, Writer};
 use crate::device::Device;
-use crate::durable::{self, At};
+use crate::durable::{self, At, EarlyFlush};
 use crate::env::Env;
 use crate::git::Repo;
 use crate::progress::Progress;
@@ -48,18 +48,19 @@ pub struct Outcome {
     pub artifacts: Vec<(Artifact, u64)>,
     /// Bytes written; nothing in a dry run.
     pub sealed: Option<u64>,
-    pub signer: String,
+    /// The fingerprint of the key that signed; nothing in a dry run.
+    pub signer: Option<String>,
 }
 
+/// `device` gives the keys, and may make them: it is not asked before it is certain that they are needed.
 pub fn checkpoint<C: Callbacks>(
     env: &Env,
-    device: &Device,
     options: Options,
+    device: impl FnOnce() -> Result<Device, Error>,
     callbacks: &C,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
     let selected = select::select(env, &options.session, options.agent.as_deref())?;
-    let recipients = keys::recipients(&options.seal_to, device)?;
     let artifacts = selected.agent.artifacts(&selected.home, &selected.session)?;
     let sized: Vec<_> = artifacts.into_iter().map(|artifact| (sessions::size_of(&artifact), artifact)).map(|(size, a)| (a, size)).collect();
     let mut outcome = Outcome {
@@ -67,13 +68,14 @@ pub fn checkpoint<C: Callbacks>(
         native: selected.session.native.to_string(),
         sid: selected.session.sid().to_string(),
         title: selected.session.title.clone(),
-        recipients: recipients.names(),
+        recipients: Vec::new(),
         captured: Captured { files: sized.len(), bytes: sized.iter().map(|(_, size)| size).sum(), ..Captured::default() },
         artifacts: sized,
         sealed: None,
-        signer: device.signing().fingerprint(),
+        signer: None,
     };
     if options.dry_run {
+        outcome.recipients = keys::recipients(&options.seal_to, Device::load(env)?.as_ref())?.names();
         return Ok(outcome);
     }
     let dir = match &options.output {
@@ -81,8 +83,13 @@ pub fn checkpoint<C: Callbacks>(
         Output::File { path, .. } => durable::parent(path).to_owned(),
         Output::Stream(_) => env.temp_dir(),
     };
+    let device = device()?;
+    let recipients = keys::recipients(&options.seal_to, Some(&device))?;
+    outcome.recipients = recipients.names();
+    outcome.signer = Some(device.signing().fingerprint());
     progress.stage("sealing", Some(outcome.captured.bytes));
-    let job = Job { env, device, selected: &selected, artifacts: &outcome.artifacts, recipients: &recipients, callbacks, progress };
+    let job =
+        Job { env, device: &device, selected: &selected, artifacts: &outcome.artifacts, recipients: &recipients, callbacks, progress };
     let (sealed, captured) = job.run(&dir)?;
     fault::point("checkpoint.sealed").at("write", sealed.path())?;
     outcome.sealed = Some(sealed.as_file().metadata().at("read", sealed.path())?.len());
@@ -119,7 +126,8 @@ impl<C: Callbacks> Job<'_, C> {
     fn attempt(&self, file: tempfile::NamedTempFile) -> Result<Result<(tempfile::NamedTempFile, Captured), PathBuf>, Error> {
         let Selected { agent, session, .. } = self.selected;
         let artifacts: Vec<Artifact> = self.artifacts.iter().map(|(artifact, _)| artifact.clone()).collect();
-        let out = BufWriter::with_capacity(1 << 17, file);
+        let early = file.as_file().try_clone().and_then(|handle| EarlyFlush::new(file, &handle));
+        let out = BufWriter::with_capacity(1 << 17, early.map_err(crate::seal::Error::Write)?);
         let sealer = seal(out, self.recipients, self.callbacks.clone())?;
         let mut writer = Writer::new(sealer, &Header::new(&session.sid(), agent.name()))?;
         let captured = match capture(&artifacts, self.env.now(), &mut writer, self.progress)? {
@@ -129,7 +137,7 @@ impl<C: Callbacks> Job<'_, C> {
         let sign = |bytes: &[u8]| -> Result<String, Error> { Ok(self.device.signing().sign(bytes)?) };
         let (sealer, _) = writer.finish(self.manifest(), sign)?;
         let file = sealer.finish()?.into_inner().map_err(|error| error.into_error());
-        let file = file.map_err(crate::seal::Error::Write)?;
+        let file = file.map_err(crate::seal::Error::Write)?.into_inner();
         file.as_file().sync_all().at("write", file.path())?;
         Ok(Ok((file, captured)))
     }

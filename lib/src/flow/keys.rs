@@ -18,13 +18,15 @@ pub enum SealTo {
     Passphrase(SecretString),
 }
 
-pub fn recipients(to: &SealTo, device: &Device) -> Result<Recipients, Error> {
+pub fn recipients(to: &SealTo, device: Option<&Device>) -> Result<Recipients, Error> {
     let named = match to {
         SealTo::Passphrase(passphrase) => return Ok(Recipients::with_passphrase(passphrase.clone())),
         SealTo::Recipients(named) => named,
     };
     let mut recipients = Recipients::default();
-    recipients.add_text(&device.recipient())?;
+    if let Some(device) = device {
+        recipients.add_text(&device.recipient())?;
+    }
     for name in named {
         if looks_like_a_key(name) {
             recipients.add_text(name)?;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 
 use super::Error;
-use crate::durable::{self, At};
+use crate::durable::{self, At, EarlyFlush};
 use crate::env::Env;
 use crate::{fault, time};
 
@@ -79,7 +79,8 @@ impl Stage {
         let name = if packed { format!("{}.jsonl.zst", self.count) } else { self.count.to_string() };
         let path = self.dir.join("new").join(name);
         self.count += 1;
-        let mut file = durable::create_private(&path)?;
+        let file = durable::create_private(&path)?;
+        let mut file = EarlyFlush::new(&file, &file).at("open", &path)?;
         let mut buffer = vec![0; BUFFER];
         loop {
             let mut filled = 0;

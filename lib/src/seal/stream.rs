@@ -24,7 +24,6 @@ pub fn seal<W: Write, C: Callbacks>(out: W, to: &Recipients, callbacks: C) -> Re
     let mut zstd = zstd::Encoder::new(age, LEVEL).map_err(Error::Write)?;
     let cores = thread::available_parallelism().map_or(1, |n| n.get() as u32).min(4);
     zstd.multithread(cores).and_then(|()| zstd.set_parameter(zstd::zstd_safe::CParameter::JobSize(JOB))).map_err(Error::Write)?;
-    zstd.include_checksum(true).map_err(Error::Write)?;
     Ok(Sealer { zstd })
 }
 
