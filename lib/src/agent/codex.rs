@@ -106,9 +106,13 @@ impl Agent for Codex {
 
     fn live(&self, home: &Home, native: &NativeId) -> Option<Live> {
         let file = File::open(home.root.join(LOCKS).join(format!("{native}.lock"))).ok()?;
-        // Closing the file gives the lock back at once.
+        // Looking disturbs nobody. A lock that is not seen may still be held beyond this process's view (a container's),
+        // so only then is it tried; a Codex that starts in that instant could take us for another writer.
+        if let Some(pid) = lock_holder(&file) {
+            return Some(Live { pid: Some(pid) });
+        }
         match flock(&file, FlockOperation::NonBlockingLockShared) {
-            Err(rustix::io::Errno::WOULDBLOCK) => Some(Live { pid: lock_holder(&file) }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Some(Live { pid: None }),
             _ => None,
         }
     }
