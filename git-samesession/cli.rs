@@ -35,9 +35,9 @@ pub enum Command {
     Inspect(Inspect),
     /// Install a capsule's session, so that its agent can go on with it
     Restore(Restore),
-    /// Look for trouble, and finish what a crash left
+    /// Look for trouble, and finish or undo what a crash left
     Doctor,
-    /// Carry a sample session between two throw-away homes
+    /// Carry sample sessions between two throw-away homes
     Demo,
 }
 
@@ -45,7 +45,7 @@ pub enum Command {
 pub enum DeviceCommand {
     /// Make this machine's keys
     Init {
-        /// What others will see it called; the host name by default
+        /// What others will see it called; by default the host name
         #[arg(long)]
         name: Option<String>,
     },
@@ -55,31 +55,31 @@ pub enum DeviceCommand {
 
 #[derive(Args)]
 pub struct Sessions {
-    /// Only this agent's
+    /// Only this agent's sessions: 'claude' or 'codex'
     #[arg(long)]
     pub agent: Option<String>,
-    /// Every session, not only those of this repository
+    /// Every session, not only those of this repository or directory
     #[arg(long)]
     pub all: bool,
-    /// Also sessions that were started by another session
+    /// Also the sessions that another session started as its helpers
     #[arg(long)]
     pub helpers: bool,
 }
 
 #[derive(Args)]
 pub struct Show {
-    /// Session id, unique prefix of one, or 'current'
+    /// The agent's id of the session, its sid, a unique prefix of either, or 'current'; 'current' if not given
     pub session: Option<String>,
-    /// Only look at this agent's sessions
+    /// Only look among this agent's sessions: 'claude' or 'codex'
     #[arg(long)]
     pub agent: Option<String>,
 }
 
 #[derive(Args)]
 pub struct Checkpoint {
-    /// Session id, unique prefix of one, or 'current'
+    /// The agent's id of the session, its sid, a unique prefix of either, or 'current'; 'current' if not given
     pub session: Option<String>,
-    /// Only look at this agent's sessions
+    /// Only look among this agent's sessions: 'claude' or 'codex'
     #[arg(long)]
     pub agent: Option<String>,
     /// The file to write; '-' for standard output
@@ -132,7 +132,7 @@ pub struct Inspect {
 pub struct Restore {
     /// The capsule
     pub file: PathBuf,
-    /// The directory in which the agent will go on; by default where the session is already, else this one
+    /// The directory in which the agent will go on; by default where this device has the session already, else this one
     #[arg(long, value_name = "DIR")]
     pub into: Option<PathBuf>,
     /// Install the agent's session and leave the work tree alone; so far that is all a capsule file holds
@@ -144,10 +144,10 @@ pub struct Restore {
     /// Take the capsule's session even where the one here went its own way, and keep that one as a backup
     #[arg(long)]
     pub set_aside: bool,
-    /// Believe the signer with this fingerprint, and remember it
+    /// Accept the signer with this fingerprint without asking, and remember it
     #[arg(long = "trust", value_name = "FINGERPRINT")]
     pub trust: Vec<String>,
-    /// Take a capsule this once that is not signed, or badly
+    /// Take this capsule even if its signature is missing or bad
     #[arg(long)]
     pub allow_unsigned: bool,
     #[command(flatten)]

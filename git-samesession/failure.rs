@@ -139,7 +139,7 @@ impl Failure {
         let hint = |text: &str| vec![text.to_owned()];
         match self {
             Failure::NoTerminal => hint("in scripts use --passphrase-file or --passphrase-fd"),
-            Failure::NoDevice => hint("git samesession device init"),
+            Failure::NoDevice => hint("to make them: git samesession device init"),
             Failure::OutputIsTerminal => hint("name a file with --output, or send it through a pipe"),
             Failure::TwoAnswers => hint("name a file with --output"),
             Failure::Flow(error) => match error {
@@ -160,27 +160,25 @@ impl Failure {
                 }
                 E::Unsigned => hint("ask its maker for a signed one, or take it this once with --allow-unsigned"),
                 E::UnknownSigner { signer, .. } => vec![
-                    "compare the fingerprint with what 'git samesession device show' says over there".to_owned(),
-                    format!("if it is the same: git samesession restore --trust {} …", signer.fingerprint),
+                    "compare the fingerprint with what 'git samesession device show' says on the device that made the capsule".to_owned(),
+                    format!("if they agree, repeat the command with --trust {}", signer.fingerprint),
                 ],
                 E::NoDestination(_) => hint("make the directory first, or name another one with --into"),
-                E::Live { .. } => hint("end it there, then restore again"),
+                E::Live { .. } => hint("quit it, then restore again"),
                 E::Diverged { fork, .. } => {
                     let keep = fork.as_ref().map(|fork| format!("to keep the one here under a new id, first: {fork}"));
                     keep.into_iter()
-                        .chain(
-                            ["to take the capsule's and keep a backup of the one here: git samesession restore --set-aside …".to_owned()],
-                        )
+                        .chain(["to take the capsule's and keep a backup of the one here: repeat the command with --set-aside".to_owned()])
                         .collect()
                 }
                 E::Busy(_) => hint("wait for it to end, then try again"),
                 E::RolledBack(_) => hint("remove the cause and try again; nothing is lost"),
-                E::NeedsYou { .. } => hint("git samesession doctor"),
+                E::NeedsYou { .. } => hint("to see what is left to do: git samesession doctor"),
                 E::Device(device::Error::Permissions { path, .. }) => {
                     let mode = if path.is_dir() { "700" } else { "600" };
                     vec![format!("chmod {mode} '{}'", path.display())]
                 }
-                E::Device(device::Error::Exists(_)) => hint("git samesession device show"),
+                E::Device(device::Error::Exists(_)) => hint("to see its keys: git samesession device show"),
                 E::Agent(agent::Error::MissingAncestor { .. }) => {
                     hint("checkpoint it on the machine where it was forked, or bring the ancestor here first")
                 }
@@ -197,9 +195,9 @@ impl Failure {
 fn seal_hints(error: &seal::Error) -> Vec<String> {
     let text = match error {
         seal::Error::NoMatch { .. } => {
-            "name the key with --identity, or have the capsule made for what 'git samesession device show' prints"
+            "name the key with --identity, or have it sealed to this device, too: 'git samesession device show' prints its recipient"
         }
-        seal::Error::NeedsPassphrase => "open it with --passphrase",
+        seal::Error::NeedsPassphrase => "open it with --passphrase; in scripts with --passphrase-file or --passphrase-fd",
         seal::Error::Damaged(_) => "get the capsule again; nothing was installed",
         seal::Error::Mixed => "use either --passphrase or --recipient",
         seal::Error::SshKeyType(_) => "use an ssh-ed25519 or ssh-rsa key, or an age key",
@@ -209,8 +207,14 @@ fn seal_hints(error: &seal::Error) -> Vec<String> {
 }
 
 pub fn usage(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
-    ExitCode::from(if error.use_stderr() { 129 } else { 0 })
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    // After `git samesession`, '--help' is Git's and needs the man page; '-h' always answers.
+    let text = error.render().to_string();
+    let _ = write!(io::stderr(), "{}", text.replace("try '--help'", "try '-h'"));
+    ExitCode::from(129)
 }
 
 /// Ends as a process ends that Ctrl-C stopped, so that shells and scripts see what happened.
