@@ -3,4 +3,5 @@
 mod support;
 
 mod manual;
+mod readme;
 mod roundtrip;
