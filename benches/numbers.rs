@@ -233,7 +233,7 @@ fn thousand(home: &Path) {
         "../tests/fixtures/codex-0.169.0/.codex/sessions/2026/11/21/rollout-2026-11-21T04-03-33-01a1fc46-14ce-7500-867f-3e8961b3c90d.jsonl"
     );
     for n in 0..1000 {
-        let (path, mut text) = if n % 2 == 0 {
+        let (path, mut text) = if usize::is_multiple_of(n, 2) {
             let id = format!("{n:08x}-0001-4000-8000-000000000001");
             let project = home.join(format!(".claude/projects/-home-dev-src-p{}", n % 20));
             let first = format!(
@@ -251,7 +251,7 @@ fn thousand(home: &Path) {
             text.push_str(lines.next().expect("a cycle"));
             text.push('\n');
         }
-        if n % 3 == 0 {
+        if usize::is_multiple_of(n, 3) {
             text.push_str(&format!("{{\"type\":\"custom-title\",\"customTitle\":\"title {n}\",\"sessionId\":\"x\"}}\n"));
         }
         fs::create_dir_all(path.parent().expect("it has one")).expect("directories");
@@ -273,7 +273,7 @@ fn transcript(path: &Path, id: &str, cwd: &str, size: usize) {
     while written < size {
         let uuid = format!("\"{:016x}{:016x}\"", random.next(), random.next());
         let text = phrase(&words, &mut random);
-        let line = if random.next() % 2 == 0 {
+        let line = if random.next().is_multiple_of(2) {
             format!(
                 "{{\"parentUuid\":{parent},\"isSidechain\":false,\"type\":\"user\",\"message\":{{\"role\":\"user\",\"content\":[{{\"tool_use_id\":\"toolu_{:016x}\",\"type\":\"tool_result\",\"content\":\"{text}\"}}]}},\"uuid\":{uuid},\"timestamp\":\"2026-11-21T04:03:{:02}.{:03}Z\",\"cwd\":\"{cwd}\",\"sessionId\":\"{id}\",\"version\":\"2.1.329\",\"gitBranch\":\"main\"}}\n",
                 random.next(),

@@ -122,7 +122,7 @@ pub struct Keys {
 
 #[derive(Args)]
 pub struct Inspect {
-    /// The capsule
+    /// The capsule; '-' for standard input
     pub file: PathBuf,
     #[command(flatten)]
     pub keys: Keys,
@@ -130,7 +130,7 @@ pub struct Inspect {
 
 #[derive(Args)]
 pub struct Restore {
-    /// The capsule
+    /// The capsule; '-' for standard input
     pub file: PathBuf,
     /// The directory in which the agent will go on; by default where this device has the session already, else this one
     #[arg(long, value_name = "DIR")]

@@ -9,6 +9,8 @@ mod restore;
 mod sessions;
 mod show;
 
+use std::path::{Path, PathBuf};
+
 use samesession::device::Device;
 use samesession::env::Env;
 use samesession::flow;
@@ -37,4 +39,9 @@ fn device_or_new(env: &Env, ui: &Ui) -> Result<Device, flow::Error> {
         ui.note(&format!("made keys for this device, '{}' ({})", device.name, device.signing().fingerprint()));
     }
     Ok(device)
+}
+
+/// `-` is standard input, as for other programs that read a file.
+fn or_stdin(file: &Path) -> PathBuf {
+    if file == Path::new("-") { PathBuf::from("/dev/stdin") } else { file.to_owned() }
 }

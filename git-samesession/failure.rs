@@ -40,7 +40,7 @@ pub enum Failure {
     TwoAnswers,
     #[error("cannot watch for signals")]
     Signals(#[source] io::Error),
-    #[error("cannot write the answer")]
+    #[error("it is done, but the answer cannot be written")]
     Output(#[source] io::Error),
     #[error("cannot set up the demonstration: {0}")]
     Demo(String),
@@ -127,7 +127,7 @@ impl Failure {
                 E::Seal(seal::Error::Damaged(_)) => ("bad-capsule", 128),
                 _ => ("failed", 128),
             },
-            Failure::NoTerminal | Failure::EmptyPassphrase | Failure::PassphrasesDiffer => ("passphrase", 128),
+            Failure::NoTerminal | Failure::EmptyPassphrase | Failure::PassphrasesDiffer => ("passphrase", 1),
             Failure::Troubles(_) => ("trouble", 1),
             Failure::NoDevice => ("no-device", 1),
             _ => ("failed", 128),
@@ -206,7 +206,15 @@ fn seal_hints(error: &seal::Error) -> Vec<String> {
     vec![text.to_owned()]
 }
 
-pub fn usage(error: &clap::Error) -> ExitCode {
+pub fn usage(error: &clap::Error, json: bool) -> ExitCode {
+    if json && error.use_stderr() {
+        let (kind, exit) = ("usage", 129);
+        let message = error.kind().to_string();
+        let causes = error.to_string().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        let answer = Json { schema: "samesession.error/1", kind, message, causes, hints: &[], exit };
+        let _ = writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&answer).unwrap_or_default());
+        return ExitCode::from(exit);
+    }
     if !error.use_stderr() {
         let _ = error.print();
         return ExitCode::SUCCESS;

@@ -17,7 +17,7 @@ use ui::Ui;
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return failure::usage(&error),
+        Err(error) => return failure::usage(&error, std::env::args_os().any(|arg| arg == "--json")),
     };
     let ui = Ui::new(cli.json, cli.quiet);
     match run(&cli, &ui) {

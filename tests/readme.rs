@@ -246,5 +246,5 @@ fn three_dots_stand_for_any_text() {
     ] {
         assert_eq!(fits(shown, line), does, "{shown} / {line}");
     }
-    assert_eq!(plain("1 files,   18.9 KiB -> x,  6 B"), "1 files, SIZE -> x, SIZE");
+    assert_eq!(plain("2 files,   18.9 KiB -> x,  6 B"), "2 files, SIZE -> x, SIZE");
 }

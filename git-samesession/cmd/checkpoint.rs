@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::cli;
 use crate::failure::Failure;
 use crate::terminal::{self, Terminal};
-use crate::ui::{Ui, View, bytes, harmless};
+use crate::ui::{Ui, View, bytes, count, harmless};
 
 #[derive(Serialize)]
 struct Answer {
@@ -47,10 +47,10 @@ impl View for Answer {
         let title = self.title.as_deref().map(|title| format!(" \"{}\"", crate::ui::clipped(title, 48))).unwrap_or_default();
         match (&self.output, self.sealed_bytes) {
             (Some(output), Some(sealed)) => {
-                let (files, size) = (self.files.len(), bytes(self.bytes));
+                let (files, size) = (count(self.files.len(), "file"), bytes(self.bytes));
                 writeln!(
                     out,
-                    "sealed {} {}{title}: {files} files, {size} -> {}, {}",
+                    "sealed {} {}{title}: {files}, {size} -> {}, {}",
                     self.agent,
                     self.native_id,
                     harmless(output),

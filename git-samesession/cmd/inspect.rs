@@ -17,7 +17,7 @@ use crate::ui::{Ui, View, bytes, harmless};
 
 #[derive(Serialize)]
 struct Answer {
-    size: u64,
+    size: Option<u64>,
     sealed_to: String,
     opened: bool,
     why_not: Option<String>,
@@ -31,7 +31,8 @@ impl View for Answer {
     const SCHEMA: &'static str = "samesession.inspect/1";
 
     fn human(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "capsule of {}, sealed to {}", bytes(self.size), self.sealed_to)?;
+        let size = self.size.map(|size| format!(" of {}", bytes(size))).unwrap_or_default();
+        writeln!(out, "capsule{size}, sealed to {}", self.sealed_to)?;
         let Some(manifest) = &self.manifest else {
             return writeln!(out, "not opened: {}", harmless(self.why_not.as_deref().unwrap_or("")));
         };
@@ -64,7 +65,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Inspect) -> Result<(), Failure> {
     let passphrase = terminal::passphrase(&options.keys.passphrase, false)?;
     let callbacks = Terminal { quiet: ui.quiet };
     let identities = keys::identities(env, device.as_ref(), &options.keys.identities, passphrase, &callbacks)?;
-    let found = inspect::inspect(&options.file, &identities, &Limits::default())?;
+    let found = inspect::inspect(&super::or_stdin(&options.file), &identities, &Limits::default())?;
     let mut answer = Answer {
         size: found.size,
         sealed_to: found.envelope.describe(),

@@ -83,7 +83,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
     let mut terminal = Terminal { quiet: ui.quiet };
     let identities = keys::identities(env, device.as_ref(), &options.keys.identities, passphrase, &terminal.clone())?;
     let asked = Options {
-        file: options.file.clone(),
+        file: super::or_stdin(&options.file),
         into: options.into.clone(),
         dry_run: options.dry_run,
         allow_unsigned: options.allow_unsigned,
@@ -116,7 +116,10 @@ pub fn answer(done: &Outcome, dry_run: bool) -> Answer {
     let (signed_by, signer) = match &done.signed_by {
         SignedBy::ThisDevice => ("this device".to_owned(), None),
         SignedBy::Known { name, fingerprint } => (format!("{name} ({fingerprint})"), Some(fingerprint.clone())),
-        SignedBy::Accepted { name, fingerprint } => (format!("{name} ({fingerprint}), from now on believed"), Some(fingerprint.clone())),
+        SignedBy::Accepted { name, fingerprint } => (format!("{name} ({fingerprint}), from now on remembered"), Some(fingerprint.clone())),
+        SignedBy::Unknown { name, fingerprint } => {
+            (format!("an unknown key, {fingerprint} (it calls itself {name})"), Some(fingerprint.clone()))
+        }
         SignedBy::Nobody => ("nobody that could be checked".to_owned(), None),
     };
     let change = |step: &Step| Change {

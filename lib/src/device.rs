@@ -18,7 +18,7 @@ const IDENTITY: &str = "identity.txt";
 const SIGNING: &str = "signing_key";
 const SIGNING_PUBLIC: &str = "signing_key.pub";
 const ABOUT: &str = "device.json";
-const SCHEMA: &str = "samesession.device/1";
+const SCHEMA: &str = "samesession.device-keys/1";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

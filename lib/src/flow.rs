@@ -66,7 +66,7 @@ pub enum Error {
 
     #[error("the capsule is not signed")]
     Unsigned,
-    #[error("the capsule is signed by '{signer}', which this device does not know (it calls itself '{name}')")]
+    #[error("the capsule is signed by a key that this device does not know: {signer} (it calls itself '{name}')")]
     UnknownSigner { signer: Signer, name: String },
     #[error("'{0}' does not belong to the session it came with")]
     Foreign(String),

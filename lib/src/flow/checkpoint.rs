@@ -83,6 +83,8 @@ pub fn checkpoint<C: Callbacks>(
         Output::File { path, .. } => durable::parent(path).to_owned(),
         Output::Stream(_) => env.temp_dir(),
     };
+    // What cannot be sealed to is found out before keys are made.
+    keys::recipients(&options.seal_to, None)?;
     let device = device()?;
     let recipients = keys::recipients(&options.seal_to, Some(&device))?;
     outcome.recipients = recipients.names();

@@ -40,7 +40,8 @@ pub fn doctor(env: &Env) -> Result<Outcome, Error> {
             None => say(Verdict::Note, format!("{} is not on PATH; to get it: {}", agent.title(), agent.how_to_install())),
         }
         let found = agent.discover(&home)?;
-        say(Verdict::Fine, format!("{} sessions in '{}'", found.sessions.len(), home.root.display()));
+        let sessions = if found.sessions.len() == 1 { "session" } else { "sessions" };
+        say(Verdict::Fine, format!("{} {sessions} in '{}'", found.sessions.len(), home.root.display()));
         for broken in found.broken {
             say(Verdict::Trouble, format!("'{}' cannot be read as a session: {}", broken.path.display(), broken.why));
         }

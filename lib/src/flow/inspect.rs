@@ -1,7 +1,7 @@
 //! `inspect`: what can be read of a capsule file, without a key and with one. Writes nothing anywhere.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::fs::{File, Metadata};
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 use std::thread;
 
@@ -13,7 +13,8 @@ use crate::policy::Limits;
 use crate::seal::{self, Envelope, Identities, ReadAhead, Signer};
 
 pub struct Outcome {
-    pub size: u64,
+    /// Not known of a pipe.
+    pub size: Option<u64>,
     pub envelope: Envelope,
     pub inside: Result<Inside, Error>,
 }
@@ -32,17 +33,16 @@ pub enum Signature {
 /// `inside` fails where no key fits: that is an answer, and not a failure of `inspect`.
 pub fn inspect(file: &Path, identities: &Identities, limits: &Limits) -> Result<Outcome, Error> {
     let mut input = File::open(file).at("open", file)?;
-    let size = input.metadata().at("read", file)?.len();
-    let (envelope, _) = seal::peek(&mut input)?;
-    input.rewind().at("read", file)?;
-    let inside = match read(input, identities, limits) {
+    let size = input.metadata().ok().filter(Metadata::is_file).map(|meta| meta.len());
+    let (envelope, start) = seal::peek(&mut input)?;
+    let inside = match read(Cursor::new(start).chain(input), identities, limits) {
         Err(error @ Error::Seal(seal::Error::NoMatch { .. } | seal::Error::NeedsPassphrase)) => Err(error),
         other => Ok(other?),
     };
     Ok(Outcome { size, envelope, inside })
 }
 
-fn read(input: File, identities: &Identities, limits: &Limits) -> Result<Inside, Error> {
+fn read(input: impl Read + Send, identities: &Identities, limits: &Limits) -> Result<Inside, Error> {
     thread::scope(|scope| {
         let plain = seal::open(BufReader::with_capacity(1 << 17, input), identities, limits)?;
         let opened = capsule::read(ReadAhead::spawn(scope, plain), limits, &mut Nowhere)?;

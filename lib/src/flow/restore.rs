@@ -60,6 +60,11 @@ pub enum SignedBy {
         name: String,
         fingerprint: String,
     },
+    /// Not known here; a dry run shows its plan all the same.
+    Unknown {
+        name: String,
+        fingerprint: String,
+    },
     /// Not signed, or badly, and taken all the same.
     Nobody,
 }
@@ -274,6 +279,9 @@ fn signed_by(
             known.add(&signer, &name)?;
         }
         return Ok(SignedBy::Accepted { name, fingerprint });
+    }
+    if options.dry_run {
+        return Ok(SignedBy::Unknown { name, fingerprint });
     }
     Err(Error::UnknownSigner { signer, name })
 }
