@@ -112,7 +112,7 @@ pub fn restore(
     agent.check(&incoming)?;
     let places = agent.place(&home, &incoming)?;
     let copies = agent.copies(&home, &incoming, &places)?;
-    plan::unpack_where_needed(&mut staged.stage, &mut staged.files, &places, options.limits.bytes)?;
+    plan::unpack_where_needed(&mut staged.stage, &mut staged.files, &places, &options.limits)?;
     let given = Given { files: &staged.files, places: &places, copies: &copies, set_aside: options.set_aside };
     let Plan { relation, steps } = plan::plan(&given).map_err(|error| match error {
         Error::Diverged { local, .. } => Error::Diverged { local, fork: Some(agent.fork(&native)) },
