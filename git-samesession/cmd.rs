@@ -34,7 +34,11 @@ fn device_or_new(env: &Env, ui: &Ui) -> Result<Device, Failure> {
     if let Some(device) = Device::load(env)? {
         return Ok(device);
     }
-    let device = Device::create(env, None)?;
+    let device = match Device::create(env, None) {
+        // Another process was faster: then that is the one.
+        Err(samesession::device::Error::Exists(_)) => return Device::load(env)?.ok_or(Failure::NoDevice),
+        made => made?,
+    };
     ui.note(&format!("made keys for this device, '{}' ({})", device.name, device.signing().fingerprint()));
     Ok(device)
 }

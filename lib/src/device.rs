@@ -103,7 +103,12 @@ impl Device {
         durable::sync_dir(half.path())?;
         let dir = config.join("device");
         // Fails if another process was faster, whose directory is not empty.
-        fs::rename(half.path(), &dir).at("create", &dir)?;
+        if let Err(error) = fs::rename(half.path(), &dir) {
+            return match Device::load(env)? {
+                Some(device) => Err(Error::Exists(device.name)),
+                None => Err(error).at("create", &dir).map_err(Error::from),
+            };
+        }
         let _ = half.keep();
         durable::sync_dir(&config)?;
         Ok(Device { name: name.to_owned(), created, dir, identity, signing })
