@@ -4,4 +4,5 @@ mod support;
 
 mod crash;
 mod interrupted;
+mod races;
 mod roundtrip;

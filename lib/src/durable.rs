@@ -152,8 +152,8 @@ impl Unnamed {
         if let Some(named) = self.named {
             return named.persist(path).map_err(|error| error.error);
         }
-        // A rename needs a name to begin with. The same one each time, so that at most one is ever left.
-        let mut name = OsString::from(TEMPORARY);
+        // A rename needs a name to begin with, for a moment; another process that replaces the same file has its own.
+        let mut name = OsString::from(format!("{TEMPORARY}{}-", std::process::id()));
         name.push(path.file_name().unwrap_or_default());
         let beside = parent(path).join(name);
         let _ = fs::remove_file(&beside);

@@ -14,6 +14,7 @@ pub const POINTS: &[&str] = &[
     "checkpoint.renamed",
     "restore.staging",
     "restore.staged",
+    "restore.planned",
     "restore.journalled",
     "restore.backed-up",
     "restore.placed",

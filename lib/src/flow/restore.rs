@@ -145,6 +145,7 @@ pub fn restore(
         return Ok(outcome);
     }
     if !outcome.steps.is_empty() {
+        fault::point("restore.planned").at("write", &staged.stage.dir)?;
         let mut journal = write_down(env, agent, &staged, &places, &outcome)?;
         journal.commit(&mut staged.stage, &seen)?;
         if journal.steps.iter().any(|step| step.backup.is_some()) {
