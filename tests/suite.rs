@@ -2,6 +2,7 @@
 
 mod support;
 
+mod capture;
 mod crash;
 mod interrupted;
 mod races;
