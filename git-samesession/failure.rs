@@ -14,6 +14,8 @@ use std::error::Error as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use samesession::{agent, capsule, device, env, flow, seal};
 use serde::Serialize;
@@ -79,7 +81,8 @@ impl Failure {
         // A transparent error's source is the cause of what it wraps, whose words are the message already.
         let message = self.to_string();
         causes.retain(|cause| *cause != message);
-        let hints = self.hints();
+        let mut hints = self.hints();
+        hints.extend(self.disk_hint());
         if ui.json {
             let json = Json { schema: "samesession.error/1", kind, message, causes, hints: &hints, exit };
             let _ = writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&json).unwrap_or_default());
@@ -132,6 +135,24 @@ impl Failure {
             Failure::NoDevice => ("no-device", 1),
             _ => ("failed", 128),
         }
+    }
+
+    /// What the system's own reason suggests, wherever it arose.
+    fn disk_hint(&self) -> Option<String> {
+        let mut cause = self.source();
+        let kind = loop {
+            match cause?.downcast_ref::<io::Error>() {
+                Some(error) => break error.kind(),
+                None => cause = cause?.source(),
+            }
+        };
+        let hint = match kind {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space there, then try again",
+            io::ErrorKind::ReadOnlyFilesystem => "it is mounted read-only: make it writable, or name another place",
+            io::ErrorKind::PermissionDenied => "only its owner may do that: look at its permissions",
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 
     fn hints(&self) -> Vec<String> {
@@ -225,8 +246,15 @@ pub fn usage(error: &clap::Error, json: bool) -> ExitCode {
     ExitCode::from(129)
 }
 
-/// Ends as a process ends that Ctrl-C stopped, so that shells and scripts see what happened.
+/// The number of the signal that asked us to stop; Ctrl-C at a question comes without one.
+pub fn signal() -> Arc<AtomicUsize> {
+    static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(|| Arc::new(AtomicUsize::new(signal_hook::consts::SIGINT as usize)));
+    Arc::clone(&SIGNAL)
+}
+
+/// Ends as a process ends that the signal stopped, so that shells and scripts see what happened.
 fn interrupted() -> ExitCode {
-    let _ = signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGINT);
+    let signal = i32::try_from(signal().load(Ordering::Relaxed)).unwrap_or(signal_hook::consts::SIGINT);
+    let _ = signal_hook::low_level::emulate_default_handler(signal);
     ExitCode::from(130)
 }

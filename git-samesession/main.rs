@@ -40,6 +40,7 @@ fn stop_on_signals() -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register_conditional_default(signal, progress::interrupt_flag())?;
+        signal_hook::flag::register_usize(signal, failure::signal(), signal as usize)?;
         signal_hook::flag::register(signal, progress::interrupt_flag())?;
     }
     Ok(())

@@ -2,6 +2,10 @@
 
 mod support;
 
+mod capture;
+mod crash;
+mod interrupted;
 mod manual;
+mod races;
 mod readme;
 mod roundtrip;

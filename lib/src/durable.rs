@@ -2,12 +2,18 @@
 //!
 //! Knows nothing of what it writes. Every durable change is write, fsync, rename, fsync of the directory.
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+
+use crate::fault;
+
+/// How the names of files begin that are complete nowhere yet.
+pub const TEMPORARY: &str = ".samesession-";
 
 /// What could not be done, and where.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +132,7 @@ pub fn move_new(from: &Path, to: &Path) -> Result<(), Error> {
         Err(_) => {
             let beside = copy_beside(from, to)?;
             beside.persist_noclobber(to).map_err(|error| error.error).at("create", to)?;
+            fault::point("restore.copied").at("write", to)?;
             fs::remove_file(from).at("remove", from)
         }
     }
@@ -136,6 +143,7 @@ pub fn move_over(from: &Path, to: &Path) -> Result<(), Error> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
             copy_beside(from, to)?.persist(to).map_err(|error| error.error).at("replace", to)?;
+            fault::point("restore.copied").at("write", to)?;
             fs::remove_file(from).at("remove", from)
         }
         done => done.at("move a file to", to),
@@ -144,16 +152,84 @@ pub fn move_over(from: &Path, to: &Path) -> Result<(), Error> {
 
 fn copy_beside(from: &Path, to: &Path) -> Result<tempfile::NamedTempFile, Error> {
     let dir = parent(to);
-    let mut beside = tempfile::Builder::new().prefix(".samesession-").tempfile_in(dir).at("create a file in", dir)?;
-    let mut source = File::open(from).at("open", from)?;
-    io::copy(&mut source, &mut beside).and_then(|_| beside.as_file().sync_all()).at("copy to", to)?;
-    if let (Ok(meta), file) = (source.metadata(), beside.as_file()) {
-        if let Ok(modified) = meta.modified() {
-            let _ = file.set_modified(modified);
-        }
-        let _ = file.set_permissions(meta.permissions());
-    }
+    let mut beside = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).at("create a file in", dir)?;
+    copy_into(from, beside.as_file_mut()).and_then(|()| fault::point("restore.copied")).at("write", to)?;
     Ok(beside)
+}
+
+/// A durable copy, times and permissions included, where nothing stands yet.
+pub fn copy_new(from: &Path, to: &Path) -> Result<(), Error> {
+    let mut file = create_private(to)?;
+    copy_into(from, &mut file).at("write", to)
+}
+
+fn copy_into(from: &Path, to: &mut File) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    io::copy(&mut source, to)?;
+    let meta = source.metadata()?;
+    if let Ok(modified) = meta.modified() {
+        let _ = to.set_modified(modified);
+    }
+    let _ = to.set_permissions(meta.permissions());
+    to.sync_all()
+}
+
+/// A file that gets its name when it is complete: a process that dies before leaves nothing behind, where the file
+/// system can do that (`O_TMPFILE`), else a file whose name begins with `TEMPORARY`.
+pub struct Unnamed {
+    pub file: File,
+    /// The name it had to have all the same; removed with this value.
+    named: Option<tempfile::TempPath>,
+}
+
+impl Unnamed {
+    pub fn create_in(dir: &Path) -> Result<Unnamed, Error> {
+        #[cfg(target_os = "linux")]
+        if Path::new("/proc/self/fd").is_dir() {
+            use rustix::fs::{Mode, OFlags};
+            let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+            if let Ok(file) = rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR) {
+                return Ok(Unnamed { file: file.into(), named: None });
+            }
+        }
+        let (file, named) = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).at("create a file in", dir)?.into_parts();
+        Ok(Unnamed { file, named: Some(named) })
+    }
+
+    /// Takes the name unless something has it.
+    pub fn name(self, path: &Path) -> io::Result<()> {
+        match self.named {
+            Some(named) => named.persist_noclobber(path).map_err(|error| error.error),
+            None => link(&self.file, path),
+        }
+    }
+
+    /// Takes the name, whatever has it.
+    pub fn replace(self, path: &Path) -> io::Result<()> {
+        if let Some(named) = self.named {
+            return named.persist(path).map_err(|error| error.error);
+        }
+        // A rename needs a name to begin with, for a moment; another process that replaces the same file has its own.
+        let mut name = OsString::from(format!("{TEMPORARY}{}-", std::process::id()));
+        name.push(path.file_name().unwrap_or_default());
+        let beside = parent(path).join(name);
+        let _ = fs::remove_file(&beside);
+        link(&self.file, &beside)?;
+        fs::rename(&beside, path).inspect_err(|_| drop(fs::remove_file(&beside)))
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn link(file: &File, path: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, linkat};
+    use std::os::fd::AsRawFd;
+    let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(linkat(CWD, itself.as_str(), CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn link(_: &File, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 pub fn parent(path: &Path) -> &Path {

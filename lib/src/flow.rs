@@ -10,6 +10,7 @@ pub mod keys;
 pub mod restore;
 pub mod sessions;
 
+mod aside;
 mod capture;
 mod compare;
 mod journal;

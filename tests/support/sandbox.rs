@@ -24,6 +24,12 @@ impl Sandbox {
         Sandbox { dir: tempfile::Builder::new().prefix("samesession-test-").tempdir().expect("a temporary directory can be made") }
     }
 
+    /// In memory where there is such a place: for tests that sync thousands of times.
+    pub fn in_memory() -> Sandbox {
+        let dir = tempfile::Builder::new().prefix("samesession-test-").tempdir_in("/dev/shm");
+        dir.map_or_else(|_| Sandbox::new(), |dir| Sandbox { dir })
+    }
+
     pub fn path(&self) -> PathBuf {
         self.dir.path().canonicalize().expect("it is there")
     }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -20,7 +20,9 @@ pub struct Ends {
 
 impl Ends {
     pub fn read(path: &Path, head: usize, tail: usize) -> io::Result<Ends> {
-        let file = File::open(path)?;
+        // A pipe of that name would otherwise be waited for, for ever.
+        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        let file = File::options().read(true).custom_flags(nonblocking).open(path)?;
         let meta = file.metadata()?;
         if !meta.is_file() {
             return Err(io::Error::other("not a regular file"));

@@ -15,12 +15,11 @@ use super::Error;
 use crate::agent::{Artifact, Role, Source, jsonl};
 use crate::capsule::{Content, SESSION_DIR, TORN_DIR, Writer};
 use crate::durable::At;
+use crate::fault;
 use crate::path::RelPath;
 use crate::progress::Progress;
 
 const BUFFER: usize = 256 << 10;
-/// A longer "line" without an end is no record that was cut by our reading.
-const MAX_TORN: u64 = 256 << 20;
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Captured {
@@ -90,6 +89,7 @@ fn file<W: Write>(
     if artifact.role == Role::Transcript && size == 0 {
         return Err(Error::NothingYet(path.to_owned()));
     }
+    fault::point("capture.opened").at("read", path)?;
     let mut reader = BufReader::with_capacity(BUFFER, Told { from: &source, progress });
     let hash = into.add(Content {
         name,
@@ -99,33 +99,34 @@ fn file<W: Write>(
         modified: before.modified().at("read", path)?,
         bytes: &mut reader,
     });
-    let hash = match hash {
-        Err(crate::capsule::Error::Write(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-        hash => hash?,
-    };
+    let Some(hash) = unless_short(hash)? else { return Ok(false) };
     captured.files += 1;
     captured.bytes += size;
     let torn = before.len() - size;
     if torn > 0 {
-        if torn > MAX_TORN {
-            return Err(Error::NothingYet(path.to_owned()));
-        }
-        let mut fragment = Vec::new();
-        reader.take(torn).read_to_end(&mut fragment).at("read", path)?;
-        if fragment.len() as u64 != torn {
-            return Ok(false);
-        }
         captured.torn += torn;
-        into.add(Content {
+        let fragment = into.add(Content {
             name: in_dir(TORN_DIR, &artifact.name)?,
             role: role_name(Role::TornTail),
             size: torn,
             mode: 0o600,
             modified: before.modified().at("read", path)?,
-            bytes: &mut &fragment[..],
-        })?;
+            bytes: &mut reader,
+        });
+        if unless_short(fragment)?.is_none() {
+            return Ok(false);
+        }
     }
+    fault::point("capture.read").at("read", path)?;
     settled(&source, path, &before, size, hash, grows, captured)
+}
+
+/// `None` if the file ended before it should: it has shrunk.
+fn unless_short(hash: Result<[u8; 32], crate::capsule::Error>) -> Result<Option<[u8; 32]>, Error> {
+    match hash {
+        Err(crate::capsule::Error::Write(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        hash => Ok(Some(hash?)),
+    }
 }
 
 /// Whether what was read is what stands there now: untouched, or the same bytes with more behind them.
@@ -152,16 +153,23 @@ fn settled(
     captured.grew = true;
     let mut again = source;
     again.rewind().at("read", path)?;
-    let mut check = Sha256::new();
-    let read = io::copy(&mut BufReader::with_capacity(BUFFER, again).take(size), &mut HashInto(&mut check)).at("read", path)?;
-    Ok(read == size && <[u8; 32]>::from(check.finalize()) == hash)
+    let mut check = Check::default();
+    let read = io::copy(&mut BufReader::with_capacity(BUFFER, again).take(size), &mut check).at("read", path)?;
+    // Rewritten between the look for the last newline and the first read, it can be the same twice and still end anywhere.
+    let whole = size == 0 || check.last == Some(b'\n');
+    Ok(read == size && whole && <[u8; 32]>::from(check.hash.finalize()) == hash)
 }
 
-struct HashInto<'a>(&'a mut Sha256);
+#[derive(Default)]
+struct Check {
+    hash: Sha256,
+    last: Option<u8>,
+}
 
-impl Write for HashInto<'_> {
+impl Write for Check {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
+        self.hash.update(bytes);
+        self.last = bytes.last().copied().or(self.last);
         Ok(bytes.len())
     }
 

@@ -1,21 +1,21 @@
 //! `checkpoint --output`: one session, sealed into one file.
 //!
-//! The file appears whole, by a rename, or not at all.
+//! The file has no name until it is whole: it appears then, or not at all.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Map;
 
 use super::capture::{Capture, Captured, capture};
 use super::keys::{self, SealTo};
 use super::select::{self, Selected, Selector};
-use super::{Error, sessions};
+use super::{Error, placed, sessions};
 use crate::agent::Artifact;
 use crate::capsule::{Header, MANIFEST_SCHEMA, Manifest, Origin, Repository, Writer};
 use crate::device::Device;
-use crate::durable::{self, At, EarlyFlush};
+use crate::durable::{self, At, EarlyFlush, Unnamed};
 use crate::env::Env;
 use crate::git::Repo;
 use crate::progress::Progress;
@@ -23,7 +23,8 @@ use crate::seal::{Callbacks, Recipients, seal};
 use crate::{fault, path, time};
 
 /// How often a capture is begun anew because a file was rewritten under it.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(100);
 
 pub struct Options {
     pub session: Selector,
@@ -61,8 +62,7 @@ pub fn checkpoint<C: Callbacks>(
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
     let selected = select::select(env, &options.session, options.agent.as_deref())?;
-    let artifacts = selected.agent.artifacts(&selected.home, &selected.session)?;
-    let sized: Vec<_> = artifacts.into_iter().map(|artifact| (sessions::size_of(&artifact), artifact)).map(|(size, a)| (a, size)).collect();
+    let sized = sized(&selected)?;
     let mut outcome = Outcome {
         agent: selected.agent.name(),
         native: selected.session.native.to_string(),
@@ -79,6 +79,10 @@ pub fn checkpoint<C: Callbacks>(
         return Ok(outcome);
     }
     let dir = match &options.output {
+        // A device, a pipe, a directory: nothing that was meant to be replaced by a file.
+        Output::File { path, .. } if path.symlink_metadata().is_ok() && path.exists() && !path.is_file() => {
+            return Err(io::Error::other("it is not a regular file")).at("replace", path).map_err(Error::from);
+        }
         Output::File { path, replace } if !replace && path.symlink_metadata().is_ok() => return Err(Error::OutputExists(path.clone())),
         Output::File { path, .. } => durable::parent(path).to_owned(),
         Output::Stream(_) => env.temp_dir(),
@@ -90,62 +94,84 @@ pub fn checkpoint<C: Callbacks>(
     outcome.recipients = recipients.names();
     outcome.signer = Some(device.signing().fingerprint());
     progress.stage("sealing", Some(outcome.captured.bytes));
-    let job =
-        Job { env, device: &device, selected: &selected, artifacts: &outcome.artifacts, recipients: &recipients, callbacks, progress };
-    let (sealed, captured) = job.run(&dir)?;
-    fault::point("checkpoint.sealed").at("write", sealed.path())?;
-    outcome.sealed = Some(sealed.as_file().metadata().at("read", sealed.path())?.len());
-    outcome.captured = captured;
+    let job = Job { env, device: &device, recipients: &recipients, callbacks, progress };
+    let sealed = job.run(&dir, selected, &mut outcome)?;
+    fault::point("checkpoint.sealed").at("write to", &dir)?;
+    outcome.sealed = Some(sealed.file.metadata().at("write to", &dir)?.len());
     deliver(sealed, options.output)?;
-    fault::point("checkpoint.renamed").at("write", &dir)?;
+    // It stands: whatever fails from here on is no failure of the checkpoint.
+    let _ = fault::point("checkpoint.renamed");
     Ok(outcome)
+}
+
+/// What belongs to the session now, and how much it is.
+fn sized(selected: &Selected) -> Result<Vec<(Artifact, u64)>, Error> {
+    let artifacts = selected.agent.artifacts(&selected.home, &selected.session)?;
+    Ok(artifacts.into_iter().map(|artifact| (sessions::size_of(&artifact), artifact)).map(|(size, a)| (a, size)).collect())
 }
 
 struct Job<'a, C> {
     env: &'a Env,
     device: &'a Device,
-    selected: &'a Selected,
-    artifacts: &'a [(Artifact, u64)],
     recipients: &'a Recipients,
     callbacks: &'a C,
     progress: &'a dyn Progress,
 }
 
 impl<C: Callbacks> Job<'_, C> {
-    fn run(&self, dir: &Path) -> Result<(tempfile::NamedTempFile, Captured), Error> {
-        let mut changed = None;
-        for _ in 0..ATTEMPTS {
-            let file = tempfile::Builder::new().prefix(".samesession-").tempfile_in(dir).at("create a file in", dir)?;
-            match self.attempt(file)? {
-                Ok(done) => return Ok(done),
-                Err(path) => changed = Some(path),
+    fn run(&self, dir: &Path, mut selected: Selected, outcome: &mut Outcome) -> Result<Unnamed, Error> {
+        for attempt in 1.. {
+            let changed = match self.attempt(dir, &selected, &outcome.artifacts)? {
+                Ok((sealed, captured)) => {
+                    outcome.captured = captured;
+                    return Ok(sealed);
+                }
+                Err(path) => path,
+            };
+            if attempt == ATTEMPTS {
+                return Err(Error::Changing(changed));
             }
+            std::thread::sleep(PAUSE);
+            // Files come and go while an agent works, and whole sessions are archived: look again.
+            let Selected { agent, home, session } = selected;
+            let mut found = placed::find(agent, &home, &session.native)?;
+            let same = found.iter().position(|place| place.transcript == session.transcript).unwrap_or(0);
+            if found.is_empty() {
+                return Err(Error::NoSuchSession(session.native.to_string()));
+            }
+            selected = Selected { agent, home, session: found.swap_remove(same) };
+            outcome.artifacts = sized(&selected)?;
         }
-        Err(Error::Changing(changed.unwrap_or_default()))
+        Err(Error::Changing(PathBuf::new()))
     }
 
     #[allow(clippy::type_complexity)]
-    fn attempt(&self, file: tempfile::NamedTempFile) -> Result<Result<(tempfile::NamedTempFile, Captured), PathBuf>, Error> {
-        let Selected { agent, session, .. } = self.selected;
-        let artifacts: Vec<Artifact> = self.artifacts.iter().map(|(artifact, _)| artifact.clone()).collect();
-        let early = file.as_file().try_clone().and_then(|handle| EarlyFlush::new(file, &handle));
-        let out = BufWriter::with_capacity(1 << 17, early.map_err(crate::seal::Error::Write)?);
+    fn attempt(
+        &self,
+        dir: &Path,
+        selected: &Selected,
+        artifacts: &[(Artifact, u64)],
+    ) -> Result<Result<(Unnamed, Captured), PathBuf>, Error> {
+        let artifacts: Vec<Artifact> = artifacts.iter().map(|(artifact, _)| artifact.clone()).collect();
+        let unnamed = Unnamed::create_in(dir)?;
+        let out = EarlyFlush::new(&unnamed.file, &unnamed.file).at("write to", dir)?;
+        let out = BufWriter::with_capacity(1 << 17, out);
         let sealer = seal(out, self.recipients, self.callbacks.clone())?;
-        let mut writer = Writer::new(sealer, &Header::new(&session.sid(), agent.name()))?;
+        let mut writer = Writer::new(sealer, &Header::new(&selected.session.sid(), selected.agent.name()))?;
         let captured = match capture(&artifacts, self.env.now(), &mut writer, self.progress)? {
             Capture::Done(captured) => captured,
             Capture::Changed(path) => return Ok(Err(path)),
         };
         let sign = |bytes: &[u8]| -> Result<String, Error> { Ok(self.device.signing().sign(bytes)?) };
-        let (sealer, _) = writer.finish(self.manifest(), sign)?;
-        let file = sealer.finish()?.into_inner().map_err(|error| error.into_error());
-        let file = file.map_err(crate::seal::Error::Write)?.into_inner();
-        file.as_file().sync_all().at("write", file.path())?;
-        Ok(Ok((file, captured)))
+        let (sealer, _) = writer.finish(self.manifest(selected), sign)?;
+        let out = sealer.finish()?.into_inner().map_err(|error| crate::seal::Error::Write(error.into_error()))?;
+        out.into_inner();
+        unnamed.file.sync_all().at("write to", dir)?;
+        Ok(Ok((unnamed, captured)))
     }
 
-    fn manifest(&self) -> Manifest {
-        let session = &self.selected.session;
+    fn manifest(&self, selected: &Selected) -> Manifest {
+        let session = &selected.session;
         Manifest {
             schema: MANIFEST_SCHEMA.to_owned(),
             requires: Vec::new(),
@@ -157,7 +183,7 @@ impl<C: Callbacks> Job<'_, C> {
             created: time::format(self.env.now()),
             origin: Origin {
                 device: self.device.name.clone(),
-                home: path::to_text(&self.selected.home.root),
+                home: path::to_text(&selected.home.root),
                 cwd: session.cwd.as_deref().map(path::to_text),
                 more: Map::new(),
             },
@@ -174,22 +200,26 @@ fn repository(cwd: &Path) -> Option<Repository> {
     Some(Repository { root: path::to_text(&repo.root), below, branch: repo.branch, head: repo.head, more: Map::new() })
 }
 
-fn deliver(sealed: tempfile::NamedTempFile, to: Output) -> Result<(), Error> {
+fn deliver(mut sealed: Unnamed, to: Output) -> Result<(), Error> {
     match to {
         Output::File { path, replace: true } => {
-            sealed.persist(&path).map_err(|error| error.error).at("replace", &path)?;
+            sealed.replace(&path).at("replace", &path)?;
             Ok(durable::sync_dir(durable::parent(&path))?)
         }
-        Output::File { path, replace: false } => match sealed.persist_noclobber(&path) {
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(Error::OutputExists(path)),
-            persisted => {
-                persisted.map_err(|error| error.error).at("create", &path)?;
+        Output::File { path, replace: false } => match sealed.name(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::OutputExists(path)),
+            named => {
+                named.at("create", &path)?;
                 Ok(durable::sync_dir(durable::parent(&path))?)
             }
         },
         Output::Stream(mut out) => {
-            let mut sealed = File::open(sealed.path()).at("open", sealed.path())?;
-            io::copy(&mut sealed, &mut out).and_then(|_| out.flush()).map_err(crate::seal::Error::Write)?;
+            sealed
+                .file
+                .rewind()
+                .and_then(|()| io::copy(&mut sealed.file, &mut out))
+                .and_then(|_| out.flush())
+                .map_err(crate::seal::Error::Write)?;
             Ok(())
         }
     }

@@ -4,7 +4,7 @@
 //! fragment or a change of packing is never a divergence.
 
 use std::fs;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde::Serialize;
@@ -50,11 +50,28 @@ pub fn growing(ours: &Path, theirs: &Path) -> io::Result<Relation> {
 
 /// Files that are replaced whole are the same or they differ.
 pub fn whole(ours: &Path, theirs: &Path) -> io::Result<Relation> {
-    let (a, b) = match fs::read(ours) {
+    let ours = match fs::File::open(ours) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Relation::New),
-        ours => (ours?, fs::read(theirs)?),
+        ours => ours?,
     };
-    Ok(if a == b { Relation::Same } else { Relation::Diverged })
+    let theirs = fs::File::open(theirs)?;
+    if ours.metadata()?.len() != theirs.metadata()?.len() {
+        return Ok(Relation::Diverged);
+    }
+    // Never whole in memory: a tool's output can be as long as it likes.
+    let (mut ours, mut theirs) = (BufReader::with_capacity(1 << 16, ours), BufReader::with_capacity(1 << 16, theirs));
+    loop {
+        let (a, b) = (ours.fill_buf()?, theirs.fill_buf()?);
+        let n = a.len().min(b.len());
+        if n == 0 {
+            return Ok(if a.len() == b.len() { Relation::Same } else { Relation::Diverged });
+        }
+        if a[..n] != b[..n] {
+            return Ok(Relation::Diverged);
+        }
+        ours.consume(n);
+        theirs.consume(n);
+    }
 }
 
 /// The unpacked length up to the last newline; `None` if there is no such file.

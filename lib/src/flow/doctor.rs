@@ -50,7 +50,12 @@ pub fn doctor(env: &Env) -> Result<Outcome, Error> {
         }
         if home.root.join(stage::DIR).is_dir() {
             let _lock = stage::lock(&home.root)?;
-            for recovered in recover::recover(env, *agent, &home)? {
+            let recovered = recover::recover(env, *agent, &home).unwrap_or_else(|error| {
+                let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), |cause| format!("{error} ({cause})"));
+                say(Verdict::Trouble, why);
+                Vec::new()
+            });
+            for recovered in recovered {
                 say(if matches!(recovered, Recovered::Stuck { .. }) { Verdict::Trouble } else { Verdict::Note }, describe(&recovered));
                 outcome.recovered.push(recovered);
             }

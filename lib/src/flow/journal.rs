@@ -4,6 +4,7 @@
 //! `committed`, the old state comes back; from then on the new one stands. One exception keeps work from being lost: a
 //! file that the agent has already written on is never taken away again.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -12,8 +13,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Error;
 use super::stage::{self, Stage};
+use super::{Error, aside};
 use crate::agent::{Place, Role, StagedFile};
 use crate::durable::{self, At};
 use crate::id::NativeId;
@@ -82,6 +83,8 @@ pub struct New {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Done {
     No,
+    /// Half of what takes more than one rename.
+    Begun,
     Yes,
     /// Somebody has written there since: not ours to take away.
     AndUsed,
@@ -125,17 +128,21 @@ impl Journal {
     }
 
     /// Does every step; on a failure, puts everything back.
-    pub fn commit(&mut self, stage: &mut Stage) -> Result<(), Error> {
+    pub fn commit(&mut self, stage: &mut Stage, seen: &Seen) -> Result<(), Error> {
         let dir = stage.dir.clone();
+        if let Some(step) = self.steps.iter().find(|step| seen.has_changed(&step.target)) {
+            return Err(Error::Changing(step.target.clone()));
+        }
         self.write(&dir, State::Prepared)?;
         stage.keep();
-        let done = self.forward(&dir);
-        match done {
-            Ok(()) => Ok(()),
-            Err(error) => match self.undo(&dir) {
-                Ok(true) => Err(Error::RolledBack(Box::new(error))),
-                Ok(false) | Err(_) => Err(Error::NeedsYou { backup: dir, source: Box::new(error) }),
-            },
+        let Err(error) = self.forward(&dir) else { return Ok(()) };
+        // The word may stand although making it durable failed; then it counts, here as after a crash.
+        if Journal::read(&dir).is_some_and(|journal| journal.state == State::Committed) {
+            return Ok(());
+        }
+        match self.undo(&dir) {
+            Ok(true) => Err(Error::RolledBack(Box::new(error))),
+            Ok(false) | Err(_) => Err(Error::NeedsYou { backup: dir, source: Box::new(error) }),
         }
     }
 
@@ -145,15 +152,18 @@ impl Journal {
         for made in &self.made {
             durable::create_dirs(&made.0)?;
         }
+        // All second names of old bytes first, and durable: whatever is replaced below can be put back.
+        for step in self.steps.iter().filter(|step| step.done() == Done::No) {
+            step.back_up()?;
+        }
+        durable::sync_dir(&dir.join("old"))?;
         for step in &self.steps {
-            if step.done() == Done::No {
+            if matches!(step.done(), Done::No | Done::Begun) {
                 step.perform()?;
                 fault::point("restore.placed").at("write", &step.target)?;
             }
         }
-        for step in &self.steps {
-            durable::sync_dir(durable::parent(&step.target))?;
-        }
+        self.sync()?;
         fault::point("restore.all-placed").at("write", dir)?;
         self.write(dir, State::Committed)?;
         // After this nothing may fail the restore: what is left is told to the agent, and can be told again.
@@ -162,70 +172,176 @@ impl Journal {
     }
 
     /// Puts the old state back and removes the journal; false if somebody has used the new state already, in which case
-    /// nothing is touched.
+    /// nothing is touched. Interrupted, it can be begun again, or `forward` can.
     pub fn undo(&self, dir: &Path) -> Result<bool, Error> {
         if self.steps.iter().any(|step| step.done() == Done::AndUsed) {
             return Ok(false);
         }
         for step in self.steps.iter().rev() {
             step.undo()?;
+            fault::point("restore.undone").at("write", &step.target)?;
         }
-        for step in &self.steps {
-            let _ = durable::sync_dir(durable::parent(&step.target));
-        }
+        let made: Vec<PathBuf> = self.made.iter().map(|dir| dir.0.clone()).collect();
+        stage::remove_empty(&made);
+        let _ = self.sync();
+        // Without its journal the rest is a leftover in which nothing is worth keeping.
+        fs::remove_file(dir.join(NAME)).at("remove", dir.join(NAME))?;
+        let _ = durable::sync_dir(dir);
+        let _ = fault::point("restore.forgotten");
         fs::remove_dir_all(dir).at("remove", dir)?;
         let root = dir.parent().map(Path::to_owned);
         let _ = root.map(fs::remove_dir);
-        let made: Vec<PathBuf> = self.made.iter().map(|dir| dir.0.clone()).collect();
         stage::remove_empty(&made);
         Ok(true)
     }
+
+    /// The names of what was placed, and of the directories made for it.
+    fn sync(&self) -> Result<(), Error> {
+        let mut dirs: Vec<&Path> = self.steps.iter().map(|step| step.target.as_path()).collect();
+        dirs.extend(self.made.iter().map(|made| made.0.as_path()));
+        let mut dirs: Vec<&Path> = dirs.into_iter().map(durable::parent).filter(|dir| dir.is_dir()).collect();
+        dirs.sort();
+        dirs.dedup();
+        dirs.into_iter().try_for_each(|dir| Ok(durable::sync_dir(dir)?))
+    }
+
+    /// Removes what a process that was killed while it copied between file systems left beside the targets. The caller
+    /// holds the home's lock, so nobody is copying now.
+    pub fn sweep(&self) {
+        let mut dirs: Vec<&Path> = self.steps.iter().map(|step| durable::parent(&step.target)).collect();
+        dirs.sort();
+        dirs.dedup();
+        for entry in dirs.into_iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten() {
+            let ours = entry.file_name().to_string_lossy().starts_with(durable::TEMPORARY);
+            if ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
 }
 
+// A step can be stopped anywhere, done on and undone again from there: undoing puts the new file back into the stage. So
+// where it stands is read from the files themselves. The staged file is there until it has been placed, the backup only
+// while the step is on its way or done.
 impl Step {
+    fn back_up(&self) -> Result<(), Error> {
+        let (Some(_), Some(backup)) = (&self.new, &self.backup) else { return Ok(()) };
+        let backup = &backup.0;
+        if !is_same_file(&self.target, backup) && fs::hard_link(&self.target, backup).is_err() {
+            // No second name to be had: a copy, which appears whole.
+            aside::copy(&self.target, backup)?;
+        }
+        Ok(fault::point("restore.backed-up").at("write", backup)?)
+    }
+
     fn perform(&self) -> Result<(), Error> {
-        let Some(new) = &self.new else {
-            let backup = self.backup.as_ref().map_or(&self.target, |backup| &backup.0);
-            return Ok(fs::rename(&self.target, backup).at("set aside", &self.target)?);
-        };
-        fs::set_permissions(&new.staged, fs::Permissions::from_mode(new.mode)).at("prepare", &new.staged)?;
-        match &self.backup {
-            None => Ok(durable::move_new(&new.staged, &self.target)?),
-            Some(backup) => {
-                // A second name for the old bytes first, then one rename over them: the target is never missing.
-                if fs::hard_link(&self.target, &backup.0).is_err() {
-                    fs::copy(&self.target, &backup.0).at("back up", &self.target)?;
-                }
-                fault::point("restore.backed-up").at("write", &backup.0)?;
-                Ok(durable::move_over(&new.staged, &self.target)?)
+        match (&self.new, &self.backup) {
+            (None, None) => Ok(()),
+            (None, Some(backup)) => aside::put(&self.target, &backup.0),
+            (Some(new), backup) => {
+                fs::set_permissions(&new.staged, fs::Permissions::from_mode(new.mode)).at("prepare", &new.staged)?;
+                // Over the old file in one rename: the target is never missing.
+                let place = if backup.is_some() { durable::move_over } else { durable::move_new };
+                Ok(place(&new.staged, &self.target)?)
             }
         }
     }
 
     fn done(&self) -> Done {
-        let target = fs::symlink_metadata(&self.target).ok();
-        let Some(new) = &self.new else {
-            let moved = self.backup.as_ref().is_some_and(|backup| backup.0.exists());
-            return if moved && target.is_none() { Done::Yes } else { Done::No };
-        };
-        let staged = fs::symlink_metadata(&new.staged).ok();
-        match (staged, target) {
-            (Some(staged), Some(target)) if staged.ino() == target.ino() && staged.dev() == target.dev() => Done::Yes,
-            (Some(_), _) => Done::No,
-            (None, Some(target)) if target.len() == new.size && hash(&self.target, new.size) == Some(new.sha256.clone()) => Done::Yes,
-            (None, Some(_)) => Done::AndUsed,
-            (None, None) => Done::No,
+        let backup = self.backup.as_ref().map(|backup| backup.0.as_path());
+        match &self.new {
+            None => aside_so_far(&self.target, backup),
+            Some(new) => new.so_far(&self.target, backup),
         }
     }
 
     fn undo(&self) -> Result<(), Error> {
-        match (self.done(), &self.new, &self.backup) {
-            (Done::Yes, Some(_), None) => Ok(fs::remove_file(&self.target).at("remove", &self.target)?),
-            (Done::Yes, _, Some(backup)) => Ok(fs::rename(&backup.0, &self.target).at("put back", &self.target)?),
-            // Not done: a backup, if there is one, is a second name of what still stands; it goes with the directory.
-            _ => Ok(()),
+        if matches!(self.done(), Done::No | Done::AndUsed) {
+            // A backup, if there is one, is a second name of what still stands; it goes with the directory.
+            return Ok(());
+        }
+        match (&self.new, &self.backup) {
+            (None, None) => Ok(()),
+            (None, Some(backup)) => aside::put_back(&backup.0, &self.target),
+            (Some(new), None) if exists(&new.staged) => Ok(fs::remove_file(&self.target).at("remove", &self.target)?),
+            (Some(new), None) => Ok(durable::move_over(&self.target, &new.staged)?),
+            (Some(new), Some(backup)) => {
+                if !exists(&new.staged) && fs::hard_link(&self.target, &new.staged).is_err() {
+                    // Where this fails the step can be undone all the same, only not done again.
+                    let _ = aside::copy(&self.target, &new.staged);
+                }
+                Ok(durable::move_over(&backup.0, &self.target)?)
+            }
         }
     }
+}
+
+fn aside_so_far(target: &Path, backup: Option<&Path>) -> Done {
+    let Some(backup) = backup.filter(|backup| exists(backup)) else { return Done::No };
+    match exists(target) {
+        false => Done::Yes,
+        // Copied to another file system, and not removed yet; anything else was put there since.
+        true if aside::is_part_of(target, backup) => Done::Begun,
+        true => Done::AndUsed,
+    }
+}
+
+impl New {
+    fn so_far(&self, target: &Path, backup: Option<&Path>) -> Done {
+        if backup.is_some_and(|backup| !exists(backup) || is_same_file(backup, target)) {
+            return Done::No;
+        }
+        let staged = exists(&self.staged);
+        let Ok(found) = fs::symlink_metadata(target) else {
+            // Placed, and taken away by somebody else.
+            return if staged { Done::No } else { Done::AndUsed };
+        };
+        let begins = found.len() >= self.size && hash(target, self.size).as_ref() == Some(&self.sha256);
+        match backup {
+            _ if begins && found.len() == self.size => Done::Yes,
+            _ if !staged => Done::AndUsed,
+            // A backup that had to be copied: the target still is the old file, with or without more behind it.
+            Some(backup) => match aside::begins_with(target, backup) {
+                Some(len) if !begins || len >= self.size => Done::No,
+                _ => Done::AndUsed,
+            },
+            None if begins || is_same_file(&self.staged, target) => Done::AndUsed,
+            // Somebody else's, which was faster.
+            None => Done::No,
+        }
+    }
+}
+
+/// What stood where when the plan was made, so that a file that changes before the commit is not taken for what it was.
+#[derive(Default)]
+pub struct Seen(HashMap<PathBuf, Option<Stamp>>);
+
+type Stamp = (u64, u64, u64, i64, i64, i64, i64);
+
+impl Seen {
+    pub fn look(&mut self, path: &Path) {
+        self.0.insert(path.to_owned(), stamp(path));
+    }
+
+    fn has_changed(&self, path: &Path) -> bool {
+        self.0.get(path).is_some_and(|then| *then != stamp(path))
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let meta = fs::symlink_metadata(path).ok()?;
+    // A directory's own times say nothing of what is below it.
+    let file = |stamp: Stamp| if meta.is_dir() { (stamp.0, stamp.1, 0, 0, 0, 0, 0) } else { stamp };
+    Some(file((meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec())))
+}
+
+fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let identity = |path: &Path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    identity(a).is_some_and(|one| Some(one) == identity(b))
 }
 
 pub(super) fn hash(path: &Path, len: u64) -> Option<String> {

@@ -25,12 +25,16 @@ struct Place {
 
 impl Placed {
     pub fn read(home: &Home) -> Placed {
+        let entries = fs::read_dir(home.root.join(DIR)).into_iter().flatten().flatten();
+        let mut places: Vec<(String, Place)> = entries.filter_map(|entry| place_of(Journal::read(&entry.path())?)).collect();
+        places.sort_by(|(_, a), (_, b)| a.created.cmp(&b.created));
         let mut placed: HashMap<String, Place> = HashMap::new();
-        for entry in fs::read_dir(home.root.join(DIR)).into_iter().flatten().flatten() {
-            let Some((native, place)) = Journal::read(&entry.path()).and_then(place_of) else { continue };
-            if placed.get(&native).is_none_or(|known| known.created < place.created) {
-                placed.insert(native, place);
+        for (native, mut place) in places {
+            // A restore that left the transcript as it was knows no size: the one before it does.
+            if let Some(older) = placed.get(&native).filter(|older| older.transcript == place.transcript) {
+                place.size = place.size.or(older.size);
             }
+            placed.insert(native, place);
         }
         Placed(placed)
     }

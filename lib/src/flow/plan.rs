@@ -11,6 +11,7 @@ use super::compare::{self, Relation};
 use super::stage::Stage;
 use crate::agent::{Copy, Place, Role, StagedFile, jsonl};
 use crate::durable::At;
+use crate::policy::Limits;
 
 pub struct Plan {
     pub relation: Relation,
@@ -61,8 +62,18 @@ pub fn plan(given: &Given<'_>) -> Result<Plan, Error> {
     let (mut copies, mut asides) = (false, Vec::new());
     if let Some(transcript) = given.files.iter().find(|file| file.role == Role::Transcript) {
         for copy in given.copies {
-            asides.push(Step::SetAside { target: copy_path(copy).to_owned() });
-            let Copy::Transcript(path) = copy else { continue };
+            let aside = Step::SetAside { target: copy_path(copy).to_owned() };
+            let Copy::Transcript(path) = copy else {
+                asides.push(aside);
+                continue;
+            };
+            if let Some(relation) = as_lineage(given.files, path)? {
+                // Another place of an ancestor or a helper, which is a session of its own: not to be taken from it unless
+                // all of it comes along.
+                asides.extend((relation != Relation::Ahead).then_some(aside));
+                continue;
+            }
+            asides.push(aside);
             copies = true;
             match growing(transcript, path)? {
                 Relation::Ahead if relation != Relation::Ahead => relation = Relation::Ahead,
@@ -75,10 +86,10 @@ pub fn plan(given: &Given<'_>) -> Result<Plan, Error> {
         if !given.set_aside {
             return Err(Error::Diverged { local, fork: None });
         }
-        return Ok(Plan { relation: Relation::Diverged, steps: everything(&compared, asides) });
+        return Ok(Plan { relation: Relation::Diverged, steps: everything(given.files, &compared, asides) });
     }
     Ok(match relation {
-        Relation::Ahead if given.set_aside => Plan { relation, steps: everything(&compared, asides) },
+        Relation::Ahead if given.set_aside => Plan { relation, steps: everything(given.files, &compared, asides) },
         Relation::Ahead => Plan { relation, steps: Vec::new() },
         Relation::Same | Relation::Behind | Relation::New | Relation::Diverged => {
             let relation = if copies && matches!(relation, Relation::New | Relation::Same) { Relation::Behind } else { relation };
@@ -99,24 +110,44 @@ fn forward(files: &[StagedFile], compared: &Compared, session: Relation) -> Vec<
         match found {
             Relation::New => steps.push(Step::Create { file, target }),
             Relation::Behind => steps.push(Step::Replace { file, target }),
-            // A to-do list and the like: theirs is newer where the conversation goes forward, and nobody's otherwise.
-            Relation::Diverged if !role.is_append_only() && session == Relation::Behind => steps.push(Step::Replace { file, target }),
+            // A to-do list and the like: theirs is newer where the conversation goes forward or begins here, and nobody's
+            // otherwise.
+            Relation::Diverged if !role.is_append_only() && matches!(session, Relation::Behind | Relation::New) => {
+                steps.push(Step::Replace { file, target });
+            }
             Relation::Same | Relation::Ahead | Relation::Diverged => {}
         }
     }
     steps
 }
 
-fn everything(compared: &Compared, asides: Vec<Step>) -> Vec<Step> {
+fn everything(files: &[StagedFile], compared: &Compared, asides: Vec<Step>) -> Vec<Step> {
     let step = |(n, found): (usize, &Option<(Relation, PathBuf)>)| match found.as_ref()? {
         (Relation::New, target) => Some(Step::Create { file: n, target: target.clone() }),
         (Relation::Same, _) => None,
+        // An ancestor that was gone on with here still is what the session needs, and a session of its own.
+        (Relation::Ahead, _) if files[n].role == Role::Lineage => None,
         (_, target) => Some(Step::Replace { file: n, target: target.clone() }),
     };
     compared.iter().enumerate().filter_map(step).chain(asides).collect()
 }
 
+/// How a copy relates to the ancestor or helper that it is a copy of, if it is one: their first records tell them apart.
+fn as_lineage(files: &[StagedFile], copy: &Path) -> Result<Option<Relation>, Error> {
+    for file in files.iter().filter(|file| file.role == Role::Lineage) {
+        match growing(file, copy)? {
+            Relation::Diverged => {}
+            relation => return Ok(Some(relation)),
+        }
+    }
+    Ok(None)
+}
+
 fn compare(file: &StagedFile, target: &Path) -> Result<(Relation, PathBuf), Error> {
+    // What could not be read or not be put back is found out here, where nothing has happened yet.
+    if std::fs::symlink_metadata(target).is_ok() && !target.is_file() {
+        return Err(std::io::Error::other("something that is no file stands there")).at("install", target).map_err(Error::from);
+    }
     let found =
         if file.role.is_append_only() { growing(file, target)? } else { compare::whole(target, &file.staged).at("compare", target)? };
     Ok((found, target.to_owned()))
@@ -148,14 +179,18 @@ pub fn missing_dirs(steps: &[Step]) -> Vec<PathBuf> {
 }
 
 /// A packed rollout that goes where a plain one belongs is unpacked in the stage, under the same bounds as the capsule.
-pub fn unpack_where_needed(stage: &mut Stage, files: &mut [StagedFile], places: &[Place], most: u64) -> Result<(), Error> {
+pub fn unpack_where_needed(stage: &mut Stage, files: &mut [StagedFile], places: &[Place], limits: &Limits) -> Result<(), Error> {
     for (file, place) in files.iter_mut().zip(places) {
         let Place::File(target) = place else { continue };
         if jsonl::is_packed(file.name.as_path()) && !jsonl::is_packed(target) {
             let packed = std::fs::File::open(&file.staged).at("open", &file.staged)?;
-            let mut plain = zstd::Decoder::new(packed).at("unpack", &file.staged)?;
-            let mut bounded = std::io::Read::take(&mut plain, most);
-            file.staged = stage.take(&mut bounded, false)?;
+            let most = packed.metadata().at("read", &file.staged)?.len().saturating_mul(limits.ratio);
+            let most = most.max(limits.ratio_from).min(limits.bytes);
+            let plain = zstd::Decoder::new(packed).at("unpack", &file.staged)?;
+            file.staged = stage.take(&mut std::io::Read::take(plain, most.saturating_add(1)), false)?;
+            if std::fs::metadata(&file.staged).at("read", &file.staged)?.len() > most {
+                return Err(crate::capsule::Error::TooLarge(format!("'{}' unpacks to more than {most} bytes", file.name)).into());
+            }
             let name = file.name.as_bytes().strip_suffix(b".zst").unwrap_or(file.name.as_bytes());
             file.name = crate::path::RelPath::parse(name).map_err(crate::capsule::Error::Unsafe)?;
         }

@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::Error;
 use super::journal::{self, Journal, State};
 use super::stage::DIR;
-use crate::agent::{Agent, Home, Incoming};
+use crate::agent::{Agent, Home, Incoming, Place};
 use crate::durable::At;
 use crate::env::Env;
 use crate::id::NativeId;
@@ -37,19 +37,22 @@ pub enum Recovered {
     },
 }
 
-/// The caller holds the home's lock.
+/// The caller holds the home's lock. An error means that a session stands half old and half new: nothing may be installed
+/// in this home before that is mended.
 pub fn recover(env: &Env, agent: &dyn Agent, home: &Home) -> Result<Vec<Recovered>, Error> {
     let root = home.root.join(DIR);
     let Ok(entries) = fs::read_dir(&root) else { return Ok(Vec::new()) };
+    let mut dirs: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    dirs.sort();
     let mut recovered = Vec::new();
-    for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
-        let dir = entry.path();
+    for dir in dirs {
         let Ok(handle) = File::open(&dir) else { continue };
         if flock(&handle, FlockOperation::NonBlockingLockExclusive).is_err() {
             continue;
         }
         recovered.extend(one(env, agent, home, &dir)?);
     }
+    let _ = fs::remove_dir(&root);
     Ok(recovered)
 }
 
@@ -69,19 +72,27 @@ fn one(env: &Env, agent: &dyn Agent, home: &Home, dir: &Path) -> Result<Option<R
             }
             Ok(None)
         }
-        State::Committed => {
-            settle(agent, home, &mut journal, dir)?;
-            Ok(Some(Recovered::Settled { native }))
-        }
+        State::Committed => Ok(Some(settled_again(agent, home, &mut journal, dir).unwrap_or(Recovered::Settled { native }))),
         State::Prepared => {
-            if journal.undo(dir)? {
+            journal.sweep();
+            let stuck = |source| Error::NeedsYou { backup: dir.to_owned(), source: Box::new(source) };
+            if journal.undo(dir).map_err(stuck)? {
                 return Ok(Some(Recovered::RolledBack { native }));
             }
-            journal.forward(dir)?;
-            settle(agent, home, &mut journal, dir)?;
-            Ok(Some(Recovered::RolledForward { native }))
+            journal.forward(dir).map_err(stuck)?;
+            Ok(Some(settled_again(agent, home, &mut journal, dir).unwrap_or(Recovered::RolledForward { native })))
         }
     }
+}
+
+/// The files stand, so that an index which cannot be told must not keep other sessions from moving.
+fn settled_again(agent: &dyn Agent, home: &Home, journal: &mut Journal, dir: &Path) -> Option<Recovered> {
+    let error = settle(agent, home, journal, dir).err()?;
+    // Archived or deleted by the agent since: then there is nothing left to tell it.
+    if journal.settled_view().1.iter().any(|place| matches!(place, Place::File(file) if !file.exists())) {
+        return finish(journal, dir).err().map(|error| Recovered::Stuck { dir: dir.to_owned(), why: error.to_string() });
+    }
+    Some(Recovered::Stuck { dir: dir.to_owned(), why: error.to_string() })
 }
 
 /// Tells the agent's index, and closes the journal.
@@ -91,6 +102,10 @@ pub fn settle(agent: &dyn Agent, home: &Home, journal: &mut Journal, dir: &Path)
     let cwd = journal.cwd.clone();
     agent.settle(home, &Incoming { native: &native, cwd: &cwd, files: &files }, &places)?;
     let _ = crate::fault::point("restore.settled");
+    finish(journal, dir)
+}
+
+fn finish(journal: &mut Journal, dir: &Path) -> Result<(), Error> {
     journal.write(dir, State::Settled)?;
     fs::remove_dir_all(dir.join("new"))
         .at("remove", dir.join("new"))

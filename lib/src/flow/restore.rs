@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::compare::Relation;
-use super::journal::{Dir, Filed, Journal, New, State, Step as JournalStep};
+use super::journal::{Dir, Filed, Journal, New, Seen, State, Step as JournalStep};
 use super::plan::{self, Given, Plan, Step};
 use super::recover::{self, Recovered};
 use super::stage::{self, Stage};
 use super::{Error, agent_named, placed};
-use crate::agent::{Agent, Home, Incoming, Place, Reached, ResumeCommand, Role, StagedFile, jsonl};
+use crate::agent::{Agent, Copy, Home, Incoming, Place, Reached, ResumeCommand, Role, StagedFile, jsonl};
 use crate::capsule::{self, Header, Manifest, SESSION_DIR, TORN_DIR};
 use crate::device::Device;
 use crate::durable::At;
@@ -110,14 +110,15 @@ pub fn restore(
         return Err(capsule::Error::Lies(format!("it holds {transcripts} transcripts")).into());
     }
 
-    let lock = if options.dry_run { None } else { Some(stage::lock(&home.root)?) };
+    let lock = if options.dry_run { None } else { stage::lock(&home.root)? };
     let recovered = if options.dry_run { Vec::new() } else { recover::recover(env, agent, &home)? };
     let cwd = destination(env, options, agent, &home, &staged.opened.manifest)?;
     let incoming = Incoming { native: &native, cwd: &cwd, files: &staged.files };
     agent.check(&incoming)?;
     let places = agent.place(&home, &incoming)?;
     let copies = agent.copies(&home, &incoming, &places)?;
-    plan::unpack_where_needed(&mut staged.stage, &mut staged.files, &places, options.limits.bytes)?;
+    plan::unpack_where_needed(&mut staged.stage, &mut staged.files, &places, &options.limits)?;
+    let seen = look(&places, &copies);
     let given = Given { files: &staged.files, places: &places, copies: &copies, set_aside: options.set_aside };
     let Plan { relation, steps } = plan::plan(&given).map_err(|error| match error {
         Error::Diverged { local, .. } => Error::Diverged { local, fork: Some(agent.fork(&native)) },
@@ -149,8 +150,9 @@ pub fn restore(
         return Ok(outcome);
     }
     if !outcome.steps.is_empty() {
+        fault::point("restore.planned").at("write", &staged.stage.dir)?;
         let mut journal = write_down(env, agent, &staged, &places, &outcome)?;
-        journal.commit(&mut staged.stage)?;
+        journal.commit(&mut staged.stage, &seen)?;
         if journal.steps.iter().any(|step| step.backup.is_some()) {
             outcome.backup = Some(staged.stage.dir.clone());
         }
@@ -305,6 +307,20 @@ fn destination(env: &Env, options: &Options, agent: &dyn Agent, home: &Home, man
     // The capsule says where below its work tree the agent stood; only a directory that is there already is believed.
     let inside = RelPath::from_path(&below).ok().map(|below| below.under(&root)).and_then(|dir| dir.canonicalize().ok());
     Ok(inside.filter(|dir| dir.is_dir() && dir.starts_with(&root)).unwrap_or(root))
+}
+
+/// Notes what stands at every place before it is compared: until the commit nobody else may change it.
+fn look(places: &[Place], copies: &[Copy]) -> Seen {
+    let mut seen = Seen::default();
+    for place in places {
+        if let Place::File(path) = place {
+            seen.look(path);
+        }
+    }
+    for Copy::Transcript(path) | Copy::Directory(path) in copies {
+        seen.look(path);
+    }
+    seen
 }
 
 fn write_down(env: &Env, agent: &dyn Agent, staged: &Staged, places: &[Place], outcome: &Outcome) -> Result<Journal, Error> {

@@ -35,42 +35,50 @@ impl Stage {
     /// In the home of the agent.
     pub fn beside(home: &Path, env: &Env) -> Result<Stage, Error> {
         let root = home.join(DIR);
-        let mut made = durable::create_dirs(&root)?;
-        for attempt in 0.. {
-            match Stage::within(&root, env, attempt) {
-                // Somebody removed the empty root between the two steps: make it again.
-                Err(error) if error.source.kind() == io::ErrorKind::NotFound && attempt < 100 => {
-                    made.extend(durable::create_dirs(&root)?);
-                }
-                Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => {}
-                Err(error) => {
-                    remove_empty(&made);
-                    return Err(error.into());
-                }
-                Ok(mut stage) => {
-                    stage.made = made;
-                    return Ok(stage);
-                }
+        let mut made = Vec::new();
+        let stage = loop {
+            made.extend(durable::create_dirs(&root)?);
+            // Under the home's lock, or whoever clears up after a crash could take it for a leftover before it is locked.
+            match lock(home) {
+                Ok(Some(_held)) => break Stage::within(&root, "", env),
+                Ok(None) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        match stage {
+            Ok(mut stage) => {
+                stage.made = made;
+                Ok(stage)
+            }
+            Err(error) => {
+                remove_empty(&made);
+                Err(error)
             }
         }
-        Err(Error::Busy(home.to_owned()))
     }
 
     /// For a dry run: the same steps, where nothing will be renamed into a home.
     pub fn temporary(env: &Env) -> Result<Stage, Error> {
-        Ok(Stage::within(&env.temp_dir(), env, 0)?)
+        Stage::within(&env.temp_dir(), "samesession-", env)
     }
 
-    fn within(root: &Path, env: &Env, attempt: u32) -> Result<Stage, durable::Error> {
+    fn within(root: &Path, prefix: &str, env: &Env) -> Result<Stage, Error> {
         let stamp: String = time::format(env.now()).chars().filter(char::is_ascii_alphanumeric).take(15).collect();
-        let id = format!("{stamp}-{}-{attempt}", std::process::id());
-        let dir = root.join(&id);
-        fs::DirBuilder::new().mode(0o700).create(&dir).at("create directory", &dir)?;
-        fs::DirBuilder::new().mode(0o700).create(dir.join("new")).at("create directory", &dir)?;
-        fs::DirBuilder::new().mode(0o700).create(dir.join("old")).at("create directory", &dir)?;
-        let alive = File::open(&dir).at("open", &dir)?;
-        flock(&alive, FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from).at("lock", &dir)?;
-        Ok(Stage { dir, made: Vec::new(), count: 0, kept: false, _alive: alive })
+        let private = |dir: &Path| fs::DirBuilder::new().mode(0o700).create(dir).at("create directory", dir);
+        // Process ids repeat: in containers that share a home, too.
+        for attempt in 0..100 {
+            let dir = root.join(format!("{prefix}{stamp}-{}-{attempt}", std::process::id()));
+            match private(&dir) {
+                Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => continue,
+                made => made?,
+            }
+            let stage = Stage { _alive: File::open(&dir).at("open", &dir)?, dir, made: Vec::new(), count: 0, kept: false };
+            flock(&stage._alive, FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from).at("lock", &stage.dir)?;
+            private(&stage.dir.join("new"))?;
+            private(&stage.dir.join("old"))?;
+            return Ok(stage);
+        }
+        Err(Error::Busy(root.to_owned()))
     }
 
     /// Takes one file in. It is durable only after `sync`.
@@ -103,7 +111,9 @@ impl Stage {
         for path in staged {
             File::open(path).and_then(|file| file.sync_data()).at("sync", path)?;
         }
-        Ok(durable::sync_dir(&self.dir.join("new"))?)
+        durable::sync_dir(&self.dir.join("new"))?;
+        // The way to the journal must be as durable as the journal.
+        self.dir.ancestors().skip(1).take(2).try_for_each(|dir| Ok(durable::sync_dir(dir)?))
     }
 
     pub fn backup(&self, n: usize) -> PathBuf {
@@ -140,21 +150,28 @@ pub fn remove_empty(dirs: &[PathBuf]) {
 }
 
 /// One commit at a time per home. The lock is on the directory itself, so it leaves no file, and ends with the process.
-pub fn lock(home: &Path) -> Result<File, Error> {
+/// `None` if there is no such directory.
+pub fn lock(home: &Path) -> Result<Option<File>, Error> {
     let root = home.join(DIR);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let held = File::open(&root).at("open", &root)?;
+        let held = match File::open(&root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.at("open", &root)?,
+        };
         match flock(&held, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 // The directory may have been removed and made again while we waited for the old one.
                 let same = |a: fs::Metadata, b: fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
                 if held.metadata().is_ok_and(|locked| fs::metadata(&root).is_ok_and(|now| same(locked, now))) {
-                    return Ok(held);
+                    return Ok(Some(held));
                 }
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {}
             Err(error) => return Err(io::Error::from(error)).at("lock", &root).map_err(Error::from),
+        }
+        if crate::progress::interrupted() {
+            return Err(Error::Interrupted);
         }
         if Instant::now() > deadline {
             return Err(Error::Busy(home.to_owned()));
