@@ -269,9 +269,13 @@ impl Marker {
             return false;
         }
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // The name in parentheses may hold anything, so fields are counted behind its end; the start time is field 22.
-        let started = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19));
-        match (started, &self.started) {
+        // The name in parentheses may hold anything, so fields are counted behind its end: the state, and as 22nd the start.
+        let fields: Vec<&str> = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+        // In a container whose first process collects nobody, what was killed keeps its number for ever.
+        if matches!(fields.first(), Some(&("Z" | "X"))) {
+            return false;
+        }
+        match (fields.get(19).copied(), &self.started) {
             (Some(now), Some(serde_json::Value::String(then))) => now == then,
             (Some(now), Some(serde_json::Value::Number(then))) => now == then.to_string(),
             _ => true,
