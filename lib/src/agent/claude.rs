@@ -17,7 +17,8 @@ use std::thread;
 use serde::Deserialize;
 
 use super::{
-    Agent, Artifact, Copy, Discovery, Error, Home, Incoming, Live, Place, Reached, ResumeCommand, Role, Session, Source, Verified,
+    Agent, Artifact, Copy, Discovery, Error, Home, Incoming, Live, Place, Reached, ResumeCommand, Role, Session, Source, StagedFile,
+    Verified,
 };
 use crate::env::{self, Env};
 use crate::id::NativeId;
@@ -212,8 +213,13 @@ impl Agent for Claude {
         ResumeCommand { cwd: cwd.to_owned(), argv: ["claude", "--resume", native.as_str()].map(str::to_owned).to_vec() }
     }
 
-    fn fork(&self, native: &NativeId) -> String {
-        format!("claude --resume {native} --fork-session")
+    fn keep_both(&self, native: &NativeId) -> String {
+        format!("to keep the one here under a new id, first: claude --resume {native} --fork-session")
+    }
+
+    fn leaning(&self, _: &Home, _: &StagedFile, _: u64) -> Result<Vec<NativeId>, Error> {
+        // A fork is a whole copy.
+        Ok(Vec::new())
     }
 
     fn never_leaves(&self) -> &'static [&'static str] {

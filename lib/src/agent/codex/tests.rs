@@ -184,6 +184,15 @@ fn a_fork_takes_its_ancestors_and_a_parent_its_helpers() {
 }
 
 #[test]
+fn a_fork_leans_on_as_much_of_its_parent_as_it_says() {
+    let lab = Lab::new(&[PLAIN, FORK]);
+    let end = Meta::parse(genuine(FORK).split(|&byte| byte == b'\n').next().expect("a line")).expect("a record").base_end;
+    assert_eq!(lineage::leaning(&lab.home, &id(PLAIN), end), []);
+    assert_eq!(lineage::leaning(&lab.home, &id(PLAIN), end - 1), [id(FORK)]);
+    assert_eq!(lineage::leaning(&lab.home, &id(FORK), 0), []);
+}
+
+#[test]
 fn ancestors_in_a_circle_end() {
     let lab = Lab::new(&[FORK]);
     let text = String::from_utf8(genuine(FORK)).expect("UTF-8");
