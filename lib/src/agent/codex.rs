@@ -6,6 +6,7 @@
 //! nothing written to the home but in `settle`.
 
 mod faults;
+mod history;
 mod index;
 mod lineage;
 mod meta;

@@ -6,6 +6,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::history;
 use super::index::{self, Listing, Reading, Thread};
 use super::meta::Meta;
 use super::names::{self, Names};
@@ -75,7 +76,8 @@ pub fn settle(home: &Home, incoming: &Incoming<'_>, places: &[Place]) -> Result<
             }),
         })
         .collect();
-    index::settle(home, &threads)
+    index::settle(home, &threads)?;
+    threads.iter().try_for_each(|thread| history::settle(home, &thread.meta.id, thread.rollout))
 }
 
 /// The rollout that Codex itself would come to for this id; says why, where it would come to none.
