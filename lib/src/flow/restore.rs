@@ -162,6 +162,11 @@ pub fn restore(
             outcome.notes.push(error.to_string());
         }
     }
+    // What stood here before may have been unknown to the index, or the index itself not there yet.
+    if outcome.relation == Relation::Same && outcome.steps.is_empty() && agent.live(&home, &native).is_none() {
+        let incoming = Incoming { native: &native, cwd: &cwd, files: &staged.files };
+        outcome.notes.extend(agent.settle(&home, &incoming, &places).err().map(|error| error.to_string()));
+    }
     drop(lock);
     if outcome.relation == Relation::Ahead && outcome.steps.is_empty() {
         // The one that is ahead may be at home in another directory than the one asked for.

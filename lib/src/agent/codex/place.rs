@@ -95,7 +95,10 @@ pub fn looked_up(home: &Home, id: &NativeId, notes: &mut Vec<String>) -> Option<
         match (&found, index::file(home)) {
             (None, _) => notes.push("Codex finds no rollout of it in this home".to_owned()),
             (Some(_), Some(_)) => notes.push("Codex lists it after it was resumed once by its id".to_owned()),
-            (Some(_), None) => {}
+            (Some(_), None) => notes.push(
+                "Codex has never run here, and will find it by its id only: restore it once more afterwards, and the picker shows it"
+                    .to_owned(),
+            ),
         }
         return found;
     };
