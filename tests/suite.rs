@@ -3,5 +3,6 @@
 mod support;
 
 mod manual;
+mod model;
 mod readme;
 mod roundtrip;
