@@ -87,7 +87,7 @@ fn command(ctx: &Context) -> Command {
 
 /// Writes `config.toml` where there is none: a test may bring its own. The port of the stand-in is given on each
 /// command line, since a home outlives a server.
-fn configure(ctx: &Context) {
+pub fn configure(ctx: &Context) {
     let dir = dir(ctx);
     let file = dir.join("config.toml");
     if file.exists() {

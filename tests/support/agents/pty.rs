@@ -44,11 +44,13 @@ impl Terminal {
             start.arg(pair);
         }
         start.arg(command.get_program()).args(command.get_args());
+        // In the same breath, or a program that ends at once would take its last words along.
+        start.args([";", "set-option", "remain-on-exit", "on"]);
         succeed(&mut start);
         Some(terminal)
     }
 
-    /// The text now on the screen; empty once the program has ended.
+    /// The text now on the screen, or last on it if the program has ended.
     pub fn screen(&self) -> String {
         let output = self.tmux(&["capture-pane", "-p"]).output().expect("tmux can be started");
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -87,7 +89,8 @@ impl Terminal {
 
     /// Whether the program has ended.
     pub fn is_closed(&self) -> bool {
-        !self.tmux(&["has-session"]).output().expect("tmux can be started").status.success()
+        let dead = self.tmux(&["display-message", "-p", "#{pane_dead}"]).output().expect("tmux can be started");
+        dead.stdout.starts_with(b"1")
     }
 
     fn tmux(&self, args: &[&str]) -> Command {
