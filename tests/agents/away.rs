@@ -174,11 +174,11 @@ fn codex_went_its_own_way_on_both() {
     assert!(deleted.status.success() && laptop.transcripts(CODEX, fork.id()).is_empty(), "{deleted:#?}");
     two.set_aside().ok();
     assert!(laptop.bytes(CODEX, id) == desktop.bytes(CODEX, id));
-    if let Some(terminal) = codex::open(&laptop.ctx, &["resume", id]) {
-        // What it draws comes from a database beside the rollouts, which knew the other story.
-        terminal.wait_for("The desktop's way.");
-        assert!(!terminal.screen().contains("The laptop's way."), "{}", terminal.screen());
-    }
+    // What it draws comes from a database beside the rollouts, which knew the other story.
+    let terminal = codex::open(&laptop.ctx, &["resume", id]);
+    terminal.wait_for("The desktop's way.");
+    assert!(!terminal.screen().contains("The laptop's way."), "{}", terminal.screen());
+    drop(terminal);
     codex::say(&laptop.ctx, Some(id), "On with theirs.").ok();
     two.is_theirs();
     two.early_is_well(CODEX);

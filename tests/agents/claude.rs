@@ -48,7 +48,7 @@ fn claude_takes_its_subagents_and_long_outputs_along() {
 fn claude_draws_what_was_said_elsewhere() {
     let Some(world) = World::new() else { return };
     let (laptop, desktop) = world.two();
-    let Some(terminal) = claude::open(&laptop.ctx, &[]) else { return };
+    let terminal = claude::open(&laptop.ctx, &[]);
     terminal.wait_for("❯");
     terminal.say("Remember the codeword OKAPI-5502.");
     terminal.wait_for("looked at it (turn 1)");
@@ -63,7 +63,7 @@ fn claude_draws_what_was_said_elsewhere() {
     desktop.take(&id, &laptop);
     assert!(sidecars(&desktop, &id) == sidecars(&laptop, &id));
     let left = desktop.bytes(CLAUDE, &id);
-    let Some(terminal) = claude::open(&desktop.ctx, &["--resume", &id]) else { return };
+    let terminal = claude::open(&desktop.ctx, &["--resume", &id]);
     terminal.wait_for("OKAPI-5502");
     terminal.wait_for("Edited (turn 2)");
     terminal.say("Third, on the desktop.");
@@ -76,6 +76,6 @@ fn claude_draws_what_was_said_elsewhere() {
 
     // Home again, by the way that asks for no id.
     laptop.take(&id, &desktop);
-    let Some(terminal) = claude::open(&laptop.ctx, &["--continue"]) else { return };
+    let terminal = claude::open(&laptop.ctx, &["--continue"]);
     terminal.wait_for("Third, on the desktop.");
 }

@@ -11,8 +11,8 @@ use crate::support::agents::pty::Terminal;
 use crate::support::agents::{codex, eventually};
 
 /// A session that was had at a terminal, which the picker shows without being asked to; its id.
-fn talk_at_a_terminal(world: &World, computer: &Computer, name: Option<&str>) -> Option<String> {
-    let terminal = codex::open(&computer.ctx, &[])?;
+fn talk_at_a_terminal(world: &World, computer: &Computer, name: Option<&str>) -> String {
+    let terminal = codex::open(&computer.ctx, &[]);
     terminal.wait_for("›");
     terminal.say("Remember the codeword WOMBAT-4410.");
     terminal.wait_for("looked at it (turn 1)");
@@ -22,13 +22,13 @@ fn talk_at_a_terminal(world: &World, computer: &Computer, name: Option<&str>) ->
         terminal.say(&format!("/rename {name}"));
         eventually("the session's new name", || computer.listed(&id)["title"] == name);
     }
-    Some(id)
+    id
 }
 
 /// Codex at a terminal, as soon as this is on its screen.
 #[track_caller]
 fn shows(computer: &Computer, args: &[&str], text: &str) -> Terminal {
-    let terminal = codex::open(&computer.ctx, args).expect("there was a terminal a moment ago");
+    let terminal = codex::open(&computer.ctx, args);
     terminal.wait_for(text);
     terminal
 }
@@ -70,7 +70,7 @@ fn codex_lists_a_restored_session_among_its_own() {
     let (laptop, desktop) = world.two();
     codex::say(&desktop.ctx, None, "Remember the codeword OWN-0001.").ok();
     codex::say(&world.computer_of(&desktop.machine.at(desktop.machine.home.join("other"))).ctx, None, "OWN-0002").ok();
-    let Some(id) = talk_at_a_terminal(&world, &laptop, None) else { return };
+    let id = talk_at_a_terminal(&world, &laptop, None);
     let answer = desktop.take(&id, &laptop);
     assert_eq!(answer["notes"].as_array().map(Vec::len), Some(0), "{answer:#}");
 
@@ -109,7 +109,7 @@ fn codex_takes_a_restored_session_for_the_last_one() {
 fn codex_finds_a_session_by_its_name() {
     let Some(world) = World::new() else { return };
     let (laptop, desktop) = world.two();
-    let Some(id) = talk_at_a_terminal(&world, &laptop, Some("wombat house")) else { return };
+    let id = talk_at_a_terminal(&world, &laptop, Some("wombat house"));
     codex::say(&desktop.ctx, None, "Remember the codeword OWN-0001.").ok();
     desktop.take(&id, &laptop);
     assert_eq!(desktop.listed(&id)["title"], "wombat house");
@@ -125,7 +125,7 @@ fn codex_finds_a_session_by_its_name() {
 fn codex_learns_of_a_session_that_was_there_before_it() {
     let Some(world) = World::new() else { return };
     let (laptop, desktop) = world.two();
-    let Some(id) = talk_at_a_terminal(&world, &laptop, Some("wombat house")) else { return };
+    let id = talk_at_a_terminal(&world, &laptop, Some("wombat house"));
     let capsule = laptop.seal(&id, &desktop);
     let answer = desktop.restore(&capsule, &laptop);
     assert!(answer["notes"].to_string().contains("restore it once more"), "{answer:#}");

@@ -161,7 +161,7 @@ fn claude_draws_the_history_at_a_terminal() {
     let Some(Scene { server, ctx, .. }) = &Scene::new() else { return };
     let first = claude::say(ctx, None, "Remember the codeword QUOKKA-7731.").ok();
     server.forget();
-    let Some(terminal) = claude::open(ctx, &["--resume", first.id()]) else { return };
+    let terminal = claude::open(ctx, &["--resume", first.id()]);
     terminal.wait_for("QUOKKA-7731");
     terminal.say("Still there?");
     terminal.wait_for("Plain answer in turn 2");
@@ -243,7 +243,7 @@ fn codex_draws_the_history_at_a_terminal() {
     let Some(Scene { server, ctx, .. }) = &Scene::new() else { return };
     let first = codex::say(ctx, None, "Remember the codeword WOMBAT-4410.").ok();
     server.forget();
-    let Some(terminal) = codex::open(ctx, &["resume", first.id()]) else { return };
+    let terminal = codex::open(ctx, &["resume", first.id()]);
     terminal.wait_for("WOMBAT-4410");
     terminal.say("Still there?");
     terminal.wait_for("Plain answer in turn 2");

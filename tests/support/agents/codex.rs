@@ -44,8 +44,8 @@ pub fn run(ctx: &Context, args: &[&str]) -> Finished {
     process::run(command, ctx.limit)
 }
 
-/// The program at a terminal, in a directory that is trusted. `None` where there is no tmux.
-pub fn open(ctx: &Context, args: &[&str]) -> Option<Terminal> {
+/// The program at a terminal, in a directory that is trusted.
+pub fn open(ctx: &Context, args: &[&str]) -> Terminal {
     let mut command = command(ctx);
     let trust = format!("projects={{{:?}={{trust_level=\"trusted\"}}}}", ctx.cwd());
     // Otherwise a background server may be started, which would outlive the terminal.
