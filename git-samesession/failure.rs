@@ -113,7 +113,7 @@ impl Failure {
                 E::Interrupted | E::Capsule(capsule::Error::Interrupted) => ("interrupted", 130),
                 E::RolledBack(_) => ("rolled-back", 3),
                 E::NeedsYou { .. } => ("needs-you", 4),
-                E::Diverged { .. } => ("diverged", 1),
+                E::Diverged { .. } | E::LeanedOn { .. } => ("diverged", 1),
                 E::Live { .. } => ("live", 1),
                 E::Busy(_) => ("busy", 1),
                 E::UnknownSigner { .. } => ("unknown-signer", 1),
@@ -186,12 +186,11 @@ impl Failure {
                 ],
                 E::NoDestination(_) => hint("make the directory first, or name another one with --into"),
                 E::Live { .. } => hint("quit it, then restore again"),
-                E::Diverged { fork, .. } => {
-                    let keep = fork.as_ref().map(|fork| format!("to keep the one here under a new id, first: {fork}"));
-                    keep.into_iter()
-                        .chain(["to take the capsule's and keep a backup of the one here: repeat the command with --set-aside".to_owned()])
-                        .collect()
+                E::Diverged { keep_both, .. } => {
+                    let set_aside = "to take the capsule's and keep a backup of the one here: repeat the command with --set-aside";
+                    keep_both.iter().cloned().chain([set_aside.to_owned()]).collect()
                 }
+                E::LeanedOn { keep_both, .. } => vec![keep_both.clone()],
                 E::Busy(_) => hint("wait for it to end, then try again"),
                 E::RolledBack(_) => hint("remove the cause and try again; nothing is lost"),
                 E::NeedsYou { .. } => hint("to see what is left to do: git samesession doctor"),

@@ -243,7 +243,7 @@ fn broken(project: &Path) -> Vec<(String, &'static str)> {
     assert!(made.success());
     let (unreadable, g) = path("Permission denied");
     fs::write(&unreadable, line(1)).expect("written");
-    fs::set_permissions(&unreadable, fs::Permissions::from_mode(0)).expect("set");
+    fs::set_permissions(&unreadable, fs::Permissions::from_mode(0o000)).expect("set");
     let mut all = vec![a, b, c, d, e, f];
     // Nothing is unreadable to root.
     all.extend(fs::read(&unreadable).is_err().then_some(g));

@@ -6,6 +6,7 @@ mod capture;
 mod crash;
 mod interrupted;
 mod manual;
+mod model;
 mod races;
 mod readme;
 mod roundtrip;

@@ -27,7 +27,7 @@ struct Answer {
     files: Vec<FileRow>,
     bytes: u64,
     torn_bytes: u64,
-    /// The session was written to while it was captured.
+    /// A program had the session open or wrote to it: what is sealed is how it stood when the capture began.
     live: bool,
     recipients: Vec<String>,
     signed_by: Option<String>,
@@ -95,10 +95,9 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure>
         dry_run: options.dry_run,
     };
     let done = checkpoint::checkpoint(env, asked, || super::device_or_new(env, ui), &Terminal { quiet: ui.quiet }, &*ui.progress())?;
-    let live = done.captured.grew;
     let answer = answer(done, options);
-    if live {
-        ui.note("the session was being written to; this is how it stood when the capture began");
+    if answer.live && !options.dry_run {
+        ui.note("the session is being worked in; this is how it stood when the capture began");
     }
     if answer.torn_bytes > 0 {
         ui.note("its last record was not complete; the fragment is kept in the capsule, apart");
@@ -122,7 +121,7 @@ fn answer(done: Outcome, options: &cli::Checkpoint) -> Answer {
         title: done.title,
         bytes: done.captured.bytes,
         torn_bytes: done.captured.torn,
-        live: done.captured.grew,
+        live: done.live.is_some() || done.captured.grew,
         recipients: done.recipients,
         signed_by: done.signer,
     }

@@ -257,8 +257,11 @@ pub trait Agent: Sync {
 
     fn resume(&self, native: &NativeId, cwd: &Path) -> ResumeCommand;
 
-    /// How the agent itself makes a copy of the session under a new id.
-    fn fork(&self, native: &NativeId) -> String;
+    /// What lets the session here be used on when a capsule's takes its place: a sentence with the command.
+    fn keep_both(&self, native: &NativeId) -> String;
+
+    /// Sessions of this home that lean on more than the first `kept` bytes of what stands where this file would go.
+    fn leaning(&self, home: &Home, file: &StagedFile, kept: u64) -> Result<Vec<NativeId>, Error>;
 
     /// Paths in the home that never travel, for `doctor` and for the tests that plant canaries there.
     fn never_leaves(&self) -> &'static [&'static str];

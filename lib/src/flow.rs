@@ -27,6 +27,7 @@ pub use compare::Relation;
 pub use select::Selector;
 
 use crate::agent::{self, Agent};
+use crate::id::NativeId;
 use crate::seal::Signer;
 use crate::{capsule, device, durable, env, seal, signers};
 
@@ -76,7 +77,9 @@ pub enum Error {
     #[error("{title} has this session open{}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     Live { title: &'static str, pid: Option<u32> },
     #[error("the session went its own way here: '{}' is not a part of the capsule's, nor the other way round", local.display())]
-    Diverged { local: PathBuf, fork: Option<String> },
+    Diverged { local: PathBuf, keep_both: Option<String> },
+    #[error("'{}' cannot be set aside: session {by} is a fork that begins with it", local.display())]
+    LeanedOn { local: PathBuf, by: NativeId, keep_both: String },
     #[error("another restore into '{}' is under way", .0.display())]
     Busy(PathBuf),
     #[error("restoring failed and everything was put back")]

@@ -58,6 +58,11 @@ impl Machine {
         Machine { cwd: cwd.as_ref().to_owned(), ..self.clone() }
     }
 
+    /// The same machine, its home copied or moved to another place.
+    pub fn homed(&self, home: impl AsRef<Path>) -> Machine {
+        Machine { home: home.as_ref().to_owned(), ..self.clone() }
+    }
+
     pub fn env(&self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Machine {
         let mut machine = self.clone();
         machine.vars.push((name.as_ref().to_owned(), value.as_ref().to_owned()));

@@ -17,7 +17,8 @@ use std::thread;
 use serde::Deserialize;
 
 use super::{
-    Agent, Artifact, Copy, Discovery, Error, Home, Incoming, Live, Place, Reached, ResumeCommand, Role, Session, Source, Verified,
+    Agent, Artifact, Copy, Discovery, Error, Home, Incoming, Live, Place, Reached, ResumeCommand, Role, Session, Source, StagedFile,
+    Verified,
 };
 use crate::env::{self, Env};
 use crate::id::NativeId;
@@ -212,8 +213,13 @@ impl Agent for Claude {
         ResumeCommand { cwd: cwd.to_owned(), argv: ["claude", "--resume", native.as_str()].map(str::to_owned).to_vec() }
     }
 
-    fn fork(&self, native: &NativeId) -> String {
-        format!("claude --resume {native} --fork-session")
+    fn keep_both(&self, native: &NativeId) -> String {
+        format!("to keep the one here under a new id, first: claude --resume {native} --fork-session")
+    }
+
+    fn leaning(&self, _: &Home, _: &StagedFile, _: u64) -> Result<Vec<NativeId>, Error> {
+        // A fork is a whole copy.
+        Ok(Vec::new())
     }
 
     fn never_leaves(&self) -> &'static [&'static str] {
@@ -269,9 +275,13 @@ impl Marker {
             return false;
         }
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // The name in parentheses may hold anything, so fields are counted behind its end; the start time is field 22.
-        let started = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19));
-        match (started, &self.started) {
+        // The name in parentheses may hold anything, so fields are counted behind its end: the state, and as 22nd the start.
+        let fields: Vec<&str> = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+        // In a container whose first process collects nobody, what was killed keeps its number for ever.
+        if matches!(fields.first(), Some(&("Z" | "X"))) {
+            return false;
+        }
+        match (fields.get(19).copied(), &self.started) {
             (Some(now), Some(serde_json::Value::String(then))) => now == then,
             (Some(now), Some(serde_json::Value::Number(then))) => now == then.to_string(),
             _ => true,

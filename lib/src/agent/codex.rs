@@ -6,6 +6,7 @@
 //! nothing written to the home but in `settle`.
 
 mod faults;
+mod history;
 mod index;
 mod lineage;
 mod meta;
@@ -26,7 +27,8 @@ use rustix::fs::{FlockOperation, flock};
 use self::names::Names;
 use self::rollout::Name;
 use super::{
-    Agent, Artifact, Copy, Discovery, Error, Home, Incoming, Live, Place, Reached, ResumeCommand, Role, Session, Source, Verified, jsonl,
+    Agent, Artifact, Copy, Discovery, Error, Home, Incoming, Live, Place, Reached, ResumeCommand, Role, Session, Source, StagedFile,
+    Verified, jsonl,
 };
 use crate::env::{self, Env};
 use crate::id::NativeId;
@@ -184,8 +186,13 @@ impl Agent for Codex {
         ResumeCommand { cwd: cwd.to_owned(), argv }
     }
 
-    fn fork(&self, native: &NativeId) -> String {
-        format!("codex fork {native}")
+    fn keep_both(&self, _: &NativeId) -> String {
+        // Not `codex fork`: a fork reads its beginning from the very rollout that would be set aside.
+        "to have both, repeat the command with another home: CODEX_HOME=\"$HOME/.codex-2\" git samesession restore …".to_owned()
+    }
+
+    fn leaning(&self, home: &Home, file: &StagedFile, kept: u64) -> Result<Vec<NativeId>, Error> {
+        Ok(Name::in_capsule(&file.name).map(|name| lineage::leaning(home, &name.id, kept)).unwrap_or_default())
     }
 
     fn never_leaves(&self) -> &'static [&'static str] {

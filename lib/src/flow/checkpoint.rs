@@ -12,7 +12,7 @@ use super::capture::{Capture, Captured, capture};
 use super::keys::{self, SealTo};
 use super::select::{self, Selected, Selector};
 use super::{Error, placed, sessions};
-use crate::agent::Artifact;
+use crate::agent::{Artifact, Live};
 use crate::capsule::{Header, MANIFEST_SCHEMA, Manifest, Origin, Repository, Writer};
 use crate::device::Device;
 use crate::durable::{self, At, EarlyFlush, Unnamed};
@@ -45,6 +45,8 @@ pub struct Outcome {
     pub sid: String,
     pub title: Option<String>,
     pub recipients: Vec<String>,
+    /// The program that had it open meanwhile.
+    pub live: Option<Live>,
     pub captured: Captured,
     pub artifacts: Vec<(Artifact, u64)>,
     /// Bytes written; nothing in a dry run.
@@ -69,6 +71,7 @@ pub fn checkpoint<C: Callbacks>(
         sid: selected.session.sid().to_string(),
         title: selected.session.title.clone(),
         recipients: Vec::new(),
+        live: selected.agent.live(&selected.home, &selected.session.native),
         captured: Captured { files: sized.len(), bytes: sized.iter().map(|(_, size)| size).sum(), ..Captured::default() },
         artifacts: sized,
         sealed: None,

@@ -48,6 +48,23 @@ pub fn growing(ours: &Path, theirs: &Path) -> io::Result<Relation> {
     }
 }
 
+/// How many bytes both begin with, unpacked.
+pub fn common(ours: &Path, theirs: &Path) -> io::Result<u64> {
+    let (mut ours, mut theirs) = (jsonl::open(ours)?, jsonl::open(theirs)?);
+    let mut common = 0;
+    loop {
+        let (a, b) = (ours.fill_buf()?, theirs.fill_buf()?);
+        let n = a.len().min(b.len());
+        let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+        common += same as u64;
+        if same < n || n == 0 {
+            return Ok(common);
+        }
+        ours.consume(n);
+        theirs.consume(n);
+    }
+}
+
 /// Files that are replaced whole are the same or they differ.
 pub fn whole(ours: &Path, theirs: &Path) -> io::Result<Relation> {
     let ours = match fs::File::open(ours) {
@@ -114,6 +131,10 @@ mod tests {
         }
         fs::write(&b, theirs).expect("written");
         let plain = growing(&a, &b).expect("compared");
+        if let Some(ours) = ours {
+            let same = ours.iter().zip(theirs).take_while(|(a, b)| a == b).count();
+            assert_eq!(common(&a, &b).expect("compared"), same as u64);
+        }
         // Packing either side must not matter.
         if let Some(ours) = ours {
             let packed = dir.path().join("ours.jsonl.zst");

@@ -84,7 +84,7 @@ pub fn plan(given: &Given<'_>) -> Result<Plan, Error> {
     }
     if let Some(local) = diverged {
         if !given.set_aside {
-            return Err(Error::Diverged { local, fork: None });
+            return Err(Error::Diverged { local, keep_both: None });
         }
         return Ok(Plan { relation: Relation::Diverged, steps: everything(given.files, &compared, asides) });
     }

@@ -9,7 +9,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use super::compare::Relation;
+use super::compare::{self, Relation};
 use super::journal::{Dir, Filed, Journal, New, Seen, State, Step as JournalStep};
 use super::plan::{self, Given, Plan, Step};
 use super::recover::{self, Recovered};
@@ -121,9 +121,12 @@ pub fn restore(
     let seen = look(&places, &copies);
     let given = Given { files: &staged.files, places: &places, copies: &copies, set_aside: options.set_aside };
     let Plan { relation, steps } = plan::plan(&given).map_err(|error| match error {
-        Error::Diverged { local, .. } => Error::Diverged { local, fork: Some(agent.fork(&native)) },
+        Error::Diverged { local, .. } => Error::Diverged { local, keep_both: Some(agent.keep_both(&native)) },
         error => error,
     })?;
+    if options.set_aside {
+        spare_what_others_need(agent, &home, (&native, &staged.files), &steps)?;
+    }
     if !steps.is_empty() {
         // Not only this session: an ancestor or a helper that it brings along may be open, too.
         let touched = |id: &NativeId| *id == native || steps.iter().any(|step| step.target().to_string_lossy().contains(id.as_str()));
@@ -160,6 +163,11 @@ pub fn restore(
         if let Err(error) = recover::settle(agent, &home, &mut journal, &staged.stage.dir) {
             outcome.notes.push(error.to_string());
         }
+    }
+    // What stood here before may have been unknown to the index, or the index itself not there yet.
+    if outcome.relation == Relation::Same && outcome.steps.is_empty() && agent.live(&home, &native).is_none() {
+        let incoming = Incoming { native: &native, cwd: &cwd, files: &staged.files };
+        outcome.notes.extend(agent.settle(&home, &incoming, &places).err().map(|error| error.to_string()));
     }
     drop(lock);
     if outcome.relation == Relation::Ahead && outcome.steps.is_empty() {
@@ -321,6 +329,30 @@ fn look(places: &[Place], copies: &[Copy]) -> Seen {
         seen.look(path);
     }
     seen
+}
+
+/// A fork may lean on a transcript that would be replaced by another story; its beginning would change without a word.
+fn spare_what_others_need(
+    agent: &dyn Agent,
+    home: &Home,
+    (native, files): (&NativeId, &[StagedFile]),
+    steps: &[Step],
+) -> Result<(), Error> {
+    for step in steps {
+        let Step::Replace { file, target } = step else { continue };
+        let file = &files[*file];
+        if !file.role.is_append_only() {
+            continue;
+        }
+        let kept = compare::common(target, &file.staged).at("compare", target)?;
+        let mut leaning = agent.leaning(home, file, kept)?;
+        // One that comes along is compared for itself.
+        leaning.retain(|id| !files.iter().any(|file| file.role.is_append_only() && file.name.to_string().contains(id.as_str())));
+        if let Some(by) = leaning.into_iter().next() {
+            return Err(Error::LeanedOn { local: target.clone(), by, keep_both: agent.keep_both(native) });
+        }
+    }
+    Ok(())
 }
 
 fn write_down(env: &Env, agent: &dyn Agent, staged: &Staged, places: &[Place], outcome: &Outcome) -> Result<Journal, Error> {

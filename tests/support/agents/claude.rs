@@ -45,8 +45,8 @@ pub fn run(ctx: &Context, args: &[&str]) -> Finished {
     process::run(command, ctx.limit)
 }
 
-/// The program at a terminal, without the questions of a first start. `None` where there is no tmux.
-pub fn open(ctx: &Context, args: &[&str]) -> Option<Terminal> {
+/// The program at a terminal, without the questions of a first start.
+pub fn open(ctx: &Context, args: &[&str]) -> Terminal {
     answer_questions(ctx);
     let mut command = command(ctx);
     command.arg("--dangerously-skip-permissions").args(args);

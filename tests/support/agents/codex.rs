@@ -44,8 +44,8 @@ pub fn run(ctx: &Context, args: &[&str]) -> Finished {
     process::run(command, ctx.limit)
 }
 
-/// The program at a terminal, in a directory that is trusted. `None` where there is no tmux.
-pub fn open(ctx: &Context, args: &[&str]) -> Option<Terminal> {
+/// The program at a terminal, in a directory that is trusted.
+pub fn open(ctx: &Context, args: &[&str]) -> Terminal {
     let mut command = command(ctx);
     let trust = format!("projects={{{:?}={{trust_level=\"trusted\"}}}}", ctx.cwd());
     // Otherwise a background server may be started, which would outlive the terminal.
@@ -87,7 +87,7 @@ fn command(ctx: &Context) -> Command {
 
 /// Writes `config.toml` where there is none: a test may bring its own. The port of the stand-in is given on each
 /// command line, since a home outlives a server.
-fn configure(ctx: &Context) {
+pub fn configure(ctx: &Context) {
     let dir = dir(ctx);
     let file = dir.join("config.toml");
     if file.exists() {

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::process::{self, MARK};
-use super::skipped;
 
 pub struct Terminal {
     /// Holds the socket.
@@ -21,12 +20,11 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts the command in a new terminal. `None`, and a line that says so, where there is no tmux.
-    pub fn open(command: &Command) -> Option<Terminal> {
-        if Command::new("tmux").arg("-V").output().is_err() {
-            skipped("tmux is not installed");
-            return None;
-        }
+    /// Starts the command in a new terminal. Whoever has asked for the agents' tests gets all of them: no tmux is a failure.
+    #[track_caller]
+    pub fn open(command: &Command) -> Terminal {
+        let version = Command::new("tmux").arg("-V").output();
+        assert!(version.is_ok(), "tmux, which plays the terminal, is not installed");
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let mark = format!("{}-tty-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = tempfile::tempdir().expect("a temporary directory can be made");
@@ -44,11 +42,13 @@ impl Terminal {
             start.arg(pair);
         }
         start.arg(command.get_program()).args(command.get_args());
+        // In the same breath, or a program that ends at once would take its last words along.
+        start.args([";", "set-option", "remain-on-exit", "on"]);
         succeed(&mut start);
-        Some(terminal)
+        terminal
     }
 
-    /// The text now on the screen; empty once the program has ended.
+    /// The text now on the screen, or last on it if the program has ended.
     pub fn screen(&self) -> String {
         let output = self.tmux(&["capture-pane", "-p"]).output().expect("tmux can be started");
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -87,7 +87,8 @@ impl Terminal {
 
     /// Whether the program has ended.
     pub fn is_closed(&self) -> bool {
-        !self.tmux(&["has-session"]).output().expect("tmux can be started").status.success()
+        let dead = self.tmux(&["display-message", "-p", "#{pane_dead}"]).output().expect("tmux can be started");
+        dead.stdout.starts_with(b"1")
     }
 
     fn tmux(&self, args: &[&str]) -> Command {

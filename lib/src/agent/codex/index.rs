@@ -22,7 +22,12 @@ const APPROVAL: &str = "on-request";
 
 /// The newest database of the home, by the number in its name.
 pub fn file(home: &Home) -> Option<PathBuf> {
-    let number = |name: &str| name.strip_prefix("state_")?.strip_suffix(".sqlite")?.parse::<u32>().ok();
+    newest(home, "state_")
+}
+
+/// Codex counts up when a database changes beyond what it can migrate.
+pub fn newest(home: &Home, kind: &str) -> Option<PathBuf> {
+    let number = |name: &str| name.strip_prefix(kind)?.strip_suffix(".sqlite")?.parse::<u32>().ok();
     let entries = std::fs::read_dir(&home.databases).ok()?.flatten();
     let numbered = entries.filter_map(|entry| Some((number(entry.file_name().to_str()?)?, entry.path())));
     numbered.filter(|(_, path)| path.is_file()).max().map(|(_, path)| path)
@@ -58,19 +63,8 @@ pub fn read(home: &Home) -> Reading {
 }
 
 impl Index {
-    /// For reading only. With no journal beside it nobody has the file open, and it is read without creating one.
     fn open(path: &Path) -> rusqlite::Result<Index> {
-        let beside = |end: &str| {
-            let mut file = path.as_os_str().to_owned();
-            file.push(end);
-            Path::new(&file).exists()
-        };
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = match beside("-wal") || beside("-journal") {
-            true => Connection::open_with_flags(path, flags)?,
-            false => Connection::open_with_flags(uri(path), flags | OpenFlags::SQLITE_OPEN_URI)?,
-        };
-        db.busy_timeout(Duration::from_secs(2))?;
+        let db = reader(path)?;
         let columns = columns(&db)?.into_iter().map(|column| column.name).collect::<HashSet<_>>();
         match columns.contains("id") && columns.contains("rollout_path") {
             true => Ok(Index { db, columns }),
@@ -91,6 +85,22 @@ impl Index {
         let archived = if self.columns.contains("archived") { "archived" } else { "0" };
         format!("SELECT id, rollout_path, {archived} FROM threads")
     }
+}
+
+/// For reading only. With no journal beside it nobody has the file open, and it is read without creating one.
+pub fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let beside = |end: &str| {
+        let mut file = path.as_os_str().to_owned();
+        file.push(end);
+        Path::new(&file).exists()
+    };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = match beside("-wal") || beside("-journal") {
+        true => Connection::open_with_flags(path, flags)?,
+        false => Connection::open_with_flags(uri(path), flags | OpenFlags::SQLITE_OPEN_URI)?,
+    };
+    db.busy_timeout(Duration::from_secs(2))?;
+    Ok(db)
 }
 
 fn to_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
@@ -118,13 +128,19 @@ pub struct Listing<'a> {
 pub fn settle(home: &Home, threads: &[Thread<'_>]) -> Result<(), Error> {
     let Some(path) = file(home) else { return Ok(()) };
     match Index::open(&path).and_then(|_| write(&path, threads)) {
-        Err(error) if matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => {
-            let why = "another program keeps it locked; close Codex and run the same command again".to_owned();
-            Err(Error::Index { agent: "codex", path, why })
-        }
+        Err(error) if is_held(&error) => Err(held(path)),
         // Of any other trouble `verify` tells the user: without an index the session is found by its file's name.
         _ => Ok(()),
     }
+}
+
+pub fn is_held(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+pub fn held(path: PathBuf) -> Error {
+    let why = "another program keeps it locked; close Codex and run the same command again".to_owned();
+    Error::Index { agent: "codex", path, why }
 }
 
 fn write(path: &Path, threads: &[Thread<'_>]) -> rusqlite::Result<()> {

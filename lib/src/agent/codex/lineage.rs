@@ -75,6 +75,14 @@ pub fn check(incoming: &Incoming<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// The forks in this home that begin with more than the first `kept` bytes of this thread's rollout.
+pub fn leaning(home: &Home, id: &NativeId, kept: u64) -> Vec<NativeId> {
+    let rollouts = rollout::without_twins(rollout::walk(home).0);
+    let heads = each(&rollouts, |found| Meta::read(&found.path).ok());
+    let leans = |meta: &Meta| meta.base.as_ref() == Some(id) && meta.base_end > kept;
+    heads.into_iter().flatten().filter(leans).map(|meta| meta.id).collect()
+}
+
 fn gather(native: &NativeId, known: &HashMap<NativeId, Member>) -> Result<Family, Error> {
     let mut family = Family::new();
     let Some(own) = known.get(native) else {

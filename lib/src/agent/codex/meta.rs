@@ -23,6 +23,8 @@ pub struct Meta {
     pub parent: Option<NativeId>,
     /// The thread whose rollout holds what came before: without it, this one cannot be resumed.
     pub base: Option<NativeId>,
+    /// How many bytes of that rollout, unpacked; all of it where the record does not say.
+    pub base_end: u64,
     pub timestamp: String,
     pub provider: Option<String>,
     /// As the index writes it: a word, or an object as JSON.
@@ -61,6 +63,7 @@ impl Meta {
         Ok(Meta {
             parent: known(&raw.parent_thread_id).or_else(|| NativeId::parse_uuid(spawned_by?).ok()).or(root),
             base: raw.history_base.as_ref().and_then(|base| NativeId::parse_uuid(&base.thread_id).ok()),
+            base_end: raw.history_base.and_then(|base| base.end_byte_offset).unwrap_or(u64::MAX),
             id,
             source,
             cwd: raw.cwd.into_owned(),
@@ -123,6 +126,8 @@ struct RawMeta<'a> {
 struct RawBase<'a> {
     #[serde(borrow)]
     thread_id: Cow<'a, str>,
+    #[serde(default)]
+    end_byte_offset: Option<u64>,
 }
 
 #[derive(Deserialize)]

@@ -6,6 +6,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::history;
 use super::index::{self, Listing, Reading, Thread};
 use super::meta::Meta;
 use super::names::{self, Names};
@@ -75,7 +76,8 @@ pub fn settle(home: &Home, incoming: &Incoming<'_>, places: &[Place]) -> Result<
             }),
         })
         .collect();
-    index::settle(home, &threads)
+    index::settle(home, &threads)?;
+    threads.iter().try_for_each(|thread| history::settle(home, &thread.meta.id, thread.rollout))
 }
 
 /// The rollout that Codex itself would come to for this id; says why, where it would come to none.
@@ -93,7 +95,10 @@ pub fn looked_up(home: &Home, id: &NativeId, notes: &mut Vec<String>) -> Option<
         match (&found, index::file(home)) {
             (None, _) => notes.push("Codex finds no rollout of it in this home".to_owned()),
             (Some(_), Some(_)) => notes.push("Codex lists it after it was resumed once by its id".to_owned()),
-            (Some(_), None) => {}
+            (Some(_), None) => notes.push(
+                "Codex has never run here, and will find it by its id only: restore it once more afterwards, and the picker shows it"
+                    .to_owned(),
+            ),
         }
         return found;
     };

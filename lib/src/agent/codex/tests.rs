@@ -184,6 +184,15 @@ fn a_fork_takes_its_ancestors_and_a_parent_its_helpers() {
 }
 
 #[test]
+fn a_fork_leans_on_as_much_of_its_parent_as_it_says() {
+    let lab = Lab::new(&[PLAIN, FORK]);
+    let end = Meta::parse(genuine(FORK).split(|&byte| byte == b'\n').next().expect("a line")).expect("a record").base_end;
+    assert_eq!(lineage::leaning(&lab.home, &id(PLAIN), end), []);
+    assert_eq!(lineage::leaning(&lab.home, &id(PLAIN), end - 1), [id(FORK)]);
+    assert_eq!(lineage::leaning(&lab.home, &id(FORK), 0), []);
+}
+
+#[test]
 fn ancestors_in_a_circle_end() {
     let lab = Lab::new(&[FORK]);
     let text = String::from_utf8(genuine(FORK)).expect("UTF-8");
@@ -463,6 +472,37 @@ fn verify_follows_the_row_and_reads_the_end() {
     let verified = verify();
     assert_eq!(verified.reached, Reached::Installed);
     assert!(verified.notes.iter().any(|note| note.contains("codex unarchive")), "{:?}", verified.notes);
+}
+
+#[test]
+fn what_was_drawn_from_another_story_is_forgotten() {
+    let lab = Lab::new(&[PLAIN]);
+    let rollout = lab.home.root.join(dated(PLAIN));
+    let content = genuine(PLAIN);
+    let lines: Vec<&[u8]> = content.split_inclusive(|&byte| byte == b'\n').collect();
+    let begins = lines.iter().position(|line| String::from_utf8_lossy(line).contains("\"task_started\"")).expect("a turn");
+    let offset: usize = lines[..begins].iter().map(|line| line.len()).sum();
+    let record: serde_json::Value = serde_json::from_slice(lines[begins]).expect("a record");
+    let turn = record.pointer("/payload/turn_id").and_then(|id| id.as_str()).expect("a turn has an id").to_owned();
+    let db = Connection::open(lab.home.databases.join("thread_history_1.sqlite")).expect("created");
+    db.execute_batch(
+        "CREATE TABLE thread_turns (thread_id TEXT, turn_id TEXT, rollout_ordinal INTEGER, rollout_byte_offset INTEGER);
+         CREATE TABLE thread_history_projection_state (thread_id TEXT PRIMARY KEY, next_rollout_byte_offset INTEGER);",
+    )
+    .expect("the schema of Codex, as far as it matters");
+    let left = |turn: &str, next: usize| {
+        db.execute_batch("DELETE FROM thread_turns; DELETE FROM thread_history_projection_state").expect("emptied");
+        for id in [PLAIN, FORK] {
+            db.execute("INSERT INTO thread_turns VALUES (?1, ?2, 1, ?3)", (id, turn, offset as i64)).expect("filled");
+            db.execute("INSERT INTO thread_history_projection_state VALUES (?1, ?2)", (id, next as i64)).expect("filled");
+        }
+        history::settle(&lab.home, &id(PLAIN), &rollout).expect("settled");
+        let count = |table: &str| db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0)).expect("counted");
+        (count("thread_turns"), count("thread_history_projection_state"))
+    };
+    assert_eq!(left(&turn, content.len()), (2, 2));
+    assert_eq!(left("another turn", content.len()), (1, 1), "only this thread's");
+    assert_eq!(left(&turn, content.len() + 1), (1, 1), "it was longer");
 }
 
 #[test]
