@@ -50,11 +50,24 @@ pub fn growing(ours: &Path, theirs: &Path) -> io::Result<Relation> {
 
 /// Files that are replaced whole are the same or they differ.
 pub fn whole(ours: &Path, theirs: &Path) -> io::Result<Relation> {
-    let (a, b) = match fs::read(ours) {
+    let ours = match fs::File::open(ours) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Relation::New),
-        ours => (ours?, fs::read(theirs)?),
+        ours => ours?,
     };
-    Ok(if a == b { Relation::Same } else { Relation::Diverged })
+    let theirs = fs::File::open(theirs)?;
+    if ours.metadata()?.len() != theirs.metadata()?.len() {
+        return Ok(Relation::Diverged);
+    }
+    let (mut ours, mut theirs) = (io::BufReader::with_capacity(1 << 16, ours), io::BufReader::with_capacity(1 << 16, theirs));
+    loop {
+        let (a, b) = (ours.fill_buf()?, theirs.fill_buf()?);
+        let n = a.len().min(b.len());
+        if n == 0 || a[..n] != b[..n] {
+            return Ok(if a.is_empty() && b.is_empty() { Relation::Same } else { Relation::Diverged });
+        }
+        ours.consume(n);
+        theirs.consume(n);
+    }
 }
 
 /// The unpacked length up to the last newline; `None` if there is no such file.
