@@ -200,6 +200,7 @@ fn seal_hints(error: &seal::Error) -> Vec<String> {
         seal::Error::NeedsPassphrase => "open it with --passphrase; in scripts with --passphrase-file or --passphrase-fd",
         seal::Error::Damaged(_) => "get the capsule again; nothing was installed",
         seal::Error::Mixed => "use either --passphrase or --recipient",
+        seal::Error::SecretKey => "name the file with its public half, or what 'git samesession device show' prints over there",
         seal::Error::SshKeyType(_) => "use an ssh-ed25519 or ssh-rsa key, or an age key",
         _ => return Vec::new(),
     };

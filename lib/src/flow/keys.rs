@@ -9,7 +9,7 @@ use super::Error;
 use crate::device::Device;
 use crate::durable::At;
 use crate::env::Env;
-use crate::seal::{Callbacks, Identities, Recipients, SecretString};
+use crate::seal::{self, Callbacks, Identities, Recipients, SecretString, is_secret};
 
 /// How a capsule is sealed.
 pub enum SealTo {
@@ -28,6 +28,9 @@ pub fn recipients(to: &SealTo, device: Option<&Device>) -> Result<Recipients, Er
         recipients.add_text(&device.recipient())?;
     }
     for name in named {
+        if is_secret(name) {
+            return Err(Error::Seal(seal::Error::SecretKey));
+        }
         if looks_like_a_key(name) {
             recipients.add_text(name)?;
         } else {
