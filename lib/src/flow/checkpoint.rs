@@ -13,13 +13,14 @@ use super::keys::{self, SealTo};
 use super::select::{self, Selected, Selector};
 use super::{Error, sessions};
 use crate::agent::Artifact;
-use crate::capsule::{Header, MANIFEST_SCHEMA, Manifest, Origin, Repository, Writer};
+use crate::capsule::{self, Header, MANIFEST_SCHEMA, Manifest, Origin, Repository, Writer};
 use crate::device::Device;
 use crate::durable::{self, At, EarlyFlush};
 use crate::env::Env;
 use crate::git::Repo;
+use crate::policy::Limits;
 use crate::progress::Progress;
-use crate::seal::{Callbacks, Recipients, seal};
+use crate::seal::{Callbacks, Recipients, peek, seal};
 use crate::{fault, path, time};
 
 /// How often a capture is begun anew because a file was rewritten under it.
@@ -62,6 +63,10 @@ pub fn checkpoint<C: Callbacks>(
 ) -> Result<Outcome, Error> {
     let selected = select::select(env, &options.session, options.agent.as_deref())?;
     let artifacts = selected.agent.artifacts(&selected.home, &selected.session)?;
+    let most = Limits::default().files;
+    if artifacts.len() > most {
+        return Err(capsule::Error::TooLarge(format!("{} files, and {most} can be restored", artifacts.len())).into());
+    }
     let sized: Vec<_> = artifacts.into_iter().map(|artifact| (sessions::size_of(&artifact), artifact)).map(|(size, a)| (a, size)).collect();
     let mut outcome = Outcome {
         agent: selected.agent.name(),
@@ -140,6 +145,8 @@ impl<C: Callbacks> Job<'_, C> {
         let (sealer, _) = writer.finish(self.manifest(), sign)?;
         let file = sealer.finish()?.into_inner().map_err(|error| error.into_error());
         let file = file.map_err(crate::seal::Error::Write)?.into_inner();
+        // What nobody could open again, because too many may, is not handed out.
+        peek(&mut File::open(file.path()).at("open", file.path())?)?;
         file.as_file().sync_all().at("write", file.path())?;
         Ok(Ok((file, captured)))
     }
