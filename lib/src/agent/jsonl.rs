@@ -20,11 +20,12 @@ pub struct Ends {
 
 impl Ends {
     pub fn read(path: &Path, head: usize, tail: usize) -> io::Result<Ends> {
-        let file = File::open(path)?;
-        let meta = file.metadata()?;
-        if !meta.is_file() {
+        // Asked before it is opened: opening a pipe would wait for somebody to write to it.
+        if !std::fs::metadata(path)?.is_file() {
             return Err(io::Error::other("not a regular file"));
         }
+        let file = File::open(path)?;
+        let meta = file.metadata()?;
         let (size, modified) = (meta.len(), meta.modified()?);
         if is_packed(path) {
             let head = read_up_to(&mut unpacked(file)?, head)?;
