@@ -158,7 +158,9 @@ impl Failure {
                 E::RecipientFile(..) => {
                     hint("a recipient is age1…, ssh-ed25519 …, ssh-rsa …, or the path of a file such as ~/.ssh/id_ed25519.pub")
                 }
-                E::Unsigned => hint("ask its maker for a signed one, or take it this once with --allow-unsigned"),
+                E::Unsigned | E::Seal(seal::Error::BadSignature(_)) => {
+                    hint("ask its maker for a signed one, or take it this once with --allow-unsigned")
+                }
                 E::UnknownSigner { signer, .. } => vec![
                     "compare the fingerprint with what 'git samesession device show' says on the device that made the capsule".to_owned(),
                     format!("if they agree, repeat the command with --trust {}", signer.fingerprint),

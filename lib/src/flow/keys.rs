@@ -42,7 +42,8 @@ pub fn recipients(to: &SealTo, device: Option<&Device>) -> Result<Recipients, Er
 }
 
 fn looks_like_a_key(text: &str) -> bool {
-    text.starts_with("age1") || text.split_once(' ').is_some_and(|(kind, _)| kind.starts_with("ssh-") || kind.contains("-sha2-"))
+    text.starts_with("age1")
+        || text.split_once(' ').is_some_and(|(kind, _)| kind.starts_with("ssh-") || kind.starts_with("sk-ssh-") || kind.contains("-sha2-"))
 }
 
 /// The given files; without any, this device's key and the user's SSH keys, as far as they are there.
