@@ -2,6 +2,10 @@
 
 mod support;
 
+mod damaged;
+mod hostile;
 mod manual;
 mod readme;
+mod recipients;
 mod roundtrip;
+mod secrets;

@@ -2,5 +2,6 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod agents;
+pub mod forge;
 pub mod model;
 pub mod sandbox;
