@@ -28,7 +28,7 @@ fn refused_cheaply(victim: &Victim, what: &str, capsule: &Path, says: &str) {
     let begun = Instant::now();
     victim.unchanged_by(what, 128, says, || within(&victim.machine, 400, &["restore".as_ref(), capsule]));
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(20), "{what}: took {took:?}");
+    assert!(took < Duration::from_secs(60), "{what}: took {took:?}");
     eprintln!("{what}: {took:?}");
 }
 
@@ -580,7 +580,7 @@ fn a_pipe_among_the_sessions_holds_nobody_up() {
     let pipe = victim.machine.claude_project().join("dddddddd-0001-4000-8000-000000000001.jsonl");
     assert!(victim.machine.command("mkfifo").arg(&pipe).status().expect("mkfifo").success());
     let mut list = victim.machine.command("timeout");
-    let listed = Ran(list.args(["20", "git", "samesession", "sessions", "--all"]).output().expect("timeout")).ok();
+    let listed = Ran(list.args(["-s", "KILL", "20", "git", "samesession", "sessions", "--all"]).output().expect("timeout")).ok();
     assert!(listed.stdout().contains("aaaaaaaa-0001") && listed.stderr().contains("not a regular file"), "{}", listed.stderr());
 }
 

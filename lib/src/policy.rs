@@ -18,6 +18,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { files: 100_000, bytes: 64 << 30, name_bytes: 16 << 20, manifest_bytes: 64 << 20, ratio: 1000, ratio_from: 64 << 20 }
+        Limits { files: 50_000, bytes: 64 << 30, name_bytes: 16 << 20, manifest_bytes: 64 << 20, ratio: 1000, ratio_from: 64 << 20 }
     }
 }
