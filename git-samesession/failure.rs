@@ -179,7 +179,9 @@ impl Failure {
                 E::RecipientFile(..) => {
                     hint("a recipient is age1…, ssh-ed25519 …, ssh-rsa …, or the path of a file such as ~/.ssh/id_ed25519.pub")
                 }
-                E::Unsigned => hint("ask its maker for a signed one, or take it this once with --allow-unsigned"),
+                E::Unsigned | E::Seal(seal::Error::BadSignature(_)) => {
+                    hint("ask its maker for a signed one, or take it this once with --allow-unsigned")
+                }
                 E::UnknownSigner { signer, .. } => vec![
                     "compare the fingerprint with what 'git samesession device show' says on the device that made the capsule".to_owned(),
                     format!("if they agree, repeat the command with --trust {}", signer.fingerprint),
@@ -220,6 +222,7 @@ fn seal_hints(error: &seal::Error) -> Vec<String> {
         seal::Error::NeedsPassphrase => "open it with --passphrase; in scripts with --passphrase-file or --passphrase-fd",
         seal::Error::Damaged(_) => "get the capsule again; nothing was installed",
         seal::Error::Mixed => "use either --passphrase or --recipient",
+        seal::Error::SecretKey => "name the file with its public half, or what 'git samesession device show' prints over there",
         seal::Error::SshKeyType(_) => "use an ssh-ed25519 or ssh-rsa key, or an age key",
         _ => return Vec::new(),
     };

@@ -83,7 +83,7 @@ fn one_that_grows_is_captured_as_it_stood() {
         append(&live.transcript, &line(1));
         append(&live.transcript, "{\"torn");
         let ran = paused.end().ok();
-        assert!(ran.stderr().contains("was being written to"), "{}", ran.stderr());
+        assert!(ran.stderr().contains("is being worked in"), "{}", ran.stderr());
         assert!(!ran.stderr().contains("was not complete"), "{}", ran.stderr());
         assert_eq!(live.arrived(), before, "{point}");
     }

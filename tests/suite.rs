@@ -4,9 +4,13 @@ mod support;
 
 mod capture;
 mod crash;
+mod damaged;
+mod hostile;
 mod interrupted;
 mod manual;
 mod model;
 mod races;
 mod readme;
+mod recipients;
 mod roundtrip;
+mod secrets;

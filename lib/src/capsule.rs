@@ -44,6 +44,8 @@ pub enum Error {
     Duplicate(RelPath),
     #[error("the capsule names '{0}' and '{1}', which are one file on some systems")]
     CaseCollision(RelPath, RelPath),
+    #[error("the capsule names '{0}' as a file and a directory, which holds '{1}'")]
+    Nested(RelPath, RelPath),
     #[error("the capsule holds '{name}', which is {kind}: only regular files belong there")]
     NotAFile { name: String, kind: &'static str },
     #[error("the capsule is larger than allowed: {0}")]

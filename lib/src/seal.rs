@@ -16,14 +16,16 @@ pub use age::secrecy::{ExposeSecret, SecretString};
 pub use header::{Envelope, peek};
 pub use identity::Identities;
 pub use readahead::ReadAhead;
-pub use recipient::{Recipients, Via};
-pub use signature::{Signer, SigningKey, fingerprint_of, verify};
+pub use recipient::{Recipients, Via, is_secret};
+pub use signature::{NAMESPACE, Signer, SigningKey, fingerprint_of, verify};
 pub use stream::{Sealer, open, seal};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("'{0}' is not a recipient: expected age1…, ssh-ed25519 …, ssh-rsa … or a file of such lines")]
     NotARecipient(String),
+    #[error("that is a secret key, and a recipient is a public one")]
+    SecretKey,
     #[error("the SSH key type '{0}' cannot be a recipient: age takes ssh-ed25519 and ssh-rsa")]
     SshKeyType(String),
     #[error("no recipient: nobody could open this capsule")]

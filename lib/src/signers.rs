@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use crate::durable::{self, At};
 use crate::env::{self, Env};
-use crate::seal::Signer;
+use crate::seal::{self, Signer};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -24,6 +24,19 @@ pub struct KnownSigners {
     text: String,
 }
 
+/// Whether a line is about this key and this program: a key that is known for something else, for a time or only as an
+/// authority is not known here.
+fn speaks_of(line: &str, key: &str) -> bool {
+    let Some((before, after)) = line.split_once(key) else { return false };
+    let whole = after.is_empty() || after.starts_with(char::is_whitespace);
+    let Some((_, options)) = before.split_once(char::is_whitespace) else { return false };
+    let ours = |option: &str| {
+        let names = option.strip_prefix("namespaces=\"").and_then(|rest| rest.strip_suffix('"'));
+        names.is_some_and(|names| names.split(',').any(|name| matches!(name.trim(), seal::NAMESPACE | "*")))
+    };
+    whole && (options.trim().is_empty() || ours(options.trim()))
+}
+
 impl KnownSigners {
     pub fn load(env: &Env) -> Result<KnownSigners, Error> {
         let path = env.config_dir()?.join("known_signers");
@@ -35,8 +48,8 @@ impl KnownSigners {
 
     /// The name under which the signer is known.
     pub fn name_of(&self, signer: &Signer) -> Option<&str> {
-        let lines = self.text.lines().filter(|line| !line.trim_start().starts_with('#'));
-        lines.filter(|line| line.contains(signer.key.as_str())).find_map(|line| line.split_whitespace().next())
+        let lines = self.text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        lines.filter(|line| speaks_of(line, &signer.key)).find_map(|line| line.split_whitespace().next())
     }
 
     /// Remembers the signer under what its capsule calls the device: a label for people, made harmless.

@@ -3,5 +3,6 @@
 
 pub mod agents;
 pub mod faults;
+pub mod forge;
 pub mod model;
 pub mod sandbox;

@@ -180,6 +180,12 @@ impl Ran {
         self
     }
 
+    #[track_caller]
+    pub fn fails_with(self, code: i32) -> Ran {
+        assert_eq!(self.code(), Some(code), "{}\n{}", self.stdout(), self.stderr());
+        self
+    }
+
     pub fn code(&self) -> Option<i32> {
         self.0.status.code()
     }

@@ -123,6 +123,8 @@ impl Agent for Claude {
     }
 
     fn role(&self, native: &NativeId, name: &RelPath) -> Option<Role> {
+        // Its ids are UUIDs. Another word could mean something else to it: `projects/<project>/memory` is what it remembers.
+        let native = NativeId::parse_uuid(native.as_str()).ok()?;
         let id = native.as_str();
         let parts: Vec<&str> = name.components().iter().map(|part| std::str::from_utf8(part).unwrap_or("\u{fffd}")).collect();
         match parts.as_slice() {

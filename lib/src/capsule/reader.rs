@@ -74,7 +74,10 @@ pub fn read<R: Read, S: Sink>(input: R, limits: &Limits, sink: &mut S) -> Result
         };
         match (&manifest, name.as_bytes()) {
             (None, b) if b == MANIFEST_NAME.as_bytes() => {
-                let bytes = bounded(&mut entry, size, limits.manifest_bytes, "its manifest")?;
+                let bytes = bounded(&mut entry, size, limits.manifest_bytes.min(names.longest_manifest()), "its manifest")?;
+                if values_in(&bytes) > names.most_values() {
+                    return Err(Error::TooLarge("its manifest says more than its files need".to_owned()).into());
+                }
                 manifest = Some((Manifest::parse(&bytes, known)?, bytes));
             }
             (Some(_), b) if b == SIGNATURE_NAME.as_bytes() && signature.is_none() => {
@@ -90,6 +93,9 @@ pub fn read<R: Read, S: Sink>(input: R, limits: &Limits, sink: &mut S) -> Result
                 if names.len() > limits.files || total > limits.bytes {
                     return Err(Error::TooLarge(format!("{} files of {total} bytes", names.len())).into());
                 }
+                if names.bytes > limits.name_bytes {
+                    return Err(Error::TooLarge(format!("{} files with {} bytes of names", names.len(), names.bytes)).into());
+                }
                 let mut content = Hashing { from: &mut entry, hash: Sha256::new(), count: 0 };
                 sink.file(&name, &mut content)?;
                 if content.count != size {
@@ -103,6 +109,7 @@ pub fn read<R: Read, S: Sink>(input: R, limits: &Limits, sink: &mut S) -> Result
     let header = header.ok_or(Error::NotACapsule("it is empty"))?;
     let (manifest, manifest_bytes) = manifest.ok_or_else(|| Error::Damaged("it is cut short: there is no manifest".to_owned()))?;
     drain(archive.into_inner())?;
+    names.nested()?;
     agree(&seen, &manifest)?;
     Ok(Opened { header, manifest, manifest_bytes, signature })
 }
@@ -140,11 +147,15 @@ fn agree(seen: &[Seen], manifest: &Manifest) -> Result<(), Error> {
 
 /// Names seen so far, compared as a file system without upper and lower case would.
 #[derive(Default)]
-struct Names(HashMap<String, RelPath>);
+struct Names {
+    seen: HashMap<String, RelPath>,
+    bytes: usize,
+}
 
 impl Names {
     fn add(&mut self, name: &RelPath) -> Result<(), Error> {
-        match self.0.insert(name.to_string().to_lowercase(), name.clone()) {
+        self.bytes += name.as_bytes().len();
+        match self.seen.insert(name.to_string().to_lowercase(), name.clone()) {
             None => Ok(()),
             Some(before) if before == *name => Err(Error::Duplicate(before)),
             Some(before) => Err(Error::CaseCollision(before, name.clone())),
@@ -152,8 +163,35 @@ impl Names {
     }
 
     fn len(&self) -> usize {
-        self.0.len()
+        self.seen.len()
     }
+
+    /// No name may be a directory of another one.
+    fn nested(&self) -> Result<(), Error> {
+        let mut sorted: Vec<_> = self.seen.iter().collect();
+        // Component by component, whatever lies in a directory comes right behind the directory's own name.
+        sorted.sort_unstable_by(|(a, _), (b, _)| a.split('/').cmp(b.split('/')));
+        let below = |dir: &str, name: &str| name.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
+        match sorted.windows(2).find(|pair| below(pair[0].0, pair[1].0)) {
+            Some(pair) => Err(Error::Nested(pair[0].1.clone(), pair[1].1.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// What a manifest of these files can be long, with names that are all escapes and room for later fields. Parsing one
+    /// takes many times its length in memory, so it may not just be as long as it likes.
+    fn longest_manifest(&self) -> u64 {
+        ((1 << 20) + 1024 * self.len() + 6 * self.bytes) as u64
+    }
+
+    fn most_values(&self) -> usize {
+        4096 + 32 * self.len() + self.bytes
+    }
+}
+
+/// At least as many as there are values in this JSON, without parsing it: each but the first follows one of these.
+fn values_in(json: &[u8]) -> usize {
+    json.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
 }
 
 struct Hashing<'a> {

@@ -13,13 +13,14 @@ use super::keys::{self, SealTo};
 use super::select::{self, Selected, Selector};
 use super::{Error, placed, sessions};
 use crate::agent::{Artifact, Live};
-use crate::capsule::{Header, MANIFEST_SCHEMA, Manifest, Origin, Repository, Writer};
+use crate::capsule::{self, Header, MANIFEST_SCHEMA, Manifest, Origin, Repository, Writer};
 use crate::device::Device;
 use crate::durable::{self, At, EarlyFlush, Unnamed};
 use crate::env::Env;
 use crate::git::Repo;
+use crate::policy::Limits;
 use crate::progress::Progress;
-use crate::seal::{Callbacks, Recipients, seal};
+use crate::seal::{Callbacks, Recipients, peek, seal};
 use crate::{fault, path, time};
 
 /// How often a capture is begun anew because a file was rewritten under it.
@@ -110,6 +111,10 @@ pub fn checkpoint<C: Callbacks>(
 /// What belongs to the session now, and how much it is.
 fn sized(selected: &Selected) -> Result<Vec<(Artifact, u64)>, Error> {
     let artifacts = selected.agent.artifacts(&selected.home, &selected.session)?;
+    let most = Limits::default().files;
+    if artifacts.len() > most {
+        return Err(capsule::Error::TooLarge(format!("{} files, and {most} can be restored", artifacts.len())).into());
+    }
     Ok(artifacts.into_iter().map(|artifact| (sessions::size_of(&artifact), artifact)).map(|(size, a)| (a, size)).collect())
 }
 
@@ -169,6 +174,10 @@ impl<C: Callbacks> Job<'_, C> {
         let (sealer, _) = writer.finish(self.manifest(selected), sign)?;
         let out = sealer.finish()?.into_inner().map_err(|error| crate::seal::Error::Write(error.into_error()))?;
         out.into_inner();
+        // What nobody could open again, because too many may, is not handed out.
+        let mut sealed = &unnamed.file;
+        sealed.rewind().at("read", dir)?;
+        peek(&mut sealed)?;
         unnamed.file.sync_all().at("write to", dir)?;
         Ok(Ok((unnamed, captured)))
     }

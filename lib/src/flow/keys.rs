@@ -9,7 +9,7 @@ use super::Error;
 use crate::device::Device;
 use crate::durable::At;
 use crate::env::Env;
-use crate::seal::{Callbacks, Identities, Recipients, SecretString};
+use crate::seal::{self, Callbacks, Identities, Recipients, SecretString, is_secret};
 
 /// How a capsule is sealed.
 pub enum SealTo {
@@ -28,6 +28,9 @@ pub fn recipients(to: &SealTo, device: Option<&Device>) -> Result<Recipients, Er
         recipients.add_text(&device.recipient())?;
     }
     for name in named {
+        if is_secret(name) {
+            return Err(Error::Seal(seal::Error::SecretKey));
+        }
         if looks_like_a_key(name) {
             recipients.add_text(name)?;
         } else {
@@ -39,7 +42,8 @@ pub fn recipients(to: &SealTo, device: Option<&Device>) -> Result<Recipients, Er
 }
 
 fn looks_like_a_key(text: &str) -> bool {
-    text.starts_with("age1") || text.split_once(' ').is_some_and(|(kind, _)| kind.starts_with("ssh-") || kind.contains("-sha2-"))
+    text.starts_with("age1")
+        || text.split_once(' ').is_some_and(|(kind, _)| kind.starts_with("ssh-") || kind.starts_with("sk-ssh-") || kind.contains("-sha2-"))
 }
 
 /// The given files; without any, this device's key and the user's SSH keys, as far as they are there.

@@ -97,7 +97,7 @@ pub fn restore(
 ) -> Result<Outcome, Error> {
     let mut staged = open(env, options, identities, progress)?;
     fault::point("restore.staged").at("write", &staged.stage.dir)?;
-    let signed_by = signed_by(env, device, options, &staged.opened, consent)?;
+    let (signed_by, new_signer) = signed_by(env, device, options, &staged.opened, consent)?;
     let (agent, home) = (staged.agent, staged.home.clone());
     let native = staged.opened.manifest.native_id()?;
     for name in &staged.torn {
@@ -115,6 +115,11 @@ pub fn restore(
     let cwd = destination(env, options, agent, &home, &staged.opened.manifest)?;
     let incoming = Incoming { native: &native, cwd: &cwd, files: &staged.files };
     agent.check(&incoming)?;
+    // Not before: a capsule that is refused for what it is leaves everything as it was. What may stop it from here on lies
+    // in this home, and nobody should have to answer twice because of that.
+    if let Some(signer) = new_signer.filter(|_| !options.dry_run) {
+        KnownSigners::load(env)?.add(&signer, &staged.opened.manifest.origin.device)?;
+    }
     let places = agent.place(&home, &incoming)?;
     let copies = agent.copies(&home, &incoming, &places)?;
     plan::unpack_where_needed(&mut staged.stage, &mut staged.files, &places, &options.limits)?;
@@ -197,7 +202,8 @@ fn open(env: &Env, options: &Options, identities: &Identities, progress: &dyn Pr
     let input = BufReader::with_capacity(1 << 17, Told { from: file, progress });
     thread::scope(|scope| {
         let plain = seal::open(input, identities, &options.limits)?;
-        let mut sink = Sink { env, dry_run: options.dry_run, home: None, stage: None, files: Vec::new(), torn: Vec::new() };
+        let mut sink =
+            Sink { env, dry_run: options.dry_run, limits: &options.limits, home: None, stage: None, files: Vec::new(), torn: Vec::new() };
         let opened = capsule::read(ReadAhead::spawn(scope, plain), &options.limits, &mut sink)?;
         let native = opened.manifest.native_id()?;
         let (Some((agent, home)), Some(stage)) = (sink.home, sink.stage) else {
@@ -228,6 +234,7 @@ impl Read for Told<'_> {
 struct Sink<'a> {
     env: &'a Env,
     dry_run: bool,
+    limits: &'a Limits,
     home: Option<(&'static dyn Agent, Home)>,
     stage: Option<Stage>,
     files: Vec<(RelPath, PathBuf)>,
@@ -254,44 +261,45 @@ impl capsule::Sink for Sink<'_> {
             return Ok(());
         }
         let name = name.strip_prefix(SESSION_DIR).ok_or_else(|| Error::Foreign(name.to_string()))?;
-        let staged = stage.take(content, jsonl::is_packed(name.as_path()))?;
+        let packed = jsonl::is_packed(name.as_path());
+        let staged = stage.take(content, packed)?;
+        if packed {
+            stage::unpacks_within(&staged, self.limits)?;
+        }
         self.files.push((name, staged));
         Ok(())
     }
 }
 
+/// Who signed it, and the signer to be remembered if that was not known before.
 fn signed_by(
     env: &Env,
     device: Option<&Device>,
     options: &Options,
     opened: &capsule::Opened,
     consent: &mut dyn Consent,
-) -> Result<SignedBy, Error> {
+) -> Result<(SignedBy, Option<Signer>), Error> {
     let verified = match &opened.signature {
         None => Err(Error::Unsigned),
         Some(signature) => seal::verify(&opened.manifest_bytes, signature).map_err(Error::Seal),
     };
     let signer = match verified {
-        Err(_) if options.allow_unsigned => return Ok(SignedBy::Nobody),
+        Err(_) if options.allow_unsigned => return Ok((SignedBy::Nobody, None)),
         signer => signer?,
     };
     let fingerprint = signer.fingerprint.clone();
     if device.is_some_and(|device| device.signing().fingerprint() == fingerprint) {
-        return Ok(SignedBy::ThisDevice);
+        return Ok((SignedBy::ThisDevice, None));
     }
-    let mut known = KnownSigners::load(env)?;
-    if let Some(name) = known.name_of(&signer) {
-        return Ok(SignedBy::Known { name: name.to_owned(), fingerprint });
+    if let Some(name) = KnownSigners::load(env)?.name_of(&signer) {
+        return Ok((SignedBy::Known { name: name.to_owned(), fingerprint }, None));
     }
     let name = opened.manifest.origin.device.clone();
     if options.trust.contains(&fingerprint) || (!options.dry_run && consent.accept_signer(&signer, &opened.manifest)) {
-        if !options.dry_run {
-            known.add(&signer, &name)?;
-        }
-        return Ok(SignedBy::Accepted { name, fingerprint });
+        return Ok((SignedBy::Accepted { name, fingerprint }, Some(signer)));
     }
     if options.dry_run {
-        return Ok(SignedBy::Unknown { name, fingerprint });
+        return Ok((SignedBy::Unknown { name, fingerprint }, None));
     }
     Err(Error::UnknownSigner { signer, name })
 }
@@ -391,5 +399,5 @@ fn new_file(file: &StagedFile, manifest: &Manifest) -> Result<New, Error> {
         None => (super::journal::hash(&file.staged, size).unwrap_or_default(), 0o600),
     };
     // Whoever made the capsule does not decide who else may read or write here, nor what may run as whom.
-    Ok(New { staged: file.staged.clone(), size, sha256, mode: (mode & 0o755) | 0o600 })
+    Ok(New { staged: file.staged.clone(), size, sha256, mode: (mode & 0o700) | 0o600 })
 }

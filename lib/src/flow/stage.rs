@@ -5,7 +5,7 @@
 //! cleared by the next `recover`. What must stay true: unless `keep` is called, dropping it removes every trace.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 
 use super::Error;
+use crate::agent::jsonl;
 use crate::durable::{self, At, EarlyFlush};
 use crate::env::Env;
-use crate::{fault, time};
+use crate::policy::Limits;
+use crate::{capsule, fault, time};
 
 pub const DIR: &str = ".samesession";
 const BUFFER: usize = 256 << 10;
@@ -97,7 +99,7 @@ impl Stage {
                     Ok(0) => break,
                     Ok(n) => filled += n,
                     Err(_) if crate::progress::interrupted() => return Err(Error::Interrupted),
-                    Err(error) => return Err(crate::capsule::Error::Damaged(error.to_string()).into()),
+                    Err(error) => return Err(capsule::Error::Damaged(error.to_string()).into()),
                 }
             }
             if filled == 0 {
@@ -139,6 +141,29 @@ impl Drop for Stage {
                 let _ = fs::remove_dir(root);
             }
             remove_empty(&self.made);
+        }
+    }
+}
+
+/// Reads a packed transcript to its end: what it unpacks to is under the same bounds as the capsule itself.
+pub fn unpacks_within(packed: &Path, limits: &Limits) -> Result<(), Error> {
+    let damaged = |error: io::Error| capsule::Error::Damaged(format!("a packed transcript: {error}"));
+    let size = fs::metadata(packed).at("read", packed)?.len().max(1);
+    let mut plain = jsonl::open(packed).map_err(damaged)?;
+    let mut count = 0u64;
+    loop {
+        let n = plain.fill_buf().map_err(damaged)?.len();
+        if n == 0 {
+            return Ok(());
+        }
+        if crate::progress::interrupted() {
+            return Err(Error::Interrupted);
+        }
+        plain.consume(n);
+        count += n as u64;
+        if count > limits.bytes || (count > limits.ratio_from && count / size > limits.ratio) {
+            let why = format!("a packed transcript unpacks to more than {} times its size", limits.ratio);
+            return Err(capsule::Error::TooLarge(why).into());
         }
     }
 }

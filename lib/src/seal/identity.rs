@@ -2,6 +2,9 @@
 //!
 //! Nothing is asked for and no plugin is started before the capsule's header shows that it would help.
 
+use age_core::format::{FileKey, Stanza};
+use sha2::{Digest, Sha256};
+
 use super::{Callbacks, Error, SecretString};
 
 #[derive(Default)]
@@ -17,10 +20,16 @@ impl Identities {
         if text.trim_start().starts_with("-----BEGIN ") && text.contains("PRIVATE KEY") {
             let key = age::ssh::Identity::from_buffer(text.as_bytes(), Some(name.to_owned()))
                 .map_err(|_| Error::NotAnIdentity(name.to_owned()))?;
-            if let age::ssh::Identity::Unsupported(_) = key {
-                return Err(Error::NotAnIdentity(name.to_owned()));
+            let locked = match &key {
+                age::ssh::Identity::Unsupported(_) => return Err(Error::NotAnIdentity(name.to_owned())),
+                age::ssh::Identity::Encrypted(_) => age::ssh::Recipient::try_from(key.clone()).ok().and_then(|public| Mark::of(&public)),
+                age::ssh::Identity::Unencrypted(_) => None,
+            };
+            let key = key.with_callbacks(callbacks);
+            match locked {
+                Some(mark) => self.push(Box::new(Locked { key, mark }), name),
+                None => self.push(Box::new(key), name),
             }
-            self.push(Box::new(key.with_callbacks(callbacks)), name);
             return Ok(());
         }
         let file = age::IdentityFile::from_buffer(text.as_bytes()).map_err(|_| Error::NotAnIdentity(name.to_owned()))?;
@@ -59,5 +68,39 @@ impl Identities {
 
     pub(super) fn passphrase(&self) -> Option<age::scrypt::Identity> {
         self.passphrase.clone().map(age::scrypt::Identity::new)
+    }
+}
+
+/// An SSH key under a passphrase. The age crate would ask for the passphrase at every recipient of a capsule, whoever
+/// that is; this asks only where the capsule says that the key is meant.
+struct Locked<I> {
+    key: I,
+    mark: Mark,
+}
+
+impl<I: age::Identity> age::Identity for Locked<I> {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, age::DecryptError>> {
+        let meant = stanza.tag == self.mark.kind && stanza.args.first() == Some(&self.mark.tag);
+        if meant { self.key.unwrap_stanza(stanza) } else { None }
+    }
+}
+
+/// How age marks what is sealed to an SSH key: by its type and the start of its public half's hash.
+struct Mark {
+    kind: String,
+    tag: String,
+}
+
+impl Mark {
+    fn of(public: &age::ssh::Recipient) -> Option<Mark> {
+        let line = public.to_string();
+        let key = ssh_key::PublicKey::from_openssh(&line).ok()?.to_bytes().ok()?;
+        let hash = Sha256::digest(key);
+        let bits = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+        const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        // 32 bits are five digits of six and one of two.
+        let digit = |n: u32| if n < 5 { bits >> (26 - 6 * n) & 63 } else { bits << 4 & 63 };
+        let tag = (0..6).map(|n| BASE64[digit(n) as usize] as char).collect();
+        Some(Mark { kind: line.split_whitespace().next()?.to_owned(), tag })
     }
 }

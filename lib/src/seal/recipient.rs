@@ -31,6 +31,9 @@ impl fmt::Display for Via {
 
 impl Via {
     fn parse(line: &str) -> Result<Via, Error> {
+        if is_secret(line) {
+            return Err(Error::SecretKey);
+        }
         let unknown = || Error::NotARecipient(line.chars().take(60).collect());
         if line.starts_with("ssh-") || line.starts_with("ecdsa-") || line.starts_with("sk-") {
             return line.parse().map(Via::Ssh).map_err(|_| match line.split_whitespace().next() {
@@ -42,6 +45,12 @@ impl Via {
         let tagged = || line.parse().map(Via::Tag).ok().or_else(|| line.parse().map(|key| Via::TagPq(Box::new(key))).ok());
         native.or_else(tagged).or_else(|| line.parse().map(Via::Plugin).ok()).ok_or_else(unknown)
     }
+}
+
+/// Named by mistake where a public key was wanted: must not come back in a message.
+pub fn is_secret(text: &str) -> bool {
+    let text = text.trim().to_ascii_uppercase();
+    text.starts_with("AGE-SECRET-KEY-") || text.starts_with("AGE-PLUGIN-") || text.contains("PRIVATE KEY-----")
 }
 
 /// Everybody a capsule is sealed to.

@@ -10,7 +10,7 @@ use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 
 use super::Error;
 
-const NAMESPACE: &str = "samesession";
+pub const NAMESPACE: &str = "samesession";
 
 pub struct SigningKey(PrivateKey);
 

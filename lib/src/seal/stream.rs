@@ -46,7 +46,8 @@ impl<W: Write> Write for Sealer<W> {
 /// Opens a sealed stream: what comes out is authenticated, unpacked and bounded.
 pub fn open<R: Read>(mut input: R, with: &Identities, limits: &Limits) -> Result<impl Read + use<R>, Error> {
     let (envelope, start) = peek(&mut input)?;
-    let decryptor = age::Decryptor::new(Cursor::new(start).chain(input)).map_err(|error| refused(error, &envelope, with))?;
+    let input = io::BufReader::new(input);
+    let decryptor = age::Decryptor::new_buffered(Cursor::new(start).chain(input)).map_err(|error| refused(error, &envelope, with))?;
     let opened = if decryptor.is_scrypt() {
         let passphrase = with.passphrase().ok_or(Error::NeedsPassphrase)?;
         decryptor.decrypt(std::iter::once(&passphrase as &dyn age::Identity))

@@ -2,7 +2,7 @@
 //!
 //! Changes nothing. Everything here was seen to happen with the real program.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -13,6 +13,9 @@ use super::meta::Meta;
 use super::summary::each;
 use super::{rollout, settings};
 use crate::agent::{Error, Home, jsonl};
+
+/// No record is longer than this.
+const LONGEST: u64 = 64 << 20;
 
 const MIXED: &str = "an old version of Codex has appended to it, and newer ones refuse it: its last records lack an `ordinal`";
 
@@ -90,12 +93,18 @@ fn last_record(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     let read = |source| Error::Read { path: path.to_owned(), source };
     if jsonl::is_packed(path) {
         let (mut reader, mut line, mut last) = (jsonl::open(path).map_err(read)?, Vec::new(), None);
-        while reader.read_until(b'\n', &mut line).map_err(read)? > 0 {
-            last = line.pop_if(|end| *end == b'\n').map(|_| std::mem::take(&mut line)).or(last);
+        let mut begins = true;
+        while reader.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(read)? > 0 {
+            let ends = line.pop_if(|end| *end == b'\n').is_some();
+            if begins && ends {
+                last = Some(std::mem::take(&mut line));
+            }
+            line.clear();
+            begins = ends;
         }
         return Ok(last);
     }
-    for tail in [64 << 10, 64 << 20] {
+    for tail in [64 << 10, LONGEST as usize] {
         let ends = jsonl::Ends::read(path, 0, tail).map_err(read)?;
         if let Some(line) = ends.last_lines().next() {
             return Ok(Some(line.to_owned()));

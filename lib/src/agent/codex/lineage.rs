@@ -57,6 +57,9 @@ pub fn check(incoming: &Incoming<'_>) -> Result<(), Error> {
             Role::Transcript | Role::Lineage => Name::in_capsule(&file.name).is_some_and(|name| own(&name.id)),
             Role::Name => {
                 let read = |source| Error::Read { path: file.staged.clone(), source };
+                if std::fs::metadata(&file.staged).map_err(read)?.len() > names::LONGEST {
+                    return Err(foreign(&format!("{}, longer than a session's names are", file.name)));
+                }
                 let lines = std::fs::read(&file.staged).map_err(read)?;
                 let ids: Vec<NativeId> = family.keys().cloned().collect();
                 if let Some(line) = names::stray_line(&lines, &ids) {

@@ -16,6 +16,8 @@ use crate::id::NativeId;
 use crate::time;
 
 pub const FILE: &str = "session_index.jsonl";
+/// Of one session's part of it, in a capsule: a hundred bytes for each name.
+pub const LONGEST: u64 = 4 << 20;
 
 #[derive(Deserialize)]
 struct Entry {
