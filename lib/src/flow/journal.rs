@@ -195,6 +195,14 @@ impl Journal {
         Ok(true)
     }
 
+    /// Whether the transcript still is as it was placed.
+    pub fn is_untouched(&self) -> bool {
+        let transcript = self.files.iter().find(|file| file.role == Role::Transcript).and_then(|file| file.place.as_ref());
+        let step = self.steps.iter().find(|step| transcript.is_some_and(|place| place.0 == step.target));
+        let size = step.and_then(|step| step.new.as_ref()).map(|new| new.size);
+        size.is_some() && size == step.and_then(|step| fs::metadata(&step.target).ok()).map(|meta| meta.len())
+    }
+
     /// The names of what was placed, and of the directories made for it.
     fn sync(&self) -> Result<(), Error> {
         let mut dirs: Vec<&Path> = self.steps.iter().map(|step| step.target.as_path()).collect();

@@ -61,14 +61,16 @@ fn one(env: &Env, agent: &dyn Agent, home: &Home, dir: &Path) -> Result<Option<R
         if dir.join("journal.json").exists() {
             return Ok(Some(Recovered::Stuck { dir: dir.to_owned(), why: "its journal cannot be read".to_owned() }));
         }
-        fs::remove_dir_all(dir).at("remove", dir)?;
-        return Ok(Some(Recovered::Cleared));
+        let stuck = |error: std::io::Error| Recovered::Stuck { dir: dir.to_owned(), why: error.to_string() };
+        return Ok(Some(fs::remove_dir_all(dir).map_or_else(stuck, |()| Recovered::Cleared)));
     };
     let native = journal.native_id.clone();
     match journal.state {
         State::Settled => {
             if journal::is_expired(&journal, env.now()) {
-                fs::remove_dir_all(dir).at("remove", dir)?;
+                // Of a session that its agent has not opened since, only the journal knows where it belongs.
+                let what = if journal.is_untouched() { dir.join("old") } else { dir.to_owned() };
+                let _ = fs::remove_dir_all(what);
             }
             Ok(None)
         }
