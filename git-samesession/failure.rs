@@ -63,7 +63,23 @@ struct Json<'a> {
     message: String,
     causes: Vec<String>,
     hints: &'a [String],
+    /// The sessions that could be meant.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    candidates: Vec<Row<'a>>,
     exit: u8,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    agent: &'static str,
+    native_id: &'a str,
+    title: Option<&'a str>,
+}
+
+impl<'a> From<&'a flow::Candidate> for Row<'a> {
+    fn from(one: &'a flow::Candidate) -> Row<'a> {
+        Row { agent: one.agent, native_id: &one.native, title: one.title.as_deref() }
+    }
 }
 
 impl Failure {
@@ -71,6 +87,14 @@ impl Failure {
         let (kind, exit) = self.kind();
         if exit == 130 {
             return interrupted();
+        }
+        // Whoever closed the pipe wants nothing more, and no words about it.
+        let writing = matches!(
+            self,
+            Failure::Output(_) | Failure::Flow(flow::Error::Seal(seal::Error::Write(_)) | flow::Error::Capsule(capsule::Error::Write(_)))
+        );
+        if writing && self.io() == Some(io::ErrorKind::BrokenPipe) {
+            let _ = signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGPIPE);
         }
         let mut causes = Vec::new();
         let mut cause = self.source();
@@ -84,7 +108,8 @@ impl Failure {
         let mut hints = self.hints();
         hints.extend(self.disk_hint());
         if ui.json {
-            let json = Json { schema: "samesession.error/1", kind, message, causes, hints: &hints, exit };
+            let candidates = self.candidates().iter().map(Row::from).collect();
+            let json = Json { schema: "samesession.error/1", kind, message, causes, hints: &hints, candidates, exit };
             let _ = writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&json).unwrap_or_default());
         } else {
             let mut err = io::stderr().lock();
@@ -92,16 +117,21 @@ impl Failure {
             for cause in causes {
                 let _ = writeln!(err, "  because: {}", harmless(&cause));
             }
-            if let Failure::Flow(flow::Error::Ambiguous { candidates, .. }) = self {
-                for one in candidates.iter().take(20) {
-                    let _ = writeln!(err, "  {} {}  {}", one.agent, one.native, crate::ui::clipped(one.title.as_deref().unwrap_or(""), 60));
-                }
+            for one in self.candidates().iter().take(20) {
+                let _ = writeln!(err, "  {} {}  {}", one.agent, one.native, crate::ui::clipped(one.title.as_deref().unwrap_or(""), 60));
             }
             for hint in hints {
                 let _ = writeln!(err, "hint: {}", harmless(&hint));
             }
         }
         ExitCode::from(exit)
+    }
+
+    fn candidates(&self) -> &[flow::Candidate] {
+        match self {
+            Failure::Flow(flow::Error::Ambiguous { candidates, .. }) => candidates,
+            _ => &[],
+        }
     }
 
     /// A name for scripts, and the exit code.
@@ -137,16 +167,19 @@ impl Failure {
         }
     }
 
-    /// What the system's own reason suggests, wherever it arose.
-    fn disk_hint(&self) -> Option<String> {
+    /// The system's own reason, wherever it arose.
+    fn io(&self) -> Option<io::ErrorKind> {
         let mut cause = self.source();
-        let kind = loop {
+        loop {
             match cause?.downcast_ref::<io::Error>() {
-                Some(error) => break error.kind(),
+                Some(error) => return Some(error.kind()),
                 None => cause = cause?.source(),
             }
-        };
-        let hint = match kind {
+        }
+    }
+
+    fn disk_hint(&self) -> Option<String> {
+        let hint = match self.io()? {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space there, then try again",
             io::ErrorKind::ReadOnlyFilesystem => "it is mounted read-only: make it writable, or name another place",
             io::ErrorKind::PermissionDenied => "only its owner may do that: look at its permissions",
@@ -234,7 +267,7 @@ pub fn usage(error: &clap::Error, json: bool) -> ExitCode {
         let (kind, exit) = ("usage", 129);
         let message = error.kind().to_string();
         let causes = error.to_string().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
-        let answer = Json { schema: "samesession.error/1", kind, message, causes, hints: &[], exit };
+        let answer = Json { schema: "samesession.error/1", kind, message, causes, hints: &[], candidates: Vec::new(), exit };
         let _ = writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&answer).unwrap_or_default());
         return ExitCode::from(exit);
     }

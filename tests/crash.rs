@@ -10,13 +10,11 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 use samesession::fault::POINTS;
 use tempfile::TempDir;
 
-use crate::support::sandbox::{CLAUDE, CLAUDE_RICH, CODEX, CODEX_FORK, Machine, Ran, Sandbox, copy_tree, snapshot, without_journals};
+use crate::support::sandbox::{CLAUDE_RICH, CODEX, CODEX_FORK, Machine, Ran, Sandbox, copy_tree, snapshot, without_journals};
 
 type Tree = Vec<(PathBuf, Vec<u8>)>;
 

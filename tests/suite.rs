@@ -9,6 +9,7 @@ mod hostile;
 mod interrupted;
 mod manual;
 mod model;
+mod names;
 mod races;
 mod readme;
 mod recipients;
