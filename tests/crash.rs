@@ -286,6 +286,28 @@ fn assert_same(now: &Tree, expected: &Tree, when: &str) {
     assert!(now == expected, "{when}:\nthere is {:#?}\ninstead of {:#?}", only(now, expected), only(expected, now));
 }
 
+#[test]
+fn backups_expire_and_a_session_that_was_never_opened_keeps_its_place() {
+    let scene = coming_home(false, false);
+    scene.reset();
+    scene.restore().ok();
+    let journal = || snapshot(&scene.home).into_iter().find(|(path, _)| path.ends_with("journal.json"));
+    let (path, text) = journal().expect("a journal");
+    let dir = path.parent().expect("a directory");
+    assert!(dir.join("old").is_dir());
+    let text = String::from_utf8(text).expect("JSON").replacen("\"created\": \"202", "\"created\": \"200", 1);
+    fs::write(&path, text).expect("written");
+    let listed = || scene.machine.json(["sessions"])["sessions"].to_string().contains(CLAUDE_RICH);
+    assert!(listed());
+    scene.doctor();
+    assert!(!dir.join("old").exists() && listed(), "the backups went, the place is known");
+    assert_same(&scene.files(), &scene.new, "expired");
+    append(&scene.machine.claude_project().join(format!("{CLAUDE_RICH}.jsonl")), WORK);
+    scene.doctor();
+    assert_eq!(journal(), None);
+    assert!(!scene.home.join(".samesession").exists());
+}
+
 const WORK: &str = "{\"type\":\"user\",\"ordinal\":999,\"message\":{\"content\":\"work after the crash\"}}\n";
 
 fn append(path: &Path, text: &str) {

@@ -60,11 +60,11 @@ fn a_checkpoint_killed_anywhere_leaves_a_whole_file_or_none() {
             laptop.run([OsStr::new("restore"), file.as_os_str(), "--dry-run".as_ref()]).ok();
             fs::remove_file(&file).expect("it is there");
         }
-        assert_eq!(names(&out), [other.clone()], "{point}");
+        assert_eq!(names(&out), std::slice::from_ref(&other), "{point}");
 
         // Over an older one: that one or the new one.
         assert!(dead(&["checkpoint".as_ref(), CLAUDE_RICH.as_ref(), "-fo".as_ref(), other.as_os_str()]), "{point} --force");
-        assert_eq!(names(&out), [other.clone()], "{point} --force");
+        assert_eq!(names(&out), std::slice::from_ref(&other), "{point} --force");
         let replaced = fs::read(&other).expect("it is there") != b"not ours";
         assert_eq!(replaced, *point == "checkpoint.renamed", "{point} --force");
 

@@ -3,6 +3,8 @@
 mod support;
 
 mod capture;
+mod codex;
+mod commands;
 mod crash;
 mod damaged;
 mod hostile;
