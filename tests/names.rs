@@ -85,7 +85,7 @@ fn a_session_goes_to_directories_of_any_name_and_comes_from_them() {
         let real = there.cwd.canonicalize().expect("it is there");
         there.restore(&laptop.seal(CLAUDE, &desktop), &laptop).ok();
         let expected = desktop.claude().join("projects").join(encoded(&real)).join(format!("{CLAUDE}.jsonl"));
-        assert_eq!(transcripts(&desktop.claude()), [expected.clone()], "{name:?}");
+        assert_eq!(transcripts(&desktop.claude()), std::slice::from_ref(&expected), "{name:?}");
         assert_eq!(fs::read(&expected).expect("it arrived"), original);
 
         // It is found there, shown in one line each, and the command to go on can be typed.
