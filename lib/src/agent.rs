@@ -252,6 +252,9 @@ pub trait Agent: Sync {
     /// After the files stand: tells the agent's own index, where it has one. Safe to repeat.
     fn settle(&self, home: &Home, incoming: &Incoming<'_>, places: &[Place]) -> Result<(), Error>;
 
+    /// What the program that is installed here would do wrong with the session; `None` if nothing is known.
+    fn caution(&self, incoming: &Incoming<'_>, program: &Path) -> Option<String>;
+
     /// Follows the agent's own way of finding the session.
     fn verify(&self, home: &Home, native: &NativeId, cwd: &Path) -> Result<Verified, Error>;
 

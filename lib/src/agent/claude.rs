@@ -193,6 +193,11 @@ impl Agent for Claude {
         Ok(())
     }
 
+    /// Every version that was tried goes on with every other's transcripts.
+    fn caution(&self, _: &Incoming<'_>, _: &Path) -> Option<String> {
+        None
+    }
+
     fn verify(&self, home: &Home, native: &NativeId, cwd: &Path) -> Result<Verified, Error> {
         let expected = home.root.join("projects").join(encoding::encode(cwd)).join(format!("{native}.jsonl"));
         let places = transcripts(home, native)?;

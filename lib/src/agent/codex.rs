@@ -12,6 +12,7 @@ mod lineage;
 mod meta;
 mod names;
 mod place;
+mod program;
 mod rollout;
 mod settings;
 mod summary;
@@ -24,6 +25,7 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
+use self::meta::Meta;
 use self::names::Names;
 use self::rollout::Name;
 use super::{
@@ -161,6 +163,11 @@ impl Agent for Codex {
 
     fn settle(&self, home: &Home, incoming: &Incoming<'_>, places: &[Place]) -> Result<(), Error> {
         place::settle(home, incoming, places)
+    }
+
+    fn caution(&self, incoming: &Incoming<'_>, program: &Path) -> Option<String> {
+        let transcript = incoming.files.iter().find(|file| file.role == Role::Transcript)?;
+        program::caution(&Meta::read(&transcript.staged).ok()?, &program::version(program)?)
     }
 
     fn verify(&self, home: &Home, native: &NativeId, _cwd: &Path) -> Result<Verified, Error> {

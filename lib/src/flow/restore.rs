@@ -100,21 +100,15 @@ pub fn restore(
     let (signed_by, new_signer) = signed_by(env, device, options, &staged.opened, consent)?;
     let (agent, home) = (staged.agent, staged.home.clone());
     let native = staged.opened.manifest.native_id()?;
-    for name in &staged.torn {
-        if !agent.role(&native, name).is_some_and(Role::is_append_only) {
-            return Err(Error::Foreign(format!("{TORN_DIR}/{name}")));
-        }
-    }
-    let transcripts = staged.files.iter().filter(|file| file.role == Role::Transcript).count();
-    if transcripts != 1 {
-        return Err(capsule::Error::Lies(format!("it holds {transcripts} transcripts")).into());
-    }
+    staged.refuse_strangers(&native)?;
 
     let lock = if options.dry_run { None } else { stage::lock(&home.root)? };
     let recovered = if options.dry_run { Vec::new() } else { recover::recover(env, agent, &home)? };
     let cwd = destination(env, options, agent, &home, &staged.opened.manifest)?;
     let incoming = Incoming { native: &native, cwd: &cwd, files: &staged.files };
     agent.check(&incoming)?;
+    let installed = env.program(agent.program());
+    let caution = installed.as_deref().and_then(|program| agent.caution(&incoming, program));
     // Not before: a capsule that is refused for what it is leaves everything as it was. What may stop it from here on lies
     // in this home, and nobody should have to answer twice because of that.
     if let Some(signer) = new_signer.filter(|_| !options.dry_run) {
@@ -132,22 +126,16 @@ pub fn restore(
     if options.set_aside {
         spare_what_others_need(agent, &home, (&native, &staged.files), &steps)?;
     }
-    if !steps.is_empty() {
-        // Not only this session: an ancestor or a helper that it brings along may be open, too.
-        let touched = |id: &NativeId| *id == native || steps.iter().any(|step| step.target().to_string_lossy().contains(id.as_str()));
-        if let Some((_, live)) = agent.running(&home).into_iter().find(|(id, _)| touched(id)) {
-            return Err(Error::Live { title: agent.title(), pid: live.pid });
-        }
-    }
+    refuse_live(agent, &home, &native, &steps)?;
     let mut outcome = Outcome {
         title: agent.title(),
         signed_by,
         relation,
         torn: staged.opened.manifest.files.iter().filter(|file| file.path.strip_prefix(TORN_DIR).is_some()).map(|file| file.size).sum(),
         reached: None,
-        notes: Vec::new(),
+        notes: caution.into_iter().collect(),
         resume: agent.resume(&native, &cwd),
-        installed: env.program(agent.program()),
+        installed,
         backup: None,
         recovered,
         manifest: staged.opened.manifest.clone(),
@@ -193,6 +181,29 @@ struct Staged {
     files: Vec<StagedFile>,
     torn: Vec<RelPath>,
     opened: capsule::Opened,
+}
+
+impl Staged {
+    /// By their names: one transcript, and nothing else that is not the session's.
+    fn refuse_strangers(&self, native: &NativeId) -> Result<(), Error> {
+        if let Some(name) = self.torn.iter().find(|name| !self.agent.role(native, name).is_some_and(Role::is_append_only)) {
+            return Err(Error::Foreign(format!("{TORN_DIR}/{name}")));
+        }
+        match self.files.iter().filter(|file| file.role == Role::Transcript).count() {
+            1 => Ok(()),
+            n => Err(capsule::Error::Lies(format!("it holds {n} transcripts")).into()),
+        }
+    }
+}
+
+/// A session that is open here is left alone, and so is an ancestor or a helper that the capsule would change.
+fn refuse_live(agent: &dyn Agent, home: &Home, native: &NativeId, steps: &[Step]) -> Result<(), Error> {
+    let touched = |id: &NativeId| id == native || steps.iter().any(|step| step.target().to_string_lossy().contains(id.as_str()));
+    let running = if steps.is_empty() { Vec::new() } else { agent.running(home) };
+    match running.into_iter().find(|(id, _)| touched(id)) {
+        Some((_, live)) => Err(Error::Live { title: agent.title(), pid: live.pid }),
+        None => Ok(()),
+    }
 }
 
 /// Reads the capsule once, to its end, into a stage; nothing of it is believed before that.
