@@ -66,9 +66,10 @@ fn ask_secret(prompt: &str) -> Option<SecretString> {
     let before = tcgetattr(&tty).ok()?;
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG | LocalModes::ICANON);
-    write!(tty, "{prompt}").and_then(|()| tty.flush()).ok()?;
+    // Before the prompt: whoever answers at once, as a program does, must not be shown, nor lost with the flushing.
     tcsetattr(&tty, OptionalActions::Flush, &silent).ok()?;
-    let line = typed(&mut tty);
+    let prompted = write!(tty, "{prompt}").and_then(|()| tty.flush());
+    let line = prompted.ok().and_then(|()| typed(&mut tty));
     let _ = tcsetattr(&tty, OptionalActions::Flush, &before);
     let _ = writeln!(tty);
     if line.is_none() {
