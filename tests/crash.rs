@@ -287,6 +287,49 @@ fn assert_same(now: &Tree, expected: &Tree, when: &str) {
 }
 
 #[test]
+fn what_can_neither_be_done_nor_undone_is_said_and_mended_later() {
+    let scene = coming_home(false, false);
+    let before = scene.reset();
+    let ran = scene.run(&scene.args, "restore.placed#2=full,restore.undone=full");
+    let ran = ran.fails(4, "could not be undone: what was replaced is kept in").hints("git samesession doctor");
+    assert!(ran.stderr().contains(".samesession/"), "{}", ran.stderr());
+    // Until it is mended nothing else is installed; here the next run can do it.
+    let stuck = scene.run(&scene.args, "restore.undone=full").fails(4, "could not be undone");
+    drop(stuck.hints("git samesession doctor"));
+    scene.doctor();
+    assert_same(&scene.files(), &before, "mended");
+    scene.assert_tidy("mended");
+}
+
+#[test]
+fn a_session_that_the_agent_moved_after_the_crash_is_no_stumbling_block() {
+    let scene = first_install(true);
+    scene.reset();
+    assert_eq!(scene.run(&scene.args, "restore.committed=kill").0.status.signal(), Some(9));
+    let archive = scene.home.join("archived_sessions");
+    fs::create_dir_all(&archive).expect("made");
+    for rollout in rollouts(&scene.machine) {
+        fs::rename(&rollout, archive.join(rollout.file_name().expect("a name"))).expect("archived");
+    }
+    scene.doctor();
+    scene.assert_tidy("archived");
+    assert!(scene.restore().ok().stdout().contains("already here"));
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_is_named_and_in_nobodys_way() {
+    let scene = first_install(false);
+    scene.reset();
+    let dir = scene.home.join(".samesession/left");
+    fs::create_dir_all(&dir).and_then(|()| fs::write(dir.join("journal.json"), "{\"schema\":\"samesession.journal/9\"")).expect("written");
+    let doctor = scene.run(&["doctor".into()], "");
+    assert!(doctor.code() == Some(1) && doctor.stdout().contains("is left as it is: its journal cannot be read"), "{}", doctor.stdout());
+    assert!(scene.restore().ok().stderr().contains("left as it is"));
+    assert_same(&scene.files(), &scene.new, "beside it");
+    assert!(dir.join("journal.json").exists());
+}
+
+#[test]
 fn backups_expire_and_a_session_that_was_never_opened_keeps_its_place() {
     let scene = coming_home(false, false);
     scene.reset();
