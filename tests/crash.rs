@@ -330,6 +330,23 @@ fn a_journal_that_cannot_be_read_is_named_and_in_nobodys_way() {
 }
 
 #[test]
+fn a_backup_that_may_be_the_only_copy_never_expires() {
+    let scene = coming_home(false, true);
+    scene.reset();
+    scene.restore().ok();
+    let find = || snapshot(&scene.home).into_iter().find(|(path, _)| path.ends_with("journal.json")).expect("a journal");
+    let (path, text) = find();
+    let old = path.parent().expect("a directory").join("old");
+    let kept = snapshot(&old);
+    assert!(kept.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains("something else, here")));
+    let text = String::from_utf8(text).expect("JSON").replacen("\"created\": \"202", "\"created\": \"200", 1);
+    fs::write(&path, text).expect("written");
+    let said = scene.machine.run(["doctor"]).ok().stdout();
+    assert!(said.contains("may be the only copy") && said.contains(old.to_str().expect("UTF-8")), "{said}");
+    assert_eq!(snapshot(&old), kept);
+}
+
+#[test]
 fn backups_expire_and_a_session_that_was_never_opened_keeps_its_place() {
     let scene = coming_home(false, false);
     scene.reset();

@@ -8,6 +8,7 @@ use samesession::agent::{Reached, ResumeCommand};
 use samesession::device::Device;
 use samesession::env::Env;
 use samesession::flow::plan::Step;
+use samesession::flow::recover::Recovered;
 use samesession::flow::restore::{self, Options, Outcome, SignedBy};
 use samesession::flow::{Relation, doctor, keys};
 use samesession::policy::Limits;
@@ -94,7 +95,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
         limits: Limits::default(),
     };
     let done = restore::restore(env, device.as_ref(), &asked, &identities, &mut terminal, &*ui.progress())?;
-    for recovered in &done.recovered {
+    for recovered in done.recovered.iter().filter(|recovered| !matches!(recovered, Recovered::Kept { .. })) {
         ui.note(&doctor::describe(recovered));
     }
     let answer = answer(&done, options.dry_run);

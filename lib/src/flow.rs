@@ -16,7 +16,7 @@ mod compare;
 mod journal;
 mod placed;
 pub mod plan;
-mod recover;
+pub mod recover;
 mod select;
 mod stage;
 

@@ -70,6 +70,13 @@ pub fn describe(recovered: &Recovered) -> String {
         Recovered::RolledBack { native } => format!("an interrupted restore of {native} was undone"),
         Recovered::RolledForward { native } => format!("an interrupted restore of {native} was finished: it is in use already"),
         Recovered::Settled { native } => format!("an interrupted restore of {native} was finished"),
+        Recovered::Kept { dir, native } => {
+            let old = dir.join("old");
+            format!(
+                "what a restore of {native} put aside is still in '{}': it may be the only copy, remove it when you are sure",
+                old.display()
+            )
+        }
         Recovered::Stuck { dir, why } => format!("an interrupted restore in '{}' is left as it is: {why}", dir.display()),
     }
 }

@@ -42,6 +42,9 @@ pub struct Journal {
     pub native_id: String,
     #[serde(with = "path::as_text")]
     pub cwd: PathBuf,
+    /// The backups hold work that is nowhere else, so they never expire.
+    #[serde(default)]
+    pub only_copy: bool,
     /// Directories that the restore makes, outermost first.
     pub made: Vec<Dir>,
     pub files: Vec<Filed>,
@@ -99,6 +102,7 @@ impl Journal {
             agent: agent.to_owned(),
             native_id: native.to_string(),
             cwd: cwd.to_owned(),
+            only_copy: false,
             made: Vec::new(),
             files: Vec::new(),
             steps: Vec::new(),
@@ -364,8 +368,13 @@ pub(super) fn hash(path: &Path, len: u64) -> Option<String> {
     }
 }
 
-/// How old a finished journal with its backups may become; `doctor` and every restore clear older ones.
+/// How old a finished journal with its backups may become; `doctor` and every restore clear older ones, unless somebody's
+/// work would go with them.
 pub fn is_expired(journal: &Journal, now: std::time::SystemTime) -> bool {
+    !journal.only_copy && is_old(journal, now)
+}
+
+pub fn is_old(journal: &Journal, now: std::time::SystemTime) -> bool {
     const KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
     let created = time::parse(&journal.created);
     created.and_then(|created| now.duration_since(created).ok()).is_some_and(|age| age > KEPT)

@@ -30,6 +30,11 @@ pub enum Recovered {
     Settled {
         native: String,
     },
+    /// Old, and the only copy of somebody's work: theirs to remove.
+    Kept {
+        dir: PathBuf,
+        native: String,
+    },
     /// Left as it is.
     Stuck {
         dir: PathBuf,
@@ -72,7 +77,8 @@ fn one(env: &Env, agent: &dyn Agent, home: &Home, dir: &Path) -> Result<Option<R
                 let what = if journal.is_untouched() { dir.join("old") } else { dir.to_owned() };
                 let _ = fs::remove_dir_all(what);
             }
-            Ok(None)
+            let is_kept = journal.only_copy && journal::is_old(&journal, env.now());
+            Ok(is_kept.then(|| Recovered::Kept { dir: dir.to_owned(), native }))
         }
         State::Committed => Ok(Some(settled_again(agent, home, &mut journal, dir).unwrap_or(Recovered::Settled { native }))),
         State::Prepared => {

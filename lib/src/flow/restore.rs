@@ -378,6 +378,9 @@ fn write_down(env: &Env, agent: &dyn Agent, staged: &Staged, places: &[Place], o
     let mut journal = Journal::new(agent.name(), &outcome.manifest.native_id()?, &outcome.cwd, time::format(env.now()));
     let made = staged.stage.made().iter().cloned().chain(plan::missing_dirs(&outcome.steps));
     journal.made = made.map(Dir).collect();
+    // What is only brought forward is in the capsule, too; another story, or a directory put aside with it, is not.
+    let aside = |step: &Step| matches!(step, Step::SetAside { target } if target.is_dir());
+    journal.only_copy = matches!(outcome.relation, Relation::Diverged | Relation::Ahead) || outcome.steps.iter().any(aside);
     for (file, place) in staged.files.iter().zip(places) {
         let place = match place {
             Place::File(target) => Some(Dir(target.clone())),
