@@ -234,6 +234,10 @@ impl Failure {
                     vec![format!("chmod {mode} '{}'", path.display())]
                 }
                 E::Device(device::Error::Exists(_)) => hint("to see its keys: git samesession device show"),
+                E::Agent(agent::Error::Name { .. }) => hint("give it another name, or move it out of the agent's home"),
+                E::Capsule(capsule::Error::CaseCollision(..)) => {
+                    hint("give one of them another name where the session is, then checkpoint it again")
+                }
                 E::Agent(agent::Error::MissingAncestor { .. }) => {
                     hint("checkpoint it on the machine where it was forked, or bring the ancestor here first")
                 }

@@ -191,6 +191,30 @@ fn artifacts_of_any_name_travel_as_they_are() {
 }
 
 #[test]
+fn what_could_not_be_restored_is_not_sealed() {
+    let sandbox = Sandbox::new();
+    let laptop = sandbox.machine("laptop");
+    laptop.init();
+    laptop.with_claude();
+    let results = laptop.claude_project().join(CLAUDE_RICH).join("tool-results");
+    let out = sandbox.path().join("x.capsule");
+    let seal = || laptop.run([OsStr::new("checkpoint"), CLAUDE_RICH.as_ref(), "-o".as_ref(), out.as_os_str()]);
+    for name in ["Log.txt", "log.txt"] {
+        fs::write(results.join(name), name).expect("written");
+    }
+    // Where upper and lower case are one there are no two.
+    if fs::read(results.join("Log.txt")).expect("read") == b"Log.txt" {
+        seal().fails(128, "one file on some systems").hints("another name");
+        assert!(!out.exists());
+        fs::remove_file(results.join("Log.txt")).expect("removed");
+    }
+    fs::write(results.join("an end."), "").expect("written");
+    seal().fails(128, "cannot travel").hints("another name");
+    fs::remove_file(results.join("an end.")).expect("removed");
+    seal().ok();
+}
+
+#[test]
 fn homes_that_were_moved_are_honoured_on_both_sides() {
     let sandbox = Sandbox::new();
     let elsewhere = |name: &str| {

@@ -147,13 +147,13 @@ fn agree(seen: &[Seen], manifest: &Manifest) -> Result<(), Error> {
 
 /// Names seen so far, compared as a file system without upper and lower case would.
 #[derive(Default)]
-struct Names {
+pub(super) struct Names {
     seen: HashMap<String, RelPath>,
     bytes: usize,
 }
 
 impl Names {
-    fn add(&mut self, name: &RelPath) -> Result<(), Error> {
+    pub(super) fn add(&mut self, name: &RelPath) -> Result<(), Error> {
         self.bytes += name.as_bytes().len();
         match self.seen.insert(name.to_string().to_lowercase(), name.clone()) {
             None => Ok(()),
@@ -167,7 +167,7 @@ impl Names {
     }
 
     /// No name may be a directory of another one.
-    fn nested(&self) -> Result<(), Error> {
+    pub(super) fn nested(&self) -> Result<(), Error> {
         let mut sorted: Vec<_> = self.seen.iter().collect();
         // Component by component, whatever lies in a directory comes right behind the directory's own name.
         sorted.sort_unstable_by(|(a, _), (b, _)| a.split('/').cmp(b.split('/')));

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Map;
 use sha2::{Digest, Sha256};
 
+use super::reader::Names;
 use super::{Error, FileEntry, HEADER_NAME, Header, MANIFEST_NAME, Manifest, SIGNATURE_NAME};
 use crate::path::RelPath;
 use crate::time;
@@ -15,6 +16,7 @@ use crate::time;
 pub struct Writer<W: Write> {
     tar: tar::Builder<W>,
     files: Vec<FileEntry>,
+    names: Names,
 }
 
 /// One file to be written: exactly `size` bytes will be read.
@@ -29,7 +31,7 @@ pub struct Content<'a> {
 
 impl<W: Write> Writer<W> {
     pub fn new(out: W, header: &Header) -> Result<Writer<W>, Error> {
-        let mut writer = Writer { tar: tar::Builder::new(out), files: Vec::new() };
+        let mut writer = Writer { tar: tar::Builder::new(out), files: Vec::new(), names: Names::default() };
         let json = serde_json::to_vec(header).map_err(|error| Error::Write(error.into()))?;
         writer.append(HEADER_NAME, &json)?;
         Ok(writer)
@@ -37,6 +39,8 @@ impl<W: Write> Writer<W> {
 
     /// Returns the hash of what was read. A source that ends early leaves the stream unusable.
     pub fn add(&mut self, file: Content<'_>) -> Result<[u8; 32], Error> {
+        // What `read` would refuse must not be written: it would be found out where nothing can be done about it.
+        self.names.add(&file.name)?;
         let mut content = Hashing { from: file.bytes, hash: Sha256::new(), left: file.size };
         let mut header = tar_header(file.size, file.mode);
         header.set_mtime(file.modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
@@ -60,6 +64,7 @@ impl<W: Write> Writer<W> {
         mut manifest: Manifest,
         sign: impl FnOnce(&[u8]) -> Result<String, E>,
     ) -> Result<(W, Manifest), E> {
+        self.names.nested()?;
         manifest.files = std::mem::take(&mut self.files);
         let mut json = serde_json::to_vec_pretty(&manifest).map_err(|error| Error::Write(error.into()))?;
         json.push(b'\n');
