@@ -162,7 +162,8 @@ pub fn unescape(text: &str) -> Option<Vec<u8>> {
             bytes.push(byte);
             continue;
         }
-        let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+        // Not left to `from_str_radix` alone, which takes a sign, too.
+        let digits = std::str::from_utf8(rest.get(..2)?).ok().filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
         bytes.push(u8::from_str_radix(digits, 16).ok()?);
         rest = &rest[2..];
     }
@@ -236,5 +237,8 @@ mod tests {
             assert_eq!(RelPath::from_text(&path.to_string()).expect("its own text"), path);
         }
         assert_eq!(RelPath::parse(b"\xff%").expect("harmless").to_string(), "%FF%25");
+        for bad in ["%", "%4", "%+1", "%g0"] {
+            assert!(RelPath::from_text(bad).is_err(), "{bad}");
+        }
     }
 }
