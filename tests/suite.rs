@@ -12,6 +12,7 @@ mod interrupted;
 mod manual;
 mod model;
 mod names;
+mod places;
 mod races;
 mod readme;
 mod recipients;

@@ -11,14 +11,15 @@ mod tests;
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use serde::Deserialize;
 
 use super::{
-    Agent, Artifact, Copy, Discovery, Error, Home, Incoming, Live, Place, Reached, ResumeCommand, Role, Session, Source, StagedFile,
-    Verified,
+    Agent, Artifact, Broken, Copy, Discovery, Error, Home, Incoming, Live, Place, Reached, ResumeCommand, Role, Session, Source,
+    StagedFile, Verified,
 };
 use crate::env::{self, Env};
 use crate::id::NativeId;
@@ -53,9 +54,14 @@ impl Agent for Claude {
     }
 
     fn discover(&self, home: &Home) -> Result<Discovery, Error> {
-        let mut found = Vec::new();
+        let (mut found, mut discovery) = (Vec::new(), Discovery::default());
         for project in projects(home)? {
-            for (name, path) in list(&project)? {
+            let entries = list(&project).unwrap_or_else(|error| {
+                let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                discovery.broken.push(Broken { path: project.clone(), why });
+                Vec::new()
+            });
+            for (name, path) in entries {
                 if let Some(native) = name.to_str().and_then(|name| NativeId::parse_uuid(name.strip_suffix(".jsonl")?).ok()) {
                     found.push((native, path));
                 }
@@ -67,7 +73,6 @@ impl Agent for Claude {
             let parts: Vec<_> = found.chunks(share).map(|part| scope.spawn(|| summaries(part))).collect();
             parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
         });
-        let mut discovery = Discovery::default();
         for result in results {
             match result {
                 Ok(session) => discovery.sessions.push(session),
@@ -175,12 +180,15 @@ impl Agent for Claude {
 
     fn copies(&self, home: &Home, incoming: &Incoming<'_>, _: &[Place]) -> Result<Vec<Copy>, Error> {
         let here = home.root.join("projects").join(encoding::encode(incoming.cwd));
+        let file = format!("{}.jsonl", incoming.native);
         let mut copies = Vec::new();
-        for project in projects(home)?.into_iter().filter(|project| *project != here) {
-            let transcript = project.join(format!("{}.jsonl", incoming.native));
-            if is_file(&transcript) {
-                copies.push(Copy::Transcript(transcript));
+        for project in projects(home)?.into_iter().filter(|project| !is_same(project, &here)) {
+            let transcript = project.join(&file);
+            // Behind a link it can be the very file that stands here.
+            if !is_file(&transcript) || is_same(&transcript, &here.join(&file)) {
+                continue;
             }
+            copies.push(Copy::Transcript(transcript));
             let sidecar = project.join(incoming.native.as_str());
             if fs::symlink_metadata(&sidecar).is_ok_and(|meta| meta.is_dir()) {
                 copies.push(Copy::Directory(sidecar));
@@ -201,12 +209,13 @@ impl Agent for Claude {
     fn verify(&self, home: &Home, native: &NativeId, cwd: &Path) -> Result<Verified, Error> {
         let expected = home.root.join("projects").join(encoding::encode(cwd)).join(format!("{native}.jsonl"));
         let places = transcripts(home, native)?;
-        if !places.contains(&expected) {
+        if !is_file(&expected) {
             return Err(Error::Transcript { path: expected, why: "it is not there".to_owned() });
         }
         let mut notes = Vec::new();
-        let reached = if places.len() == 1 { Reached::Discoverable } else { Reached::Installed };
-        for other in places.iter().filter(|place| **place != expected) {
+        let others: Vec<_> = places.iter().filter(|place| !is_same(place, &expected)).collect();
+        let reached = if others.is_empty() { Reached::Discoverable } else { Reached::Installed };
+        for other in others {
             notes.push(format!("the same session also stands at '{}': newer versions then find neither", other.display()));
         }
         let (first, _) = summary::first_envelope(&expected).map_err(|source| Error::Read { path: expected.clone(), source })?;
@@ -296,13 +305,27 @@ impl Marker {
     }
 }
 
-fn summaries(part: &[(NativeId, PathBuf)]) -> Vec<Result<Session, super::Broken>> {
+fn summaries(part: &[(NativeId, PathBuf)]) -> Vec<Result<Session, Broken>> {
     part.iter().map(|(native, path)| summary::summarise("claude", native.clone(), path.clone())).collect()
 }
 
+/// The project directories. People who move a project sometimes link its old name to the new one; that is one directory.
 fn projects(home: &Home) -> Result<Vec<PathBuf>, Error> {
     let entries = list(&home.root.join("projects"))?;
-    Ok(entries.into_iter().map(|(_, path)| path).filter(|path| path.is_dir()).collect())
+    let (linked, mut projects): (Vec<_>, Vec<_>) =
+        entries.into_iter().map(|(_, path)| path).filter(|path| path.is_dir()).partition(|path| path.is_symlink());
+    for link in linked {
+        if !projects.iter().any(|project| is_same(project, &link)) {
+            projects.push(link);
+        }
+    }
+    Ok(projects)
+}
+
+/// Whether both names lead to one file or directory.
+fn is_same(a: &Path, b: &Path) -> bool {
+    let identity = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    a == b || identity(a).is_some_and(|one| Some(one) == identity(b))
 }
 
 fn transcripts(home: &Home, native: &NativeId) -> Result<Vec<PathBuf>, Error> {

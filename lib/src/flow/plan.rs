@@ -59,13 +59,19 @@ pub fn plan(given: &Given<'_>) -> Result<Plan, Error> {
             diverged.get_or_insert_with(|| target.clone());
         }
     }
-    let (mut copies, mut asides) = (false, Vec::new());
+    let (mut copies, mut asides, mut kept_nowhere) = (false, Vec::new(), None);
     if let Some(transcript) = given.files.iter().find(|file| file.role == Role::Transcript) {
         for copy in given.copies {
             let aside = Step::SetAside { target: copy_path(copy).to_owned() };
-            let Copy::Transcript(path) = copy else {
-                asides.push(aside);
-                continue;
+            let path = match copy {
+                Copy::Transcript(path) => path,
+                Copy::Directory(dir) => {
+                    asides.push(aside);
+                    if kept_nowhere.is_none() {
+                        kept_nowhere = not_held(given, dir, Path::new(dir.file_name().unwrap_or_default()))?;
+                    }
+                    continue;
+                }
             };
             if let Some(relation) = as_lineage(given.files, path)? {
                 // Another place of an ancestor or a helper, which is a session of its own: not to be taken from it unless
@@ -82,7 +88,8 @@ pub fn plan(given: &Given<'_>) -> Result<Plan, Error> {
             }
         }
     }
-    if let Some(local) = diverged {
+    // Where the one here is ahead, what belongs to it stays with it.
+    if let Some(local) = diverged.or(kept_nowhere.filter(|_| relation != Relation::Ahead)) {
         if !given.set_aside {
             return Err(Error::Diverged { local, keep_both: None });
         }
@@ -141,6 +148,34 @@ fn as_lineage(files: &[StagedFile], copy: &Path) -> Result<Option<Relation>, Err
         }
     }
     Ok(None)
+}
+
+/// A file below a copy's directory that would be kept nowhere if the directory were set aside: the capsule does not have it,
+/// or less of it. `below` is the directory's place within the session, which is the same where the session goes.
+fn not_held(given: &Given<'_>, dir: &Path, below: &Path) -> Result<Option<PathBuf>, Error> {
+    for entry in std::fs::read_dir(dir).at("read", dir)? {
+        let entry = entry.at("read", dir)?;
+        let (path, below) = (entry.path(), below.join(entry.file_name()));
+        let kind = entry.file_type().at("read", &path)?;
+        let lost = if kind.is_dir() {
+            not_held(given, &path, &below)?
+        } else if !kind.is_file() || is_held(given, &path, &below)? {
+            None
+        } else {
+            Some(path)
+        };
+        if lost.is_some() {
+            return Ok(lost);
+        }
+    }
+    Ok(None)
+}
+
+fn is_held(given: &Given<'_>, path: &Path, below: &Path) -> Result<bool, Error> {
+    let goes_there = |place: &Place| matches!(place, Place::File(target) if target.ends_with(below));
+    let Some((file, _)) = given.files.iter().zip(given.places).find(|(_, place)| goes_there(place)) else { return Ok(false) };
+    // One that is not a conversation is replaced by theirs in its own place, too.
+    Ok(!file.role.is_append_only() || matches!(growing(file, path)?, Relation::Same | Relation::Behind))
 }
 
 fn compare(file: &StagedFile, target: &Path) -> Result<(Relation, PathBuf), Error> {

@@ -168,9 +168,18 @@ pub fn restore(
         outcome.cwd = placed::directory(agent, &home, &native).unwrap_or(cwd);
         outcome.resume = agent.resume(&native, &outcome.cwd);
     }
-    let verified = agent.verify(&home, &native, &outcome.cwd)?;
-    outcome.reached = Some(verified.reached);
-    outcome.notes.extend(verified.notes);
+    match agent.verify(&home, &native, &outcome.cwd) {
+        Ok(verified) => {
+            outcome.reached = Some(verified.reached);
+            outcome.notes.extend(verified.notes);
+        }
+        // What is installed is installed: an error would say that nothing was changed.
+        Err(error) if !outcome.steps.is_empty() => {
+            outcome.reached = Some(Reached::Installed);
+            outcome.notes.push(error.to_string());
+        }
+        Err(error) => return Err(error.into()),
+    }
     Ok(outcome)
 }
 
