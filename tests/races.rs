@@ -169,6 +169,26 @@ fn a_file_that_changes_between_plan_and_commit_is_not_replaced() {
 }
 
 #[test]
+fn what_is_written_while_a_file_is_replaced_is_not_lost() {
+    let work = "{\"type\":\"user\",\"message\":{\"content\":\"here\"}}\n";
+    for moment in ["restore.backed-up", "restore.placed"] {
+        let pair = pair();
+        let here = pair.desktop.claude_project().join(format!("{CLAUDE}.jsonl"));
+        pair.desktop.run(pair.restore(&pair.laptop.seal(CLAUDE, &pair.desktop))).ok();
+        append(&pair.laptop.claude_project().join(format!("{CLAUDE}.jsonl")), work);
+        let newer = pair.laptop.seal(CLAUDE, &pair.desktop);
+        // An agent keeps its transcript open.
+        let mut open = fs::OpenOptions::new().append(true).open(&here).expect("opened");
+        let mut paused = pair.desktop.pause_at(moment, pair.restore(&newer));
+        open.write_all(work.as_bytes()).expect("written");
+        open.write_all(b"{}\n").expect("written");
+        paused.end().fails(3, "everything was put back").hints("try again");
+        assert!(fs::read(&here).expect("the session").ends_with(b"{}\n"), "{moment}");
+        pair.desktop.run(pair.restore(&newer)).ok();
+    }
+}
+
+#[test]
 fn two_that_make_a_device_make_one() {
     for _ in 0..ROUNDS {
         let sandbox = Sandbox::in_memory();

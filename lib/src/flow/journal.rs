@@ -139,7 +139,7 @@ impl Journal {
         }
         self.write(&dir, State::Prepared)?;
         stage.keep();
-        let Err(error) = self.forward(&dir) else { return Ok(()) };
+        let Err(error) = self.forward(&dir, seen) else { return Ok(()) };
         // The word may stand although making it durable failed; then it counts, here as after a crash.
         if Journal::read(&dir).is_some_and(|journal| journal.state == State::Committed) {
             return Ok(());
@@ -150,8 +150,9 @@ impl Journal {
         }
     }
 
-    /// Does what is not done yet, and says so in the journal.
-    pub fn forward(&mut self, dir: &Path) -> Result<(), Error> {
+    /// Does what is not done yet, and says so in the journal. What was seen before it was planned must still be what is
+    /// replaced, up to the moment at which it is.
+    pub fn forward(&mut self, dir: &Path, seen: &Seen) -> Result<(), Error> {
         fault::point("restore.journalled").at("write", dir)?;
         for made in &self.made {
             durable::create_dirs(&made.0)?;
@@ -163,11 +164,16 @@ impl Journal {
         durable::sync_dir(&dir.join("old"))?;
         for step in &self.steps {
             if matches!(step.done(), Done::No | Done::Begun) {
+                seen.still(&step.target, &step.target)?;
                 step.perform()?;
                 fault::point("restore.placed").at("write", &step.target)?;
             }
         }
         self.sync()?;
+        // Whoever had an old file open may have written to it until now, by its second name.
+        for step in &self.steps {
+            step.backup.as_ref().map_or(Ok(()), |backup| seen.still(&step.target, &backup.0))?;
+        }
         fault::point("restore.all-placed").at("write", dir)?;
         self.write(dir, State::Committed)?;
         // After this nothing may fail the restore: what is left is told to the agent, and can be told again.
@@ -337,6 +343,18 @@ impl Seen {
 
     fn has_changed(&self, path: &Path) -> bool {
         self.0.get(path).is_some_and(|then| *then != stamp(path))
+    }
+
+    /// That nobody wrote to what was seen at `path`, wherever it stands now. A name more or less is no change, and a copy
+    /// is another file.
+    fn still(&self, path: &Path, now: &Path) -> Result<(), Error> {
+        let content = |stamp: Stamp| (stamp.2, stamp.3, stamp.4);
+        match (self.0.get(path).copied().flatten(), stamp(now)) {
+            (Some(then), Some(now)) if (then.0, then.1) == (now.0, now.1) && content(then) != content(now) => {
+                Err(Error::Changing(path.to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

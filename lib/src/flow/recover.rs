@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::Error;
-use super::journal::{self, Journal, State};
+use super::journal::{self, Journal, Seen, State};
 use super::stage::DIR;
 use crate::agent::{Agent, Home, Incoming, Place};
 use crate::durable::At;
@@ -87,7 +87,7 @@ fn one(env: &Env, agent: &dyn Agent, home: &Home, dir: &Path) -> Result<Option<R
             if journal.undo(dir).map_err(stuck)? {
                 return Ok(Some(Recovered::RolledBack { native }));
             }
-            journal.forward(dir).map_err(stuck)?;
+            journal.forward(dir, &Seen::default()).map_err(stuck)?;
             Ok(Some(settled_again(agent, home, &mut journal, dir).unwrap_or(Recovered::RolledForward { native })))
         }
     }
