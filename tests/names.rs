@@ -211,6 +211,10 @@ fn what_could_not_be_restored_is_not_sealed() {
     fs::write(results.join("an end."), "").expect("written");
     seal().fails(128, "cannot travel").hints("another name");
     fs::remove_file(results.join("an end.")).expect("removed");
+    fs::File::create(results.join("zeros.txt")).and_then(|file| file.set_len(200 << 20)).expect("a hole");
+    seal().fails(128, "larger than allowed");
+    assert!(!out.exists());
+    fs::remove_file(results.join("zeros.txt")).expect("removed");
     seal().ok();
 }
 
