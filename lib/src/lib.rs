@@ -21,4 +21,5 @@ pub mod policy;
 pub mod progress;
 pub mod seal;
 pub mod signers;
+pub mod store;
 pub mod time;

@@ -4,8 +4,11 @@
 //! text, contents as streams. What must stay true: a reader sees no byte that age has not authenticated, and no secret
 //! is ever part of an error.
 
+pub mod chunk;
+mod epoch;
 mod header;
 mod identity;
+pub mod packing;
 mod readahead;
 mod recipient;
 mod signature;
@@ -13,6 +16,7 @@ mod stream;
 
 pub use age::Callbacks;
 pub use age::secrecy::{ExposeSecret, SecretString};
+pub use epoch::{Epoch, EpochId};
 pub use header::{Envelope, peek};
 pub use identity::Identities;
 pub use readahead::ReadAhead;
@@ -64,4 +68,12 @@ pub enum Error {
     Write(#[source] std::io::Error),
     #[error("cannot read the capsule")]
     Read(#[source] std::io::Error),
+}
+
+/// Random bytes from the operating system, as hexadecimal digits.
+pub fn random_hex<const N: usize>() -> String {
+    use ssh_key::rand_core::RngCore;
+    let mut bytes = [0; N];
+    ssh_key::rand_core::OsRng.fill_bytes(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

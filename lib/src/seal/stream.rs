@@ -44,7 +44,16 @@ impl<W: Write> Write for Sealer<W> {
 }
 
 /// Opens a sealed stream: what comes out is authenticated, unpacked and bounded.
-pub fn open<R: Read>(mut input: R, with: &Identities, limits: &Limits) -> Result<impl Read + use<R>, Error> {
+pub fn open<R: Read>(input: R, with: &Identities, limits: &Limits) -> Result<impl Read + use<R>, Error> {
+    let packed = Counting { from: unseal(input, with)?, count: 0 };
+    let mut zstd = zstd::Decoder::new(packed).map_err(Error::Read)?;
+    zstd.window_log_max(WINDOW_LOG).map_err(Error::Read)?;
+    // A second frame would be a way to hide something behind the first one's end.
+    Ok(Bounded { zstd: zstd.single_frame(), out: 0, limits: limits.clone(), ended: false })
+}
+
+/// The age layer alone.
+pub(super) fn unseal<R: Read>(mut input: R, with: &Identities) -> Result<age::stream::StreamReader<impl Read + use<R>>, Error> {
     let (envelope, start) = peek(&mut input)?;
     let input = io::BufReader::new(input);
     let decryptor = age::Decryptor::new_buffered(Cursor::new(start).chain(input)).map_err(|error| refused(error, &envelope, with))?;
@@ -54,11 +63,7 @@ pub fn open<R: Read>(mut input: R, with: &Identities, limits: &Limits) -> Result
     } else {
         decryptor.decrypt(with.keys())
     };
-    let packed = Counting { from: opened.map_err(|error| refused(error, &envelope, with))?, count: 0 };
-    let mut zstd = zstd::Decoder::new(packed).map_err(Error::Read)?;
-    zstd.window_log_max(WINDOW_LOG).map_err(Error::Read)?;
-    // A second frame would be a way to hide something behind the first one's end.
-    Ok(Bounded { zstd: zstd.single_frame(), out: 0, limits: limits.clone(), ended: false })
+    opened.map_err(|error| refused(error, &envelope, with))
 }
 
 fn refused(error: age::DecryptError, envelope: &Envelope, with: &Identities) -> Error {

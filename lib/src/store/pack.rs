@@ -1,0 +1,300 @@
+//! One pack per checkpoint, written as it comes.
+//!
+//! Sealed blobs neither compress nor delta, so entries are stored, not deflated: writing them costs their hash and
+//! nothing else, and Git copies them to other packs and over the wire as they are. `.keep` beside a pack keeps the
+//! user's own `git gc` from counting it and from trying to do better. Loose objects would be hundreds of files, each
+//! deflated in vain.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use gix::hash::{Kind, ObjectId};
+use gix::object::Kind as ObjectKind;
+
+use super::Error;
+use crate::durable::{self, At};
+
+const HEADER: [u8; 8] = *b"PACK\0\0\0\x02";
+
+/// An object, ready to be written; making one needs no writer, so many threads can.
+pub struct Entry {
+    pub id: ObjectId,
+    bytes: Vec<u8>,
+    crc: u32,
+}
+
+impl Entry {
+    pub fn new(hash: Kind, kind: ObjectKind, data: &[u8]) -> Result<Entry, Error> {
+        let id = gix::objs::compute_hash(hash, kind, data).map_err(|_| Error::Collision)?;
+        let mut bytes = Vec::with_capacity(data.len() + data.len() / 8192 + 64);
+        put_head(&mut bytes, kind, data.len());
+        put_stored(&mut bytes, data);
+        Ok(Entry { id, crc: crc32fast::hash(&bytes), bytes })
+    }
+}
+
+pub struct PackWriter {
+    out: BufWriter<tempfile::NamedTempFile>,
+    dir: PathBuf,
+    hash: Kind,
+    offset: u64,
+    /// What the index will say of each object.
+    seen: BTreeMap<ObjectId, (u64, u32)>,
+}
+
+impl PackWriter {
+    /// `objects` is the repository's object directory.
+    pub fn new(objects: &Path, hash: Kind) -> Result<PackWriter, Error> {
+        let dir = objects.join("pack");
+        fs::create_dir_all(&dir).at("create directory", &dir)?;
+        // Git clears files of this name away itself when a crash leaves them.
+        let file = tempfile::Builder::new().prefix("tmp_pack_").tempfile_in(&dir).at("create a file in", &dir)?;
+        let mut writer = PackWriter { out: BufWriter::with_capacity(1 << 17, file), dir, hash, offset: 0, seen: BTreeMap::new() };
+        // The count is not known yet.
+        writer.put(&HEADER)?;
+        writer.put(&[0; 4])?;
+        Ok(writer)
+    }
+
+    pub fn add(&mut self, entry: &Entry) -> Result<ObjectId, Error> {
+        if !self.seen.contains_key(&entry.id) {
+            self.seen.insert(entry.id, (self.offset, entry.crc));
+            self.put(&entry.bytes)?;
+        }
+        Ok(entry.id)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.seen.is_empty()
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.offset
+    }
+
+    /// Makes the pack part of the repository, and durable. Returns its path; an empty one is not kept.
+    pub fn finish(mut self) -> Result<Option<PathBuf>, Error> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        let failed = |dir: &Path| {
+            let dir = dir.to_owned();
+            move |source| Error::Pack { dir, source }
+        };
+        let sum = self.seal_pack().map_err(failed(&self.dir))?;
+        let pack = self.dir.join(format!("pack-{}.pack", sum.to_hex()));
+        let index = self.write_index(&sum).map_err(failed(&self.dir))?;
+        let file = self.out.into_inner().map_err(|error| failed(&self.dir)(error.into_error()))?;
+        file.as_file().sync_all().at("sync", file.path())?;
+        // Git takes a pack for complete when it sees the index, so that comes last; a keep without a pack is harmless.
+        let keep = pack.with_extension("keep");
+        fs::write(&keep, b"samesession\n").at("write", &keep)?;
+        place(file, &pack)?;
+        place(index, &pack.with_extension("idx"))?;
+        durable::sync_dir(&self.dir)?;
+        Ok(Some(pack))
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.out.write_all(bytes).map_err(|source| Error::Pack { dir: self.dir.clone(), source })?;
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes the count into the header, then the checksum of all behind the end.
+    fn seal_pack(&mut self) -> io::Result<ObjectId> {
+        self.out.flush()?;
+        let count = u32::try_from(self.seen.len()).map_err(io::Error::other)?;
+        let hash = self.hash;
+        let file: &mut File = self.out.get_mut().as_file_mut();
+        file.seek(SeekFrom::Start(HEADER.len() as u64))?;
+        file.write_all(&count.to_be_bytes())?;
+        file.rewind()?;
+        let mut sum = gix::hash::hasher(hash);
+        let mut block = vec![0; 1 << 17];
+        loop {
+            match file.read(&mut block)? {
+                0 => break,
+                n => sum.update(&block[..n]),
+            }
+        }
+        let sum = sum.try_finalize().map_err(|error| io::Error::other(error.to_string()))?;
+        file.write_all(sum.as_slice())?;
+        Ok(sum)
+    }
+
+    fn write_index(&self, pack: &ObjectId) -> io::Result<tempfile::NamedTempFile> {
+        let file = tempfile::Builder::new().prefix("tmp_idx_").tempfile_in(&self.dir)?;
+        let mut out = Summed { out: BufWriter::new(file.as_file().try_clone()?), sum: gix::hash::hasher(self.hash) };
+        out.write_all(b"\xfftOc\0\0\0\x02")?;
+        let mut below = [0u32; 256];
+        for id in self.seen.keys() {
+            below[usize::from(id.as_slice()[0])] += 1;
+        }
+        let mut total = 0u32;
+        for count in below {
+            total += count;
+            out.write_all(&total.to_be_bytes())?;
+        }
+        for id in self.seen.keys() {
+            out.write_all(id.as_slice())?;
+        }
+        for (_, crc) in self.seen.values() {
+            out.write_all(&crc.to_be_bytes())?;
+        }
+        let mut far = Vec::new();
+        for (offset, _) in self.seen.values() {
+            let near = u32::try_from(*offset).ok().filter(|near| near & 1 << 31 == 0);
+            let field = near.unwrap_or_else(|| {
+                far.push(*offset);
+                1 << 31 | (far.len() as u32 - 1)
+            });
+            out.write_all(&field.to_be_bytes())?;
+        }
+        for offset in far {
+            out.write_all(&offset.to_be_bytes())?;
+        }
+        out.write_all(pack.as_slice())?;
+        let Summed { mut out, sum } = out;
+        out.write_all(sum.try_finalize().map_err(|error| io::Error::other(error.to_string()))?.as_slice())?;
+        out.flush()?;
+        drop(out);
+        file.as_file().sync_all()?;
+        Ok(file)
+    }
+}
+
+struct Summed<W> {
+    out: W,
+    sum: gix::hash::Hasher,
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.out.write(bytes)?;
+        self.sum.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Takes its final name, read-only as Git leaves packs. The same pack, written before, is as good.
+fn place(file: tempfile::NamedTempFile, to: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o444)).at("prepare", file.path())?;
+    match file.persist_noclobber(to) {
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        placed => placed.map(drop).map_err(|error| error.error).at("create", to).map_err(Error::from),
+    }
+}
+
+/// Kind and size, as packs have them: three bits of kind, then the size in sevens, lowest first.
+fn put_head(out: &mut Vec<u8>, kind: ObjectKind, len: usize) {
+    let kind = match kind {
+        ObjectKind::Commit => 1,
+        ObjectKind::Tree => 2,
+        ObjectKind::Blob => 3,
+        ObjectKind::Tag => 4,
+    };
+    let mut rest = len >> 4;
+    out.push(u8::from(rest > 0) << 7 | kind << 4 | (len & 0x0f) as u8);
+    while rest > 0 {
+        let more = rest >> 7;
+        out.push(u8::from(more > 0) << 7 | (rest & 0x7f) as u8);
+        rest = more;
+    }
+}
+
+/// A zlib stream that stores: no deflate is run, on either side.
+fn put_stored(out: &mut Vec<u8>, data: &[u8]) {
+    out.extend_from_slice(&[0x78, 0x01]);
+    let mut blocks = data.chunks(0xffff).peekable();
+    if blocks.peek().is_none() {
+        out.extend_from_slice(&[1, 0, 0, 0xff, 0xff]);
+    }
+    while let Some(block) = blocks.next() {
+        let len = block.len() as u16;
+        out.push(u8::from(blocks.peek().is_none()));
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(&(!len).to_le_bytes());
+        out.extend_from_slice(block);
+    }
+    out.extend_from_slice(&adler32(data).to_be_bytes());
+}
+
+fn adler32(data: &[u8]) -> u32 {
+    let (mut a, mut b) = (1u32, 0u32);
+    // So many bytes cannot overflow 32 bits before the remainder is taken.
+    for part in data.chunks(5552) {
+        for &byte in part {
+            a += u32::from(byte);
+            b += a;
+        }
+        (a, b) = (a % 65_521, b % 65_521);
+    }
+    b << 16 | a
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    fn git(dir: &Path, args: &[&str]) -> Vec<u8> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut command = Command::new("git");
+        command.current_dir(dir).args(args).env_clear().env("PATH", path).env("HOME", dir).stdin(Stdio::null());
+        let out = command.output().expect("git");
+        assert!(out.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        assert!(out.stderr.is_empty(), "git {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        out.stdout
+    }
+
+    fn check(format: &str, hash: Kind) {
+        let dir = tempfile::tempdir().expect("a directory");
+        git(dir.path(), &["init", "-q", "--bare", "--object-format", format, "."]);
+        let mut writer = PackWriter::new(&dir.path().join("objects"), hash).expect("a pack");
+        let blobs: Vec<Vec<u8>> =
+            [0, 1, 15, 16, 5000, 65_535, 65_536, 300_000].iter().map(|&len| (0..len).map(|n| (n % 251) as u8).collect()).collect();
+        let mut ids = Vec::new();
+        for blob in blobs.iter().chain(&blobs[..2]) {
+            ids.push(writer.add(&Entry::new(hash, ObjectKind::Blob, blob).expect("an entry")).expect("added"));
+        }
+        let mut tree = b"100644 a\0".to_vec();
+        tree.extend_from_slice(ids[3].as_slice());
+        let tree = writer.add(&Entry::new(hash, ObjectKind::Tree, &tree).expect("an entry")).expect("added");
+        let commit = format!("tree {tree}\nauthor a <a> 0 +0000\ncommitter a <a> 0 +0000\n\nx\n");
+        let commit = writer.add(&Entry::new(hash, ObjectKind::Commit, commit.as_bytes()).expect("an entry")).expect("added");
+        let pack = writer.finish().expect("finished").expect("not empty");
+        git(dir.path(), &["verify-pack", pack.to_str().expect("UTF-8")]);
+        git(dir.path(), &["update-ref", "refs/heads/master", &commit.to_string()]);
+        git(dir.path(), &["fsck", "--strict", "--no-dangling"]);
+        for (blob, id) in blobs.iter().zip(&ids) {
+            assert_eq!(git(dir.path(), &["cat-file", "blob", &id.to_string()]), *blob);
+        }
+        let count = git(dir.path(), &["count-objects", "-v"]);
+        assert!(String::from_utf8_lossy(&count).contains("in-pack: 10\npacks: 1\n"), "{}", String::from_utf8_lossy(&count));
+        // Git's own housekeeping leaves it alone.
+        git(dir.path(), &["gc", "-q", "--prune=now"]);
+        assert!(pack.exists());
+    }
+
+    #[test]
+    fn git_takes_our_packs_for_its_own() {
+        check("sha1", Kind::Sha1);
+        check("sha256", Kind::Sha256);
+    }
+
+    #[test]
+    fn an_empty_pack_is_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert!(PackWriter::new(dir.path(), Kind::Sha1).expect("a pack").finish().expect("finished").is_none());
+        assert_eq!(fs::read_dir(dir.path().join("pack")).expect("made").count(), 0);
+    }
+}
