@@ -90,7 +90,7 @@ impl Bench {
                 println!("SKIPPED: strace is not installed, system calls were not counted");
                 return;
             };
-            self.row("system calls, sessions --all over 1,000 sessions", calls.total.to_string(), None, calls.total as f64, 8000.0);
+            self.row("system calls, sessions --all over 1,000 sessions", calls.total.to_string(), None, calls.total as f64, 9000.0);
             self.row("programs started by it", calls.programs.to_string(), None, calls.programs as f64, 1.0);
             return;
         }

@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 
 use samesession::device::Device;
 use samesession::env::Env;
-use samesession::flow;
+use samesession::flow::{self, Selector};
 
 use crate::cli::Command;
 use crate::failure::Failure;
+use crate::terminal;
 use crate::ui::Ui;
 
 pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
@@ -39,6 +40,23 @@ fn device_or_new(env: &Env, ui: &Ui) -> Result<Device, flow::Error> {
         ui.note(&format!("made keys for this device, '{}' ({})", device.name, device.signing().fingerprint()));
     }
     Ok(device)
+}
+
+/// The session that the user means. If several could be meant, a person at a terminal is asked; a script gets the list.
+fn chosen(env: &Env, ui: &Ui, session: Option<&str>, agent: Option<&str>) -> Result<Chosen, Failure> {
+    let found = match flow::which(env, &Selector::parse(session), agent) {
+        Err(flow::Error::Ambiguous { candidates, .. }) if !ui.json => match terminal::choose(&candidates) {
+            Some(n) => Ok(candidates[n].clone()),
+            None => flow::which(env, &Selector::parse(session), agent),
+        },
+        found => found,
+    }?;
+    Ok(Chosen { selector: Selector::Named(found.native), agent: Some(found.agent.to_owned()) })
+}
+
+struct Chosen {
+    selector: Selector,
+    agent: Option<String>,
 }
 
 /// `-` is standard input, as for other programs that read a file.

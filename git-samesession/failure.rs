@@ -198,6 +198,8 @@ impl Failure {
             Failure::TwoAnswers => hint("name a file with --output"),
             Failure::Flow(error) => match error {
                 E::Env(env::Error::NotAbsolute { name, .. }) => vec![format!("set {name} to an absolute path")],
+                E::Env(env::Error::NoHome) => hint("set HOME to your home directory"),
+                E::Env(env::Error::NoWorkingDirectory(_)) => hint("go to a directory that exists"),
                 E::UnknownAgent(_) => {
                     let known: Vec<_> = agent::all().iter().map(|agent| agent.name()).collect();
                     vec![format!("known agents: {}; a newer git-samesession may know more", known.join(", "))]
@@ -233,6 +235,14 @@ impl Failure {
                     let mode = if path.is_dir() { "700" } else { "600" };
                     vec![format!("chmod {mode} '{}'", path.display())]
                 }
+                E::Device(device::Error::Damaged { path, .. }) => {
+                    let dir = path.parent().unwrap_or(path);
+                    vec![format!(
+                        "bring '{}' back from a backup, or move it away and make new keys: git samesession device init",
+                        dir.display()
+                    )]
+                }
+                E::Device(device::Error::Name(_)) => hint("name it with --name"),
                 E::Device(device::Error::Exists(_)) => hint("to see its keys: git samesession device show"),
                 E::Agent(agent::Error::Name { .. }) => hint("give it another name, or move it out of the agent's home"),
                 E::Capsule(capsule::Error::CaseCollision(..)) => {
@@ -244,6 +254,11 @@ impl Failure {
                 E::Seal(error) => seal_hints(error),
                 E::Capsule(capsule::Error::Newer { .. } | capsule::Error::Requires(_)) => hint("a newer git-samesession can open it"),
                 E::Capsule(capsule::Error::Damaged(_) | capsule::Error::Lies(_)) => hint("get the capsule again; nothing was installed"),
+                E::Capsule(capsule::Error::NotACapsule(_)) => hint("capsules are what 'git samesession checkpoint' writes"),
+                E::Capsule(capsule::Error::Write(_) | capsule::Error::Read(_)) => Vec::new(),
+                E::Capsule(_) | E::Foreign(_) | E::Agent(agent::Error::Foreign { .. }) => {
+                    hint("no checkpoint looks like this: ask its maker for another, and do not believe this one")
+                }
                 _ => Vec::new(),
             },
             _ => Vec::new(),
@@ -256,6 +271,7 @@ fn seal_hints(error: &seal::Error) -> Vec<String> {
         seal::Error::NoMatch { .. } => {
             "name the key with --identity, or have it sealed to this device, too: 'git samesession device show' prints its recipient"
         }
+        seal::Error::NotSealed => "capsules are what 'git samesession checkpoint' writes",
         seal::Error::NeedsPassphrase => "open it with --passphrase; in scripts with --passphrase-file or --passphrase-fd",
         seal::Error::Damaged(_) => "get the capsule again; nothing was installed",
         seal::Error::Mixed => "use either --passphrase or --recipient",

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use samesession::capsule::Manifest;
+use samesession::flow::Candidate;
 use samesession::flow::restore::Consent;
 use samesession::seal::{Callbacks, ExposeSecret, SecretString, Signer};
 
 use crate::cli;
 use crate::failure::Failure;
-use crate::ui::harmless;
+use crate::ui::{clipped, harmless};
 
 const MAX_PASSPHRASE: u64 = 4096;
 
@@ -114,6 +115,18 @@ fn ask(question: &str) -> Option<bool> {
     let mut answer = String::new();
     BufReader::new(tty).take(64).read_line(&mut answer).ok()?;
     Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Lets a person choose one of several sessions; `None` without a terminal, or without an answer.
+pub fn choose(candidates: &[Candidate]) -> Option<usize> {
+    let mut tty = tty()?;
+    let listed: String = candidates.iter().enumerate().fold(String::new(), |listed, (n, one)| {
+        listed + &format!("{:>3}  {:<7} {}  {}\n", n + 1, one.agent, one.native, clipped(one.title.as_deref().unwrap_or(""), 60))
+    });
+    write!(tty, "Several sessions could be meant:\n{listed}Which one? [1-{}] ", candidates.len()).and_then(|()| tty.flush()).ok()?;
+    let mut answer = String::new();
+    BufReader::new(tty).take(64).read_line(&mut answer).ok()?;
+    answer.trim().parse::<usize>().ok()?.checked_sub(1).filter(|n| *n < candidates.len())
 }
 
 impl Consent for Terminal {

@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
+use crate::support::agents::pty::Terminal;
+use crate::support::agents::{Tools, skipped};
 use crate::support::sandbox::{CLAUDE, CLAUDE_RICH, CODEX, CODEX_FORK, Machine, Ran, Sandbox, snapshot};
 
 fn laptop(sandbox: &Sandbox) -> Machine {
@@ -400,4 +402,48 @@ fn show_lists_every_file_of_the_session_and_nothing_else() {
     let shown = laptop.json(["show", CODEX_FORK]);
     let roles: Vec<&str> = shown["files"].as_array().expect("files").iter().map(|row| row["role"].as_str().expect("a role")).collect();
     assert_eq!(roles, ["lineage", "transcript"]);
+}
+
+#[test]
+fn at_a_terminal_one_of_several_sessions_can_be_chosen() {
+    if std::process::Command::new("tmux").arg("-V").output().is_err() && Tools::find().is_none() {
+        return skipped("tmux is not installed, no question was answered at a terminal");
+    }
+    let sandbox = Sandbox::new();
+    let laptop = sandbox.machine("laptop");
+    begin(&laptop, "bbbbbbbb-0001-4000-8000-000000000001", "the older one", 1);
+    begin(&laptop, "bbbbbbbb-0002-4000-8000-000000000002", "the newer one", 0);
+    let mut command = laptop.command("sh");
+    command.env("TERM", "screen").args(["-c", "git samesession show bbbb; echo \"ended with $?.\"; exec sleep 300"]);
+    for (answer, shown) in [("2", "session bbbbbbbb-0001"), ("1", "session bbbbbbbb-0002"), ("7", "could be 2 sessions")] {
+        let screen = Terminal::open(&command);
+        screen.wait_for("Which one? [1-2]");
+        screen.write(answer);
+        screen.press("Enter");
+        screen.wait_for(shown);
+        screen.wait_for(if answer == "7" { "ended with 1." } else { "ended with 0." });
+    }
+}
+
+#[test]
+fn what_a_killed_dry_run_left_is_cleared_and_nothing_else() {
+    let sandbox = Sandbox::new();
+    let laptop = laptop(&sandbox);
+    let tmp = laptop.home.parent().expect("in a sandbox");
+    let long_ago = SystemTime::now() - Duration::from_secs(3600);
+    let leftover = |name: &str, age: SystemTime| {
+        let dir = tmp.join(name);
+        fs::create_dir_all(dir.join("new")).expect("made");
+        fs::write(dir.join("new/0"), "a transcript").expect("written");
+        File::open(&dir).and_then(|dir| dir.set_modified(age)).expect("set");
+        dir
+    };
+    let dead = leftover("samesession-dry-run-1", long_ago);
+    let young = leftover("samesession-dry-run-2", SystemTime::now());
+    let alive = leftover("samesession-dry-run-3", long_ago);
+    let other = leftover("samesession-else", long_ago);
+    let lock = File::open(&alive).expect("opened");
+    flock(&lock, FlockOperation::LockExclusive).expect("locked");
+    laptop.run(["doctor"]).ok();
+    assert!(!dead.exists() && young.exists() && alive.exists() && other.exists());
 }

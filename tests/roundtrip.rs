@@ -49,10 +49,14 @@ fn there_and_back_again_goes_forward_and_nothing_is_lost() {
     let there = desktop.claude_project().join(format!("{CLAUDE}.jsonl"));
     let first = fs::read(&here).expect("the session");
 
-    desktop.restore(&laptop.seal(CLAUDE, &desktop), &laptop).ok();
+    let told = desktop.restore(&laptop.seal(CLAUDE, &desktop), &laptop).ok();
+    assert!(told.stdout().contains("stage reached: discoverable"), "{}", told.stdout());
     assert_eq!(fs::read(&there).expect("it arrived"), first);
     append(&there, "{\"type\":\"user\",\"sessionId\":\"x\",\"cwd\":\"/elsewhere\",\"message\":{\"content\":\"more\"}}\n");
     let longer = fs::read(&there).expect("the session");
+    // Its agent has gone on with it there, and a restore that finds it so can say so.
+    let again = desktop.run([OsStr::new("restore"), laptop.seal(CLAUDE, &desktop).as_os_str()]).ok();
+    assert!(again.stdout().contains("stage reached: resumed"), "{}", again.stdout());
 
     let home = desktop.seal(CLAUDE, &laptop);
     let answer = laptop.restore(&home, &desktop).ok();

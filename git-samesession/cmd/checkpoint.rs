@@ -5,7 +5,6 @@ use std::path::Path;
 
 use is_terminal::IsTerminal;
 use samesession::env::Env;
-use samesession::flow::Selector;
 use samesession::flow::checkpoint::{self, Options, Outcome, Output};
 use samesession::flow::keys::SealTo;
 use serde::Serialize;
@@ -87,13 +86,8 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure>
         Some(path) if !stream => Output::File { path: path.clone(), replace: options.force },
         _ => Output::Stream(Box::new(io::stdout())),
     };
-    let asked = Options {
-        session: Selector::parse(options.session.as_deref()),
-        agent: options.agent.clone(),
-        output,
-        seal_to,
-        dry_run: options.dry_run,
-    };
+    let chosen = super::chosen(env, ui, options.session.as_deref(), options.agent.as_deref())?;
+    let asked = Options { session: chosen.selector, agent: chosen.agent, output, seal_to, dry_run: options.dry_run };
     let done = checkpoint::checkpoint(env, asked, || super::device_or_new(env, ui), &Terminal { quiet: ui.quiet }, &*ui.progress())?;
     let answer = answer(done, options);
     if answer.live && !options.dry_run {

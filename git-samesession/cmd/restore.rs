@@ -72,7 +72,7 @@ impl View for Answer {
             let stage = match reached {
                 Reached::Installed => "installed, but the agent may not find it (see the notes)",
                 Reached::Discoverable => "discoverable: the agent will find it",
-                Reached::Resumed => "resumed",
+                Reached::Resumed => "resumed: the agent has gone on with it here",
             };
             writeln!(out, "stage reached: {stage}")?;
         }

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use samesession::env::Env;
-use samesession::flow::Selector;
 use samesession::flow::sessions::{self, Listed};
 use serde::Serialize;
 
@@ -57,7 +56,8 @@ impl View for Answer {
 }
 
 pub fn run(env: &Env, ui: &Ui, options: &cli::Show) -> Result<(), Failure> {
-    let shown = sessions::show(env, &Selector::parse(options.session.as_deref()), options.agent.as_deref())?;
+    let chosen = super::chosen(env, ui, options.session.as_deref(), options.agent.as_deref())?;
+    let shown = sessions::show(env, &chosen.selector, chosen.agent.as_deref())?;
     let file = |file: &sessions::ShownFile| FileRow {
         path: file.artifact.name.to_string(),
         role: samesession::flow::role_name(file.artifact.role),

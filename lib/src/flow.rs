@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 pub use capture::role_name;
 pub use compare::Relation;
-pub use select::Selector;
+pub use select::{Selector, which};
 
 use crate::agent::{self, Agent};
 use crate::id::NativeId;

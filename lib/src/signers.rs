@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::durable::{self, At};
 use crate::env::{self, Env};
@@ -40,10 +40,7 @@ fn speaks_of(line: &str, key: &str) -> bool {
 impl KnownSigners {
     pub fn load(env: &Env) -> Result<KnownSigners, Error> {
         let path = env.config_dir()?.join("known_signers");
-        match fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(KnownSigners { path, text: String::new() }),
-            read => Ok(KnownSigners { text: read.at("read", &path)?, path }),
-        }
+        Ok(KnownSigners { text: read(&path)?, path })
     }
 
     /// The name under which the signer is known.
@@ -54,6 +51,12 @@ impl KnownSigners {
 
     /// Remembers the signer under what its capsule calls the device: a label for people, made harmless.
     pub fn add(&mut self, signer: &Signer, name: &str) -> Result<(), Error> {
+        durable::create_dirs(durable::parent(&self.path))?;
+        // Another process may remember another signer at the same time: each reads what the one before it wrote.
+        let dir = durable::parent(&self.path);
+        let lock = fs::File::open(dir).at("open", dir)?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).map_err(io::Error::from).at("lock", dir)?;
+        self.text = read(&self.path)?;
         if self.name_of(signer).is_some() {
             return Ok(());
         }
@@ -66,7 +69,13 @@ impl KnownSigners {
             self.text.push('\n');
         }
         self.text.push_str(&format!("{name} namespaces=\"samesession\" {}\n", signer.key));
-        durable::create_dirs(durable::parent(&self.path))?;
         Ok(durable::write_atomic(&self.path, self.text.as_bytes())?)
+    }
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => Ok(read.at("read", path)?),
     }
 }

@@ -9,6 +9,9 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
+/// What a packed file may ask of memory, as a power of two; zstd's levels up to 19 stay below it.
+pub const WINDOW_LOG: u32 = 24;
+
 /// The two ends of a file. For a file smaller than both, `tail` is empty and `head` is all of it.
 #[derive(Debug)]
 pub struct Ends {
@@ -111,7 +114,9 @@ pub fn open(path: &Path) -> io::Result<Box<dyn BufRead + Send>> {
 }
 
 fn unpacked(file: File) -> io::Result<BufReader<zstd::Decoder<'static, BufReader<File>>>> {
-    Ok(BufReader::with_capacity(1 << 16, zstd::Decoder::new(file)?))
+    let mut zstd = zstd::Decoder::new(file)?;
+    zstd.window_log_max(WINDOW_LOG)?;
+    Ok(BufReader::with_capacity(1 << 16, zstd))
 }
 
 /// The first line, which both agents use to say what the file is. Bounded: a file without a newline is no transcript.

@@ -44,7 +44,7 @@ impl<W: Write> Writer<W> {
         let mut content = Hashing { from: file.bytes, hash: Sha256::new(), left: file.size };
         let mut header = tar_header(file.size, file.mode);
         header.set_mtime(file.modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
-        self.tar.append_data(&mut header, file.name.as_path(), &mut content).map_err(Error::Write)?;
+        self.tar.append_data(&mut header, file.name.as_path(), &mut content).map_err(refused)?;
         let hash: [u8; 32] = content.hash.finalize().into();
         self.files.push(FileEntry {
             path: file.name,
@@ -76,6 +76,14 @@ impl<W: Write> Writer<W> {
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         self.tar.append_data(&mut tar_header(bytes.len() as u64, 0o600), name, bytes).map_err(Error::Write)
+    }
+}
+
+/// The seal refuses what it would not open again.
+fn refused(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => Error::TooLarge(error.to_string()),
+        _ => Error::Write(error),
     }
 }
 

@@ -102,7 +102,7 @@ pub fn checkpoint<C: Callbacks>(
     let sealed = job.run(&dir, selected, &mut outcome)?;
     fault::point("checkpoint.sealed").at("write to", &dir)?;
     let size = sealed.file.metadata().at("write to", &dir)?.len();
-    refuse_bomb(outcome.captured.bytes, size)?;
+    refuse_giant(outcome.captured.bytes)?;
     outcome.sealed = Some(size);
     deliver(sealed, options.output)?;
     // It stands: whatever fails from here on is no failure of the checkpoint.
@@ -120,15 +120,11 @@ fn sized(selected: &Selected) -> Result<Vec<(Artifact, u64)>, Error> {
     Ok(artifacts.into_iter().map(|artifact| (sessions::size_of(&artifact), artifact)).map(|(size, a)| (a, size)).collect())
 }
 
-/// What `restore` takes for a bomb is of no use to anybody: better said here, where the session still is.
-fn refuse_bomb(bytes: u64, sealed: u64) -> Result<(), Error> {
+/// What `restore` would refuse is of no use to anybody: better said here, where the session still is.
+fn refuse_giant(bytes: u64) -> Result<(), Error> {
     let limits = Limits::default();
     if bytes > limits.bytes {
         return Err(capsule::Error::TooLarge(format!("{bytes} bytes, and {} can be restored", limits.bytes)).into());
-    }
-    if bytes > limits.ratio_from && bytes / sealed.max(1) > limits.ratio {
-        let why = format!("{bytes} bytes that pack to {sealed}, and {} times as many can be restored", limits.ratio);
-        return Err(capsule::Error::TooLarge(why).into());
     }
     Ok(())
 }

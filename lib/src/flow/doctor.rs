@@ -27,6 +27,7 @@ pub struct Outcome {
 }
 
 pub fn doctor(env: &Env) -> Result<Outcome, Error> {
+    stage::sweep(env);
     let mut outcome = Outcome { findings: vec![about_device(env)], recovered: Vec::new() };
     for agent in agent::all() {
         let home = agent.home(env)?;

@@ -198,7 +198,7 @@ impl Journal {
         fs::remove_file(dir.join(NAME)).at("remove", dir.join(NAME))?;
         let _ = durable::sync_dir(dir);
         let _ = fault::point("restore.forgotten");
-        fs::remove_dir_all(dir).at("remove", dir)?;
+        let _ = fs::remove_dir_all(dir);
         let root = dir.parent().map(Path::to_owned);
         let _ = root.map(fs::remove_dir);
         stage::remove_empty(&made);

@@ -39,6 +39,12 @@ impl Placed {
         Placed(placed)
     }
 
+    /// Whether the session has grown since we put it there: nobody but its agent writes to it.
+    pub fn has_gone_on(&self, session: &Session) -> bool {
+        let place = self.0.get(session.native.as_str()).filter(|place| place.transcript == session.transcript);
+        place.and_then(|place| place.size).is_some_and(|size| size < session.size)
+    }
+
     /// Corrects the session's directory if it still is as we put it there.
     pub fn apply(&self, session: &mut Session) {
         let Some(place) = self.0.get(session.native.as_str()).filter(|place| place.transcript == session.transcript) else { return };
@@ -70,6 +76,12 @@ pub fn find(agent: &dyn Agent, home: &Home, native: &NativeId) -> Result<Vec<Ses
     found.iter_mut().for_each(|session| placed.apply(session));
     found.sort_by_key(|session| std::cmp::Reverse(session.modified));
     Ok(found)
+}
+
+/// Whether the agent has gone on with the session since it was installed here.
+pub fn has_gone_on(agent: &dyn Agent, home: &Home, native: &NativeId) -> bool {
+    let placed = Placed::read(home);
+    agent.find(home, native).is_ok_and(|found| found.iter().any(|session| placed.has_gone_on(session)))
 }
 
 /// The directory in which this home has the session, if it is one.

@@ -221,7 +221,8 @@ pub fn unpack_where_needed(stage: &mut Stage, files: &mut [StagedFile], places: 
             let packed = std::fs::File::open(&file.staged).at("open", &file.staged)?;
             let most = packed.metadata().at("read", &file.staged)?.len().saturating_mul(limits.ratio);
             let most = most.max(limits.ratio_from).min(limits.bytes);
-            let plain = zstd::Decoder::new(packed).at("unpack", &file.staged)?;
+            let mut plain = zstd::Decoder::new(packed).at("unpack", &file.staged)?;
+            plain.window_log_max(jsonl::WINDOW_LOG).at("unpack", &file.staged)?;
             file.staged = stage.take(&mut std::io::Read::take(plain, most.saturating_add(1)), false)?;
             if std::fs::metadata(&file.staged).at("read", &file.staged)?.len() > most {
                 return Err(crate::capsule::Error::TooLarge(format!("'{}' unpacks to more than {most} bytes", file.name)).into());

@@ -170,7 +170,9 @@ pub fn restore(
     }
     match agent.verify(&home, &native, &outcome.cwd) {
         Ok(verified) => {
-            outcome.reached = Some(verified.reached);
+            // Seen where somebody restores again: it has grown since it was put there, and only its agent writes to it.
+            let gone_on = verified.reached == Reached::Discoverable && placed::has_gone_on(agent, &home, &native);
+            outcome.reached = Some(if gone_on { Reached::Resumed } else { verified.reached });
             outcome.notes.extend(verified.notes);
         }
         // What is installed is installed: an error would say that nothing was changed.

@@ -32,6 +32,12 @@ pub struct Selected {
     pub session: Session,
 }
 
+/// Which session is meant, without doing anything with it: an ambiguity can then be resolved by asking.
+pub fn which(env: &Env, selector: &Selector, only: Option<&str>) -> Result<Candidate, Error> {
+    let selected = select(env, selector, only)?;
+    Ok(candidate(&selected))
+}
+
 pub fn select(env: &Env, selector: &Selector, only: Option<&str>) -> Result<Selected, Error> {
     let agents: Vec<&'static dyn Agent> = match only {
         Some(name) => vec![super::agent_named(name)?],
@@ -115,12 +121,11 @@ fn one(mut found: Vec<Selected>, what: &str) -> Result<Selected, Error> {
     ids.sort();
     ids.dedup();
     if ids.len() > 1 {
-        let candidate = |selected: &Selected| Candidate {
-            agent: selected.agent.name(),
-            native: selected.session.native.to_string(),
-            title: selected.session.title.clone(),
-        };
         return Err(Error::Ambiguous { what: what.to_owned(), candidates: found.iter().map(candidate).collect() });
     }
     found.into_iter().next().ok_or_else(|| Error::NoSuchSession(what.chars().take(80).collect()))
+}
+
+fn candidate(selected: &Selected) -> Candidate {
+    Candidate { agent: selected.agent.name(), native: selected.session.native.to_string(), title: selected.session.title.clone() }
 }

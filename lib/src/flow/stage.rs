@@ -20,6 +20,7 @@ use crate::policy::Limits;
 use crate::{capsule, fault, time};
 
 pub const DIR: &str = ".samesession";
+const DRY_RUN: &str = "samesession-dry-run-";
 const BUFFER: usize = 256 << 10;
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -61,7 +62,8 @@ impl Stage {
 
     /// For a dry run: the same steps, where nothing will be renamed into a home.
     pub fn temporary(env: &Env) -> Result<Stage, Error> {
-        Stage::within(&env.temp_dir(), "samesession-", env)
+        sweep(env);
+        Stage::within(&env.temp_dir(), DRY_RUN, env)
     }
 
     fn within(root: &Path, prefix: &str, env: &Env) -> Result<Stage, Error> {
@@ -164,6 +166,21 @@ pub fn unpacks_within(packed: &Path, limits: &Limits) -> Result<(), Error> {
         if count > limits.bytes || (count > limits.ratio_from && count / size > limits.ratio) {
             let why = format!("a packed transcript unpacks to more than {} times its size", limits.ratio);
             return Err(capsule::Error::TooLarge(why).into());
+        }
+    }
+}
+
+/// Clears what dry runs that were killed have left of sessions in the temporary directory. One that lives holds its lock.
+pub fn sweep(env: &Env) {
+    let mine = rustix::process::getuid().as_raw();
+    for entry in fs::read_dir(env.temp_dir()).into_iter().flatten().flatten() {
+        let ours = entry.file_name().to_string_lossy().starts_with(DRY_RUN);
+        let Some(meta) = entry.metadata().ok().filter(|meta| ours && meta.is_dir() && meta.uid() == mine) else { continue };
+        // Made and not locked yet: a moment later it is.
+        let young = meta.modified().is_ok_and(|made| env.now().duration_since(made).is_ok_and(|age| age < PATIENCE));
+        let dead = File::open(entry.path()).is_ok_and(|dir| flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok());
+        if dead && !young {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

@@ -16,31 +16,46 @@ const JOB: u32 = 2 << 20;
 const WINDOW_LOG: u32 = 24;
 
 pub struct Sealer<W: Write> {
-    zstd: zstd::Encoder<'static, age::stream::StreamWriter<W>>,
+    zstd: zstd::Encoder<'static, Counting<age::stream::StreamWriter<W>>>,
+    plain: u64,
+    limits: Limits,
 }
 
 pub fn seal<W: Write, C: Callbacks>(out: W, to: &Recipients, callbacks: C) -> Result<Sealer<W>, Error> {
     let age = to.encryptor(callbacks)?.wrap_output(out).map_err(Error::Write)?;
+    let age = Counting { from: age, count: 0 };
     let mut zstd = zstd::Encoder::new(age, LEVEL).map_err(Error::Write)?;
     let cores = thread::available_parallelism().map_or(1, |n| n.get() as u32).min(4);
     zstd.multithread(cores).and_then(|()| zstd.set_parameter(zstd::zstd_safe::CParameter::JobSize(JOB))).map_err(Error::Write)?;
-    Ok(Sealer { zstd })
+    Ok(Sealer { zstd, plain: 0, limits: Limits::default() })
 }
 
 impl<W: Write> Sealer<W> {
     pub fn finish(self) -> Result<W, Error> {
-        self.zstd.finish().and_then(age::stream::StreamWriter::finish).map_err(Error::Write)
+        self.zstd.finish().and_then(|packed| packed.from.finish()).map_err(Error::Write)
     }
 }
 
 impl<W: Write> Write for Sealer<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.zstd.write(bytes)
+        let n = self.zstd.write(bytes)?;
+        self.plain += n as u64;
+        // What `open` would take for a bomb is not made. The workers lag behind, so this never allows what that refuses.
+        if is_bomb(&self.limits, self.plain, self.zstd.get_ref().count) {
+            let ratio = self.limits.ratio;
+            let why = format!("it packs to less than a part in {ratio}, and at most {ratio} times as much can be restored");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        }
+        Ok(n)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.zstd.flush()
     }
+}
+
+fn is_bomb(limits: &Limits, plain: u64, packed: u64) -> bool {
+    plain > limits.ratio_from && plain / packed.max(1) > limits.ratio
 }
 
 /// Opens a sealed stream: what comes out is authenticated, unpacked and bounded.
@@ -113,8 +128,7 @@ impl<R: Read> Read for Bounded<R> {
                 return Err(io::Error::other("something stands behind its end"));
             }
         }
-        let packed = self.zstd.get_ref().get_ref().count.max(1);
-        if self.out > self.limits.ratio_from && self.out / packed > self.limits.ratio {
+        if is_bomb(&self.limits, self.out, self.zstd.get_ref().get_ref().count) {
             return Err(io::Error::other(format!("it unpacks to more than {} times its size", self.limits.ratio)));
         }
         Ok(n)
@@ -124,6 +138,18 @@ impl<R: Read> Read for Bounded<R> {
 struct Counting<R> {
     from: R,
     count: u64,
+}
+
+impl<W: Write> Write for Counting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.from.write(bytes)?;
+        self.count += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.from.flush()
+    }
 }
 
 impl<R: Read> Read for Counting<R> {

@@ -60,6 +60,9 @@ mod tests {
         }
         let exactly = format!("/{}", "a".repeat(199));
         assert_eq!(encode(Path::new(&exactly)).len(), 200);
+        // Hashes computed with the formula of the lab notes, which agreed with the real program on paths of 261 to 415 units.
+        assert!(encode(Path::new(&deep)).ends_with("-d6kafd"));
+        assert!(encode(Path::new(&format!("/srv/{}", "ünï-日本/".repeat(40)))).ends_with("-owhagp"));
         let long = encode(Path::new(&deep));
         assert!(long.starts_with("-srv-long-name-long-name-") && long.len() > 201, "{long}");
         assert_eq!(&long[..200], deep.replace(['/', '.'], "-").get(..200).expect("long enough"));
