@@ -229,6 +229,11 @@ fn thousand(home: &Path) {
     transcript(&filler, "X", "/home/dev/src/p", 20_000_000);
     let filler = fs::read_to_string(&filler).expect("it was written");
     let mut lines = filler.lines().cycle();
+    // Each agent's sessions go on with its own records.
+    let grown = include_str!(
+        "../tests/fixtures/codex-0.169.0/.codex/sessions/2026/11/21/rollout-2026-11-21T04-04-11-01a1fc46-a6a6-7301-b0ad-996ca49d9840.jsonl"
+    );
+    let mut records = grown.lines().skip(1).cycle();
     let rollout = include_str!(
         "../tests/fixtures/codex-0.169.0/.codex/sessions/2026/11/21/rollout-2026-11-21T04-03-33-01a1fc46-14ce-7500-867f-3e8961b3c90d.jsonl"
     );
@@ -248,7 +253,8 @@ fn thousand(home: &Path) {
             (day.join(name), rollout.replace("01a1fc46-14ce-7500-867f-3e8961b3c90d", &id))
         };
         while text.len() < 250_000 {
-            text.push_str(lines.next().expect("a cycle"));
+            let more = if n % 2 == 0 { lines.next() } else { records.next() };
+            text.push_str(more.expect("a cycle"));
             text.push('\n');
         }
         if usize::is_multiple_of(n, 3) {
