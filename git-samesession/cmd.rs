@@ -15,7 +15,7 @@ use samesession::device::Device;
 use samesession::env::Env;
 use samesession::flow::{self, Selector};
 
-use crate::cli::Command;
+use crate::cli::{self, Command};
 use crate::failure::Failure;
 use crate::terminal;
 use crate::ui::Ui;
@@ -40,6 +40,17 @@ fn device_or_new(env: &Env, ui: &Ui) -> Result<Device, flow::Error> {
         ui.note(&format!("made keys for this device, '{}' ({})", device.name, device.signing().fingerprint()));
     }
     Ok(device)
+}
+
+/// This machine's keys for opening. Where others are named, damaged ones of its own stand in nobody's way.
+fn device_for(env: &Env, ui: &Ui, keys: &cli::Keys) -> Result<Option<Device>, Failure> {
+    match Device::load(env) {
+        Err(error) if !keys.identities.is_empty() => {
+            ui.note(&format!("warning: {error}"));
+            Ok(None)
+        }
+        loaded => Ok(loaded?),
+    }
 }
 
 /// The session that the user means. If several could be meant, a person at a terminal is asked; a script gets the list.

@@ -244,6 +244,7 @@ impl Failure {
                 }
                 E::Device(device::Error::Name(_)) => hint("name it with --name"),
                 E::Device(device::Error::Exists(_)) => hint("to see its keys: git samesession device show"),
+                E::Agent(agent::Error::Transcript { .. }) => hint("if it is one in the agent's home, move it away and try again"),
                 E::Agent(agent::Error::Name { .. }) => hint("give it another name, or move it out of the agent's home"),
                 E::Capsule(capsule::Error::CaseCollision(..)) => {
                     hint("give one of them another name where the session is, then checkpoint it again")

@@ -137,6 +137,10 @@ fn without_into_it_goes_where_this_device_has_it_and_below_the_new_root_as_below
     let there = desktop.at(desktop.cwd.join("crates/core"));
     desktop.restore(&capsule, &laptop).ok();
     assert!(there.claude_project().join(format!("{session}.jsonl")).exists());
+    // Where there is no such directory it goes to the top, and says so.
+    let other = desktop.at(desktop.home.join("src/empty"));
+    let told = other.run([OsStr::new("restore"), "-n".as_ref(), capsule.as_os_str(), "--into".as_ref(), other.cwd.as_os_str()]).ok();
+    assert!(told.stderr().contains("'crates/core' below its work tree, which is not here"), "{}", told.stderr());
     // At home it stands already, wherever one asks from.
     assert!(laptop.at(&laptop.home).restore(&capsule, &laptop).ok().stdout().contains("already here"));
 }
@@ -162,4 +166,32 @@ fn a_torn_record_travels_apart_and_is_glued_to_nothing() {
     append(&there, "{\"type\":\"user\",\"message\":{\"content\":\"on\"}}\n");
     laptop.restore(&desktop.seal(CLAUDE, &laptop), &desktop).ok();
     assert_eq!(fs::read(&here).expect("it came back"), fs::read(&there).expect("it is there"));
+}
+
+#[test]
+fn a_damaged_session_here_is_named_and_not_passed_by() {
+    let sandbox = Sandbox::new();
+    let (laptop, desktop) = two(&sandbox);
+    laptop.with_claude();
+    let capsule = laptop.seal(CLAUDE, &desktop);
+    fs::create_dir_all(desktop.claude().join("projects/-somewhere")).expect("made");
+    fs::write(desktop.claude().join("projects/-somewhere").join(format!("{CLAUDE}.jsonl")), "{damaged\n").expect("written");
+    let before = snapshot(&desktop.claude());
+    desktop.restore(&capsule, &laptop).fails(128, "is not a session transcript").hints("move it away");
+    assert_eq!(snapshot(&desktop.claude()), before);
+}
+
+#[test]
+fn damaged_keys_of_this_device_are_in_nobodys_way_where_others_are_named() {
+    let sandbox = Sandbox::new();
+    let (laptop, desktop) = two(&sandbox);
+    laptop.with_claude();
+    let (capsule, trust) = (laptop.seal(CLAUDE, &desktop), laptop.fingerprint());
+    let own = desktop.home.join(".config/samesession/device/identity.txt");
+    let copy = desktop.home.join("key.txt");
+    fs::copy(&own, &copy).and_then(|_| fs::write(&own, "no key\n")).expect("written");
+    let restore = [OsStr::new("restore"), capsule.as_os_str(), "--trust".as_ref(), trust.as_ref()];
+    desktop.run(restore).fails(128, "is damaged: it holds no age key").hints("device init");
+    let told = desktop.run([&restore[..], &["-i".as_ref(), copy.as_os_str()]].concat()).ok();
+    assert!(told.stderr().contains("warning: ") && told.stdout().contains("installed"), "{}", told.stderr());
 }

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use samesession::device::Device;
 use samesession::env::Env;
 use samesession::flow::inspect::{self, Signature};
 use samesession::flow::keys;
@@ -61,7 +60,7 @@ impl View for Answer {
 }
 
 pub fn run(env: &Env, ui: &Ui, options: &cli::Inspect) -> Result<(), Failure> {
-    let device = Device::load(env)?;
+    let device = super::device_for(env, ui, &options.keys)?;
     let passphrase = terminal::passphrase(&options.keys.passphrase, false)?;
     let callbacks = Terminal { quiet: ui.quiet };
     let identities = keys::identities(env, device.as_ref(), &options.keys.identities, passphrase, &callbacks)?;

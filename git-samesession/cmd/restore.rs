@@ -5,7 +5,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use samesession::agent::{Reached, ResumeCommand};
-use samesession::device::Device;
 use samesession::env::Env;
 use samesession::flow::plan::Step;
 use samesession::flow::recover::Recovered;
@@ -81,7 +80,7 @@ impl View for Answer {
 }
 
 pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
-    let device = Device::load(env)?;
+    let device = super::device_for(env, ui, &options.keys)?;
     let passphrase = terminal::passphrase(&options.keys.passphrase, false)?;
     let mut terminal = Terminal { quiet: ui.quiet };
     let identities = keys::identities(env, device.as_ref(), &options.keys.identities, passphrase, &terminal.clone())?;

@@ -85,7 +85,7 @@ pub fn has_gone_on(agent: &dyn Agent, home: &Home, native: &NativeId) -> bool {
 }
 
 /// The directory in which this home has the session, if it is one.
-pub fn directory(agent: &dyn Agent, home: &Home, native: &NativeId) -> Option<PathBuf> {
-    let local = find(agent, home, native).ok()?;
-    local.into_iter().find_map(|session| session.cwd).filter(|cwd: &PathBuf| Path::is_dir(cwd))
+pub fn directory(agent: &dyn Agent, home: &Home, native: &NativeId) -> Result<Option<PathBuf>, Error> {
+    let local = find(agent, home, native)?;
+    Ok(local.into_iter().find_map(|session| session.cwd).filter(|cwd: &PathBuf| Path::is_dir(cwd)))
 }

@@ -104,7 +104,7 @@ pub fn restore(
 
     let lock = if options.dry_run { None } else { stage::lock(&home.root)? };
     let recovered = if options.dry_run { Vec::new() } else { recover::recover(env, agent, &home)? };
-    let cwd = destination(env, options, agent, &home, &staged.opened.manifest)?;
+    let (cwd, elsewhere) = destination(env, options, agent, &home, &staged.opened.manifest)?;
     let incoming = Incoming { native: &native, cwd: &cwd, files: &staged.files };
     agent.check(&incoming)?;
     let installed = env.program(agent.program());
@@ -133,7 +133,7 @@ pub fn restore(
         relation,
         torn: staged.opened.manifest.files.iter().filter(|file| file.path.strip_prefix(TORN_DIR).is_some()).map(|file| file.size).sum(),
         reached: None,
-        notes: caution.into_iter().collect(),
+        notes: caution.into_iter().chain(elsewhere).collect(),
         resume: agent.resume(&native, &cwd),
         installed,
         backup: None,
@@ -165,7 +165,7 @@ pub fn restore(
     drop(lock);
     if outcome.relation == Relation::Ahead && outcome.steps.is_empty() {
         // The one that is ahead may be at home in another directory than the one asked for.
-        outcome.cwd = placed::directory(agent, &home, &native).unwrap_or(cwd);
+        outcome.cwd = placed::directory(agent, &home, &native).ok().flatten().unwrap_or(cwd);
         outcome.resume = agent.resume(&native, &outcome.cwd);
     }
     match agent.verify(&home, &native, &outcome.cwd) {
@@ -326,14 +326,21 @@ fn signed_by(
     Err(Error::UnknownSigner { signer, name })
 }
 
-/// Where the agent will work: as told, else where this device has the session already, else here.
-fn destination(env: &Env, options: &Options, agent: &dyn Agent, home: &Home, manifest: &Manifest) -> Result<PathBuf, Error> {
+/// Where the agent will work: as told, else where this device has the session already, else here. With a note if that is
+/// not the directory below the work tree in which it worked.
+fn destination(
+    env: &Env,
+    options: &Options,
+    agent: &dyn Agent,
+    home: &Home,
+    manifest: &Manifest,
+) -> Result<(PathBuf, Option<String>), Error> {
     let below = manifest.repository.as_ref().and_then(|repository| path::from_text(&repository.below)).unwrap_or_default();
     let root = match &options.into {
         Some(dir) => dir.clone(),
         None => {
-            if let Some(cwd) = placed::directory(agent, home, &manifest.native_id()?) {
-                return Ok(cwd.canonicalize().at("open", &cwd)?);
+            if let Some(cwd) = placed::directory(agent, home, &manifest.native_id()?)? {
+                return Ok((cwd.canonicalize().at("open", &cwd)?, None));
             }
             Repo::around(env.cwd()).map_or_else(|| env.cwd().to_owned(), |repo| repo.root)
         }
@@ -344,7 +351,14 @@ fn destination(env: &Env, options: &Options, agent: &dyn Agent, home: &Home, man
     let root = root.canonicalize().at("open", &root)?;
     // The capsule says where below its work tree the agent stood; only a directory that is there already is believed.
     let inside = RelPath::from_path(&below).ok().map(|below| below.under(&root)).and_then(|dir| dir.canonicalize().ok());
-    Ok(inside.filter(|dir| dir.is_dir() && dir.starts_with(&root)).unwrap_or(root))
+    match inside.filter(|dir| dir.is_dir() && dir.starts_with(&root)) {
+        Some(dir) => Ok((dir, None)),
+        None if below.as_os_str().is_empty() => Ok((root, None)),
+        None => {
+            let note = format!("it was used in '{}' below its work tree, which is not here, so it goes to the top", below.display());
+            Ok((root, Some(note)))
+        }
+    }
 }
 
 /// Notes what stands at every place before it is compared: until the commit nobody else may change it.
