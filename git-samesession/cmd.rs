@@ -56,9 +56,9 @@ fn device_for(env: &Env, ui: &Ui, keys: &cli::Keys) -> Result<Option<Device>, Fa
 /// The session that the user means. If several could be meant, a person at a terminal is asked; a script gets the list.
 fn chosen(env: &Env, ui: &Ui, session: Option<&str>, agent: Option<&str>) -> Result<Chosen, Failure> {
     let found = match flow::which(env, &Selector::parse(session), agent) {
-        Err(flow::Error::Ambiguous { candidates, .. }) if !ui.json => match terminal::choose(&candidates) {
+        Err(flow::Error::Ambiguous { what, candidates }) if !ui.json => match terminal::choose(&candidates) {
             Some(n) => Ok(candidates[n].clone()),
-            None => flow::which(env, &Selector::parse(session), agent),
+            None => Err(flow::Error::Ambiguous { what, candidates }),
         },
         found => found,
     }?;

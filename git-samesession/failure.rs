@@ -20,7 +20,7 @@ use std::sync::{Arc, LazyLock};
 use samesession::{agent, capsule, device, env, flow, seal};
 use serde::Serialize;
 
-use crate::ui::{Ui, harmless};
+use crate::ui::{Ui, count, harmless};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -46,8 +46,8 @@ pub enum Failure {
     Output(#[source] io::Error),
     #[error("cannot set up the demonstration: {0}")]
     Demo(String),
-    #[error("{0} found")]
-    Troubles(String),
+    #[error("{} {} found", count(*.0, "trouble"), if *.0 == 1 { "was" } else { "were" })]
+    Troubles(usize),
 }
 
 impl<E: Into<flow::Error>> From<E> for Failure {

@@ -44,7 +44,6 @@ pub fn run(env: &Env, ui: &Ui) -> Result<(), Failure> {
     ui.report(&answer).map_err(Failure::Output)?;
     match answer.findings.iter().filter(|row| row.verdict == Verdict::Trouble).count() {
         0 => Ok(()),
-        1 => Err(Failure::Troubles("1 trouble was".to_owned())),
-        n => Err(Failure::Troubles(format!("{n} troubles were"))),
+        n => Err(Failure::Troubles(n)),
     }
 }

@@ -104,6 +104,11 @@ macro_rules! show_as_text {
 }
 show_as_text!(SessionId, NativeId);
 
+/// Hashes and random names as text.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn base32(bytes: &[u8], len: usize) -> String {
     let bit = |i: usize| (bytes[i / 8] >> (7 - i % 8)) & 1;
     (0..len).map(|c| (0..5).fold(0usize, |digit, i| digit << 1 | usize::from(bit(c * 5 + i)))).map(|digit| BASE32[digit] as char).collect()

@@ -75,5 +75,5 @@ pub fn random_hex<const N: usize>() -> String {
     use ssh_key::rand_core::RngCore;
     let mut bytes = [0; N];
     ssh_key::rand_core::OsRng.fill_bytes(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::id::hex(&bytes)
 }

@@ -9,8 +9,8 @@ use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
 
-use super::writer::hex;
 use super::{Error, HEADER_NAME, Header, MANIFEST_NAME, Manifest, SESSION_DIR, SIGNATURE_NAME, TORN_DIR};
+use crate::id::hex;
 use crate::path::RelPath;
 use crate::policy::Limits;
 use crate::progress;

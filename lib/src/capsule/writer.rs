@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::reader::Names;
 use super::{Error, FileEntry, HEADER_NAME, Header, MANIFEST_NAME, Manifest, SIGNATURE_NAME};
+use crate::id::hex;
 use crate::path::RelPath;
 use crate::time;
 
@@ -122,8 +123,4 @@ impl Read for Hashing<'_> {
         self.left -= n as u64;
         Ok(n)
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -37,7 +37,12 @@ pub enum Capture {
     Changed(PathBuf),
 }
 
-pub fn capture<W: Write>(artifacts: &[Artifact], now: SystemTime, into: &mut Writer<W>, progress: &dyn Progress) -> Result<Capture, Error> {
+pub fn capture<'a, W: Write>(
+    artifacts: impl Iterator<Item = &'a Artifact>,
+    now: SystemTime,
+    into: &mut Writer<W>,
+    progress: &dyn Progress,
+) -> Result<Capture, Error> {
     let mut captured = Captured::default();
     for artifact in artifacts {
         let name = in_dir(SESSION_DIR, &artifact.name)?;

@@ -117,7 +117,11 @@ fn sized(selected: &Selected) -> Result<Vec<(Artifact, u64)>, Error> {
     if artifacts.len() > most {
         return Err(capsule::Error::TooLarge(format!("{} files, and {most} can be restored", artifacts.len())).into());
     }
-    Ok(artifacts.into_iter().map(|artifact| (sessions::size_of(&artifact), artifact)).map(|(size, a)| (a, size)).collect())
+    let with_size = |artifact| {
+        let size = sessions::size_of(&artifact);
+        (artifact, size)
+    };
+    Ok(artifacts.into_iter().map(with_size).collect())
 }
 
 /// What `restore` would refuse is of no use to anybody: better said here, where the session still is.
@@ -137,17 +141,25 @@ struct Job<'a, C> {
     progress: &'a dyn Progress,
 }
 
+enum Attempt {
+    Sealed(Unnamed, Captured),
+    /// This file was rewritten under the reader.
+    Changed(PathBuf),
+}
+
 impl<C: Callbacks> Job<'_, C> {
     fn run(&self, dir: &Path, mut selected: Selected, outcome: &mut Outcome) -> Result<Unnamed, Error> {
-        for attempt in 1.. {
+        let mut attempts = 0;
+        loop {
             let changed = match self.attempt(dir, &selected, &outcome.artifacts)? {
-                Ok((sealed, captured)) => {
+                Attempt::Sealed(sealed, captured) => {
                     outcome.captured = captured;
                     return Ok(sealed);
                 }
-                Err(path) => path,
+                Attempt::Changed(path) => path,
             };
-            if attempt == ATTEMPTS {
+            attempts += 1;
+            if attempts == ATTEMPTS {
                 return Err(Error::Changing(changed));
             }
             std::thread::sleep(PAUSE);
@@ -161,25 +173,17 @@ impl<C: Callbacks> Job<'_, C> {
             selected = Selected { agent, home, session: found.swap_remove(same) };
             outcome.artifacts = sized(&selected)?;
         }
-        Err(Error::Changing(PathBuf::new()))
     }
 
-    #[allow(clippy::type_complexity)]
-    fn attempt(
-        &self,
-        dir: &Path,
-        selected: &Selected,
-        artifacts: &[(Artifact, u64)],
-    ) -> Result<Result<(Unnamed, Captured), PathBuf>, Error> {
-        let artifacts: Vec<Artifact> = artifacts.iter().map(|(artifact, _)| artifact.clone()).collect();
+    fn attempt(&self, dir: &Path, selected: &Selected, artifacts: &[(Artifact, u64)]) -> Result<Attempt, Error> {
         let unnamed = Unnamed::create_in(dir)?;
         let out = EarlyFlush::new(&unnamed.file, &unnamed.file).at("write to", dir)?;
         let out = BufWriter::with_capacity(1 << 17, out);
         let sealer = seal(out, self.recipients, self.callbacks.clone())?;
         let mut writer = Writer::new(sealer, &Header::new(&selected.session.sid(), selected.agent.name()))?;
-        let captured = match capture(&artifacts, self.env.now(), &mut writer, self.progress)? {
+        let captured = match capture(artifacts.iter().map(|(artifact, _)| artifact), self.env.now(), &mut writer, self.progress)? {
             Capture::Done(captured) => captured,
-            Capture::Changed(path) => return Ok(Err(path)),
+            Capture::Changed(path) => return Ok(Attempt::Changed(path)),
         };
         let sign = |bytes: &[u8]| -> Result<String, Error> { Ok(self.device.signing().sign(bytes)?) };
         let (sealer, _) = writer.finish(self.manifest(selected), sign)?;
@@ -190,7 +194,7 @@ impl<C: Callbacks> Job<'_, C> {
         sealed.rewind().at("read", dir)?;
         peek(&mut sealed)?;
         unnamed.file.sync_all().at("write to", dir)?;
-        Ok(Ok((unnamed, captured)))
+        Ok(Attempt::Sealed(unnamed, captured))
     }
 
     fn manifest(&self, selected: &Selected) -> Manifest {

@@ -17,7 +17,7 @@ use super::stage::{self, Stage};
 use super::{Error, aside};
 use crate::agent::{Place, Role, StagedFile};
 use crate::durable::{self, At};
-use crate::id::NativeId;
+use crate::id::{NativeId, hex};
 use crate::path::{self, RelPath};
 use crate::{fault, time};
 
@@ -380,7 +380,7 @@ pub(super) fn hash(path: &Path, len: u64) -> Option<String> {
     let mut block = vec![0; 1 << 16];
     loop {
         match file.read(&mut block).ok()? {
-            0 => return Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Some(hex(&hash.finalize())),
             n => hash.update(&block[..n]),
         }
     }
