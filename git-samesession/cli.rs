@@ -29,7 +29,7 @@ pub enum Command {
     Sessions(Sessions),
     /// Show what one session consists of
     Show(Show),
-    /// Seal a session into a file
+    /// Seal a session into the repository, or into a file
     Checkpoint(Checkpoint),
     /// Tell what a capsule file holds
     Inspect(Inspect),
@@ -82,8 +82,8 @@ pub struct Checkpoint {
     /// Only look among this agent's sessions: 'claude' or 'codex'
     #[arg(long)]
     pub agent: Option<String>,
-    /// The file to write; '-' for standard output
-    #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
+    /// Write it to this file instead of the repository; '-' for standard output
+    #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Replace the file if it exists
     #[arg(short, long)]

@@ -488,9 +488,9 @@ fn a_signature_is_of_this_manifest_by_this_key_for_this_purpose() {
     let title = changed[2].content.windows(6).position(|part| part == b"forged").expect("the title");
     changed[2].content[title] = b'g';
     let cases = [
-        ("by another key than it says", with(&spliced(&signature, &theirs)), "the signature is bad: it does not fit the manifest"),
-        ("of another manifest", with(std::str::from_utf8(&replayed).expect("PEM")), "the signature is bad: it does not fit the manifest"),
-        ("of what the manifest was", changed, "the signature is bad: it does not fit the manifest"),
+        ("by another key than it says", with(&spliced(&signature, &theirs)), "the signature is bad: it does not fit what it signs"),
+        ("of another manifest", with(std::str::from_utf8(&replayed).expect("PEM")), "the signature is bad: it does not fit what it signs"),
+        ("of what the manifest was", changed, "the signature is bad: it does not fit what it signs"),
         ("no signature", with("Yours sincerely"), "the signature is bad: it is not an SSH signature"),
         ("nothing in it", with(""), "the signature is bad: it is not an SSH signature"),
         ("missing", own[..3].to_vec(), "the capsule is not signed"),
@@ -518,7 +518,7 @@ fn a_signature_is_of_this_manifest_by_this_key_for_this_purpose() {
             assert!(signed.status.success(), "{}", String::from_utf8_lossy(&signed.stderr));
             fs::read_to_string(manifest.with_extension("json.sig")).expect("a signature")
         };
-        victim.refuses("for Git", &forge.write_entries(&with(&sign("git"))), 1, "the signature is bad: it does not fit the manifest");
+        victim.refuses("for Git", &forge.write_entries(&with(&sign("git"))), 1, "the signature is bad: it does not fit what it signs");
         let file = forge.write_entries(&with(&sign("samesession")));
         victim.machine.run(["restore".as_ref(), file.as_os_str(), "-n".as_ref()]).ok();
     }

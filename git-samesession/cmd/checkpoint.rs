@@ -1,4 +1,4 @@
-//! `checkpoint --output`: a session into a sealed file.
+//! `checkpoint`: a session into the repository, or with `--output` into a sealed file.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -6,7 +6,12 @@ use std::path::Path;
 use is_terminal::IsTerminal;
 use samesession::env::Env;
 use samesession::flow::checkpoint::{self, Options, Outcome, Output};
+use samesession::flow::commit::State;
 use samesession::flow::keys::SealTo;
+use samesession::flow::ledger::Ledger;
+use samesession::flow::source::Source;
+use samesession::flow;
+use samesession::git::Repository;
 use serde::Serialize;
 
 use crate::cli;
@@ -20,9 +25,17 @@ struct Answer {
     native_id: String,
     sid: String,
     title: Option<String>,
-    /// Where it was written; nothing in a dry run.
+    /// The file it was written to, and its size.
     output: Option<String>,
     sealed_bytes: Option<u64>,
+    /// What became of it in the repository.
+    state: Option<&'static str>,
+    commit: Option<String>,
+    sequence: Option<u64>,
+    /// Bytes of new objects in the repository.
+    added_bytes: Option<u64>,
+    /// Other ways the session went, by their commits.
+    open: Vec<String>,
     files: Vec<FileRow>,
     bytes: u64,
     torn_bytes: u64,
@@ -56,6 +69,7 @@ impl View for Answer {
                     bytes(sealed)
                 )?;
             }
+            _ if self.commit.is_some() => return self.committed(out, &title),
             _ => {
                 writeln!(out, "would seal {} {}{title}:", self.agent, self.native_id)?;
                 for file in &self.files {
@@ -70,7 +84,31 @@ impl View for Answer {
     }
 }
 
+impl Answer {
+    fn committed(&self, out: &mut dyn Write, title: &str) -> io::Result<()> {
+        let (short, sequence) = (&self.sid[..8], self.sequence.unwrap_or_default());
+        match self.state {
+            Some("made") => {
+                let (files, size, added) = (count(self.files.len(), "file"), bytes(self.bytes), bytes(self.added_bytes.unwrap_or_default()));
+                writeln!(out, "checkpoint {sequence} of {short} {}{title}: {files}, {size}; {added} added", self.agent)?;
+            }
+            Some("unchanged") => writeln!(out, "checkpoint {sequence} of {short} {}{title} holds all of it already", self.agent)?,
+            _ => {
+                writeln!(out, "checkpoint {sequence} of {short} {}{title} holds more than stands here", self.agent)?;
+                writeln!(out, "to go on from there: git samesession restore {short}")?;
+            }
+        }
+        if !self.open.is_empty() {
+            writeln!(out, "the session went {} ways; to go on from one: git samesession restore {short}", self.open.len() + 1)?;
+        }
+        Ok(())
+    }
+}
+
 pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> {
+    if options.output.is_none() && !options.dry_run {
+        return commit(env, ui, options);
+    }
     let stream = options.output.as_deref() == Some(Path::new("-"));
     if stream && !options.dry_run && io::stdout().is_terminal() {
         return Err(Failure::OutputIsTerminal);
@@ -99,14 +137,60 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure>
     if stream && !options.dry_run { Ok(()) } else { ui.report(&answer).map_err(Failure::Output) }
 }
 
-fn answer(done: Outcome, options: &cli::Checkpoint) -> Answer {
-    let file = |(artifact, size): &(samesession::agent::Artifact, u64)| FileRow {
-        path: artifact.name.to_string(),
-        role: samesession::flow::role_name(artifact.role),
-        size: *size,
+fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> {
+    let chosen = super::chosen(env, ui, options.session.as_deref(), options.agent.as_deref())?;
+    let mut source = Source::find(env, &chosen.selector, chosen.agent.as_deref())?;
+    let repo = Repository::open(env, env.cwd())?;
+    // What cannot be sealed to is found out before keys are made.
+    flow::keys::recipients(&SealTo::Recipients(options.recipients.clone()), None)?;
+    let device = super::device_or_new(env, ui)?;
+    let terminal = Terminal { quiet: ui.quiet };
+    let identities = flow::keys::identities(env, Some(&device), &[], None, &terminal)?;
+    let ledger = Ledger::of(env, repo, Some(&device), &identities)?;
+    let asked = flow::commit::Options { recipients: options.recipients.clone(), revive: false };
+    let done = flow::commit::commit(&ledger, &device, &mut source, &asked, &terminal, &*ui.progress())?;
+    let session = &source.selected.session;
+    let answer = Answer {
+        agent: source.selected.agent.name(),
+        native_id: session.native.to_string(),
+        sid: session.sid().to_string(),
+        title: session.title.clone(),
+        output: None,
+        sealed_bytes: None,
+        state: Some(match done.state {
+            State::Made => "made",
+            State::Unchanged => "unchanged",
+            State::Behind => "behind",
+        }),
+        commit: Some(done.tip.to_string()),
+        sequence: Some(done.sequence),
+        added_bytes: Some(done.added),
+        open: done.open.iter().map(ToString::to_string).collect(),
+        files: source.artifacts.iter().map(file_row).collect(),
+        bytes: done.captured.bytes,
+        torn_bytes: done.captured.torn,
+        live: source.live.is_some() || done.captured.grew,
+        recipients: done.recipients,
+        signed_by: Some(device.signing().fingerprint()),
     };
+    if answer.live {
+        ui.note("the session is being worked in; this is how it stood when the capture began");
+    }
+    ui.report(&answer).map_err(Failure::Output)
+}
+
+fn file_row((artifact, size): &(samesession::agent::Artifact, u64)) -> FileRow {
+    FileRow { path: artifact.name.to_string(), role: samesession::flow::role_name(artifact.role), size: *size }
+}
+
+fn answer(done: Outcome, options: &cli::Checkpoint) -> Answer {
     Answer {
-        files: done.artifacts.iter().map(file).collect(),
+        state: None,
+        commit: None,
+        sequence: None,
+        added_bytes: None,
+        open: Vec::new(),
+        files: done.artifacts.iter().map(file_row).collect(),
         output: options.output.as_ref().filter(|_| done.sealed.is_some()).map(|path| path.display().to_string()),
         sealed_bytes: done.sealed,
         agent: done.agent,

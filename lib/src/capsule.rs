@@ -9,8 +9,8 @@ mod reader;
 mod writer;
 
 pub use manifest::{FileEntry, Header, MANIFEST_SCHEMA, Manifest, Origin, Repository};
-pub use reader::{Opened, Sink, read};
-pub use writer::{Content, Writer};
+pub use reader::{Names, Opened, Sink, read, unfold};
+pub use writer::{Content, Exact, Target, Writer};
 
 use crate::path::{RelPath, Unsafe};
 

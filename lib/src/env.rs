@@ -55,6 +55,11 @@ impl Env {
         self.vars.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
+    /// All of them, for a program that is started.
+    pub fn vars(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.vars.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
     /// A variable that names a directory. A relative one would mean another place in every working directory.
     pub fn dir(&self, name: &'static str) -> Result<Option<PathBuf>, Error> {
         match self.var(name).map(PathBuf::from) {

@@ -4,9 +4,11 @@
 //! must stay true: when a verb returns an error that does not say otherwise, nothing was changed.
 
 pub mod checkpoint;
+pub mod commit;
 pub mod doctor;
 pub mod inspect;
 pub mod keys;
+pub mod ledger;
 pub mod restore;
 pub mod sessions;
 
@@ -17,7 +19,9 @@ mod journal;
 mod placed;
 pub mod plan;
 pub mod recover;
+mod replaced;
 mod select;
+pub mod source;
 mod stage;
 
 use std::path::PathBuf;
@@ -27,9 +31,9 @@ pub use compare::Relation;
 pub use select::{Selector, which};
 
 use crate::agent::{self, Agent};
-use crate::id::NativeId;
+use crate::id::{NativeId, SessionId};
 use crate::seal::Signer;
-use crate::{capsule, device, durable, env, seal, signers};
+use crate::{capsule, device, durable, env, git, seal, signers, store};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -47,6 +51,10 @@ pub enum Error {
     Device(#[from] device::Error),
     #[error(transparent)]
     Signers(#[from] signers::Error),
+    #[error(transparent)]
+    Git(#[from] git::Error),
+    #[error(transparent)]
+    Store(store::Error),
 
     #[error("'{0}' is not an agent this program knows")]
     UnknownAgent(String),
@@ -90,8 +98,26 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    #[error("checkpoint {commit} is signed by a key that this device does not know: {signer}")]
+    UnknownMaker { commit: String, signer: Signer },
+    #[error("session {} was deleted by {by}, {at}", sid.short())]
+    Deleted { sid: SessionId, by: String, at: String },
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<store::Error> for Error {
+    /// What a layer below it said is said as if that layer had been asked directly.
+    fn from(error: store::Error) -> Error {
+        match error {
+            store::Error::File(error) => error.into(),
+            store::Error::Git(git::Error::Interrupted) => Error::Interrupted,
+            store::Error::Git(error) => error.into(),
+            store::Error::Seal(error) => error.into(),
+            store::Error::Capsule(error) => error.into(),
+            error => Error::Store(error),
+        }
+    }
 }
 
 /// One of several sessions that a word could mean.

@@ -1,6 +1,13 @@
-//! The repository around a directory: where its work trees are, what is checked out.
+//! The user's Git: which repository is around, and the one place that starts the program `git`.
 //!
-//! Knows no agent and no capsule. Everything local is read through `gix`; nothing is written.
+//! Knows no agent and no capsule. What is asked often and must be fast goes through `gix` (`Repo`); what must be exactly as
+//! the user's own Git has it (which repository, whose configuration, refs of any format, the network) goes through it.
+
+mod repository;
+mod run;
+
+pub use repository::{Config, Repository};
+pub use run::{Error, Git, failed};
 
 use std::path::{Path, PathBuf};
 

@@ -18,6 +18,7 @@ pub mod git;
 pub mod id;
 pub mod path;
 pub mod policy;
+mod pool;
 pub mod progress;
 pub mod seal;
 pub mod signers;

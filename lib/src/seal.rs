@@ -9,6 +9,7 @@ mod epoch;
 mod header;
 mod identity;
 pub mod packing;
+pub mod pages;
 mod readahead;
 mod recipient;
 mod signature;
@@ -21,7 +22,7 @@ pub use header::{Envelope, peek};
 pub use identity::Identities;
 pub use readahead::ReadAhead;
 pub use recipient::{Recipients, Via, is_secret};
-pub use signature::{NAMESPACE, Signer, SigningKey, fingerprint_of, verify};
+pub use signature::{GIT_NAMESPACE, NAMESPACE, Signer, SigningKey, fingerprint_of, verify};
 pub use stream::{Sealer, open, seal};
 
 #[derive(Debug, thiserror::Error)]

@@ -1,19 +1,40 @@
 //! Capsules as Git objects and refs: packs, trees, commits, chains.
 //!
-//! Begun: packs are written, nothing names them yet. Knows no agent and no key: what it stores is sealed already. What
-//! must stay true: an object is in the repository, and durable, before a ref names it, and no ref is ever moved but by
-//! comparing and swapping.
+//! Knows no agent and nothing of what a session means: it holds files of names and sizes, sealed, and what people need to
+//! open them. What must stay true: an object is in the repository, and durable, before a ref names it, and no ref is ever
+//! moved but by comparing and swapping.
 
+pub mod chain;
+pub mod commit;
+pub mod draft;
+mod envelope;
+pub mod fold;
+pub mod names;
 pub mod pack;
+pub mod record;
+pub mod refs;
+pub mod tree;
+pub mod unfold;
 
 use std::path::PathBuf;
 
-use crate::durable;
+use gix::hash::ObjectId;
+use gix::object::Kind;
+use gix::objs::{Exists, FindHeader, Find};
+
+use crate::git::{self, Repository};
+use crate::{capsule, durable, seal};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     File(#[from] durable::Error),
+    #[error(transparent)]
+    Git(#[from] git::Error),
+    #[error(transparent)]
+    Seal(#[from] seal::Error),
+    #[error(transparent)]
+    Capsule(#[from] capsule::Error),
     #[error("cannot write a pack into '{}'", dir.display())]
     Pack {
         dir: PathBuf,
@@ -22,4 +43,76 @@ pub enum Error {
     },
     #[error("an object's SHA-1 shows the marks of a collision attack")]
     Collision,
+    #[error("the objects in '{}' cannot be opened", dir.display())]
+    Objects {
+        dir: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("object {0} is missing")]
+    Missing(ObjectId),
+    #[error("object {0} cannot be read")]
+    Unreadable(ObjectId),
+    #[error("'{what}' is not a checkpoint: {why}")]
+    NotACheckpoint { what: String, why: String },
+    #[error("checkpoint {commit} is damaged: {why}")]
+    Damaged { commit: ObjectId, why: String },
+    #[error("'{name}' has moved meanwhile")]
+    Moved { name: String },
+    #[error("a thread ended before its work was done")]
+    Died,
+}
+
+/// A repository's objects, opened for reading.
+pub struct Store {
+    pub repo: Repository,
+    odb: gix::odb::Handle,
+}
+
+impl Store {
+    pub fn open(repo: Repository) -> Result<Store, Error> {
+        let odb = gix::odb::at(&repo.objects, repo.hash).map_err(|source| Error::Objects { dir: repo.objects.clone(), source })?;
+        Ok(Store { odb, repo })
+    }
+
+    pub fn has(&self, id: &ObjectId) -> bool {
+        self.odb.exists(id)
+    }
+
+    /// An object of this kind, of at most so many bytes: what a ref from outside leads to may be anything.
+    pub fn object(&self, id: &ObjectId, kind: Kind, most: usize) -> Result<Vec<u8>, Error> {
+        let not = |why: String| Error::NotACheckpoint { what: id.to_string(), why };
+        let header = self.odb.try_header(id).map_err(|_| Error::Unreadable(*id))?.ok_or(Error::Missing(*id))?;
+        if header.kind != kind {
+            return Err(not(format!("it is a {}", header.kind)));
+        }
+        if header.size > most as u64 {
+            return Err(not(format!("it has {} bytes", header.size)));
+        }
+        let mut bytes = Vec::new();
+        self.odb.try_find(id, &mut bytes).map_err(|_| Error::Unreadable(*id))?.ok_or(Error::Missing(*id))?;
+        Ok(bytes)
+    }
+
+    pub fn blob(&self, id: &ObjectId, most: usize) -> Result<Vec<u8>, Error> {
+        self.object(id, Kind::Blob, most)
+    }
+
+    /// Whether this object would be brought by Git when it is wanted.
+    pub fn is_promised(&self, _: &ObjectId) -> bool {
+        self.repo.promisor().is_some()
+    }
+
+    /// Brings what is missing, in one go, where objects are only promised.
+    pub fn want<'a>(&self, ids: impl Iterator<Item = &'a ObjectId>) -> Result<(), Error> {
+        let Some(remote) = self.repo.promisor() else { return Ok(()) };
+        let missing: String = ids.filter(|id| !self.has(id)).map(|id| format!("{id}\n")).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        // As Git itself asks for what it was promised.
+        let args = ["fetch", remote, "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--filter=blob:none", "--stdin"];
+        self.repo.git.with("fetch.negotiationAlgorithm=noop").feed(&args, missing.as_bytes())?;
+        Ok(())
+    }
 }

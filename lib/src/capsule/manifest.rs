@@ -3,12 +3,15 @@
 //! Fields that this version does not know are kept as they are; what a reader *must* understand is named in `requires`.
 //! Owns the wire format: nothing outside this file is written to a capsule as JSON.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Error;
-use crate::id::{NativeId, SessionId};
+use crate::id::{NativeId, SessionId, hex};
 use crate::path::RelPath;
+use crate::time;
 
 const VERSION: u32 = 1;
 const HEADER_SCHEMA: &str = "samesession.capsule/1";
@@ -89,6 +92,13 @@ pub struct FileEntry {
     pub more: Map<String, Value>,
 }
 
+impl FileEntry {
+    pub fn of(path: RelPath, role: &str, size: u64, mode: u32, modified: SystemTime, hash: &[u8; 32]) -> FileEntry {
+        let (mtime, sha256) = (time::format(modified), hex(hash));
+        FileEntry { path, role: role.to_owned(), size, mode, mtime, sha256, more: Map::new() }
+    }
+}
+
 impl Header {
     pub fn new(sid: &SessionId, agent: &str) -> Header {
         Header { schema: HEADER_SCHEMA.to_owned(), requires: Vec::new(), sid: sid.to_string(), agent: agent.to_owned(), more: Map::new() }
@@ -115,6 +125,12 @@ impl Manifest {
             return Err(Error::Lies("its session id is not that of its native session".to_owned()));
         }
         Ok(manifest)
+    }
+
+    /// One that is known to be of this session, from another container than a tar stream.
+    pub fn of(bytes: &[u8], sid: &str, agent: &str) -> Result<Manifest, Error> {
+        let sid = SessionId::parse(sid).map_err(|error| Error::Damaged(error.to_string()))?;
+        Manifest::parse(bytes, &Header::new(&sid, agent))
     }
 
     pub fn native_id(&self) -> Result<NativeId, Error> {

@@ -114,6 +114,45 @@ pub fn read<R: Read, S: Sink>(input: R, limits: &Limits, sink: &mut S) -> Result
     Ok(Opened { header, manifest, manifest_bytes, signature })
 }
 
+/// The same from a container that is no tar stream: the files' contents, one behind the other, in the manifest's order.
+pub fn unfold<R: Read, S: Sink>(
+    header: Header,
+    manifest_bytes: Vec<u8>,
+    signature: Option<Vec<u8>>,
+    mut contents: R,
+    limits: &Limits,
+    sink: &mut S,
+) -> Result<Opened, S::Error> {
+    let manifest = Manifest::parse(&manifest_bytes, &header)?;
+    let mut names = Names::default();
+    let mut total = 0u64;
+    for file in &manifest.files {
+        if [SESSION_DIR, TORN_DIR].iter().all(|dir| file.path.strip_prefix(dir).is_none()) {
+            return Err(Error::Damaged(format!("'{}' is not a place for files", file.path)).into());
+        }
+        names.add(&file.path)?;
+        total = total.saturating_add(file.size);
+    }
+    names.nested()?;
+    if names.len() > limits.files || total > limits.bytes || names.bytes > limits.name_bytes {
+        return Err(Error::TooLarge(format!("{} files of {total} bytes", names.len())).into());
+    }
+    sink.header(&header)?;
+    for file in &manifest.files {
+        let mut part = (&mut contents).take(file.size);
+        let mut content = Hashing { from: &mut part, hash: Sha256::new(), count: 0 };
+        sink.file(&file.path, &mut content)?;
+        if content.count != file.size {
+            return Err(Error::Damaged(format!("'{}' is cut short", file.path)).into());
+        }
+        if hex(&content.hash.finalize()) != file.sha256 {
+            return Err(Error::Lies(format!("'{}' is not the file it lists", file.path)).into());
+        }
+    }
+    drain(contents)?;
+    Ok(Opened { header, manifest, manifest_bytes, signature })
+}
+
 /// What follows the archive's end may only be padding; reading it to its end also checks the seal's last byte.
 fn drain(mut rest: impl Read) -> Result<(), Error> {
     let mut block = [0; 8192];
@@ -147,13 +186,13 @@ fn agree(seen: &[Seen], manifest: &Manifest) -> Result<(), Error> {
 
 /// Names seen so far, compared as a file system without upper and lower case would.
 #[derive(Default)]
-pub(super) struct Names {
+pub struct Names {
     seen: HashMap<String, RelPath>,
     bytes: usize,
 }
 
 impl Names {
-    pub(super) fn add(&mut self, name: &RelPath) -> Result<(), Error> {
+    pub fn add(&mut self, name: &RelPath) -> Result<(), Error> {
         self.bytes += name.as_bytes().len();
         match self.seen.insert(name.to_string().to_lowercase(), name.clone()) {
             None => Ok(()),
@@ -167,7 +206,7 @@ impl Names {
     }
 
     /// No name may be a directory of another one.
-    pub(super) fn nested(&self) -> Result<(), Error> {
+    pub fn nested(&self) -> Result<(), Error> {
         let mut sorted: Vec<_> = self.seen.iter().collect();
         // Component by component, whatever lies in a directory comes right behind the directory's own name.
         sorted.sort_unstable_by(|(a, _), (b, _)| a.split('/').cmp(b.split('/')));

@@ -5,14 +5,11 @@
 use std::io::{self, Read, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::Map;
 use sha2::{Digest, Sha256};
 
 use super::reader::Names;
 use super::{Error, FileEntry, HEADER_NAME, Header, MANIFEST_NAME, Manifest, SIGNATURE_NAME};
-use crate::id::hex;
 use crate::path::RelPath;
-use crate::time;
 
 pub struct Writer<W: Write> {
     tar: tar::Builder<W>,
@@ -30,33 +27,35 @@ pub struct Content<'a> {
     pub bytes: &'a mut dyn Read,
 }
 
+/// What takes a session's files when they are captured.
+pub trait Target {
+    type Error;
+    /// Returns the hash of what was read. A source that ends early leaves the target unusable.
+    fn add(&mut self, file: Content<'_>) -> Result<[u8; 32], Self::Error>;
+}
+
+impl<W: Write> Target for Writer<W> {
+    type Error = Error;
+
+    fn add(&mut self, file: Content<'_>) -> Result<[u8; 32], Error> {
+        // What `read` would refuse must not be written: it would be found out where nothing can be done about it.
+        self.names.add(&file.name)?;
+        let mut content = Exact::new(file.bytes, file.size);
+        let mut header = tar_header(file.size, file.mode);
+        header.set_mtime(file.modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
+        self.tar.append_data(&mut header, file.name.as_path(), &mut content).map_err(refused)?;
+        let hash = content.hash();
+        self.files.push(FileEntry::of(file.name, file.role, file.size, file.mode, file.modified, &hash));
+        Ok(hash)
+    }
+}
+
 impl<W: Write> Writer<W> {
     pub fn new(out: W, header: &Header) -> Result<Writer<W>, Error> {
         let mut writer = Writer { tar: tar::Builder::new(out), files: Vec::new(), names: Names::default() };
         let json = serde_json::to_vec(header).map_err(|error| Error::Write(error.into()))?;
         writer.append(HEADER_NAME, &json)?;
         Ok(writer)
-    }
-
-    /// Returns the hash of what was read. A source that ends early leaves the stream unusable.
-    pub fn add(&mut self, file: Content<'_>) -> Result<[u8; 32], Error> {
-        // What `read` would refuse must not be written: it would be found out where nothing can be done about it.
-        self.names.add(&file.name)?;
-        let mut content = Hashing { from: file.bytes, hash: Sha256::new(), left: file.size };
-        let mut header = tar_header(file.size, file.mode);
-        header.set_mtime(file.modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
-        self.tar.append_data(&mut header, file.name.as_path(), &mut content).map_err(refused)?;
-        let hash: [u8; 32] = content.hash.finalize().into();
-        self.files.push(FileEntry {
-            path: file.name,
-            role: file.role.to_owned(),
-            size: file.size,
-            mode: file.mode,
-            mtime: time::format(file.modified),
-            sha256: hex(&hash),
-            more: Map::new(),
-        });
-        Ok(hash)
     }
 
     /// Writes the manifest with the files seen, and the signature that `sign` makes of its bytes.
@@ -99,16 +98,27 @@ fn tar_header(size: u64, mode: u32) -> tar::Header {
     header
 }
 
-/// Gives exactly `left` bytes or fails: tar would otherwise write a file shorter than its header says.
-struct Hashing<'a> {
+/// A file's content as it is read: hashed on the way, and exactly so many bytes or an error. Tar would otherwise write a
+/// file shorter than its header says.
+pub struct Exact<'a> {
     from: &'a mut dyn Read,
     hash: Sha256,
     left: u64,
 }
 
-impl Read for Hashing<'_> {
+impl<'a> Exact<'a> {
+    pub fn new(from: &'a mut dyn Read, size: u64) -> Exact<'a> {
+        Exact { from, hash: Sha256::new(), left: size }
+    }
+
+    pub fn hash(self) -> [u8; 32] {
+        self.hash.finalize().into()
+    }
+}
+
+impl Read for Exact<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 {
+        if self.left == 0 || into.is_empty() {
             return Ok(0);
         }
         if crate::progress::interrupted() {

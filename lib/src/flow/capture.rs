@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use crate::agent::{Artifact, Role, Source, jsonl};
-use crate::capsule::{Content, SESSION_DIR, TORN_DIR, Writer};
+use crate::capsule::{Content, SESSION_DIR, TORN_DIR, Target};
 use crate::durable::At;
 use crate::fault;
 use crate::path::RelPath;
@@ -37,12 +37,15 @@ pub enum Capture {
     Changed(PathBuf),
 }
 
-pub fn capture<'a, W: Write>(
+pub fn capture<'a, T: Target>(
     artifacts: impl Iterator<Item = &'a Artifact>,
     now: SystemTime,
-    into: &mut Writer<W>,
+    into: &mut T,
     progress: &dyn Progress,
-) -> Result<Capture, Error> {
+) -> Result<Capture, Error>
+where
+    Error: From<T::Error>,
+{
     let mut captured = Captured::default();
     for artifact in artifacts {
         let name = in_dir(SESSION_DIR, &artifact.name)?;
@@ -71,14 +74,17 @@ pub fn capture<'a, W: Write>(
 }
 
 /// False if the file changed under the reader.
-fn file<W: Write>(
+fn file<T: Target>(
     artifact: &Artifact,
     path: &Path,
     name: RelPath,
-    into: &mut Writer<W>,
+    into: &mut T,
     captured: &mut Captured,
     progress: &dyn Progress,
-) -> Result<bool, Error> {
+) -> Result<bool, Error>
+where
+    Error: From<T::Error>,
+{
     let source = match File::open(path) {
         // Listed a moment ago, gone now: an archive or a clean-up was faster.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -104,7 +110,7 @@ fn file<W: Write>(
         modified: before.modified().at("read", path)?,
         bytes: &mut reader,
     });
-    let Some(hash) = unless_short(hash)? else { return Ok(false) };
+    let Some(hash) = unless_short(hash.map_err(Error::from))? else { return Ok(false) };
     captured.files += 1;
     captured.bytes += size;
     let torn = before.len() - size;
@@ -118,7 +124,7 @@ fn file<W: Write>(
             modified: before.modified().at("read", path)?,
             bytes: &mut reader,
         });
-        if unless_short(fragment)?.is_none() {
+        if unless_short(fragment.map_err(Error::from))?.is_none() {
             return Ok(false);
         }
     }
@@ -127,10 +133,10 @@ fn file<W: Write>(
 }
 
 /// `None` if the file ended before it should: it has shrunk.
-fn unless_short(hash: Result<[u8; 32], crate::capsule::Error>) -> Result<Option<[u8; 32]>, Error> {
+fn unless_short(hash: Result<[u8; 32], Error>) -> Result<Option<[u8; 32]>, Error> {
     match hash {
-        Err(crate::capsule::Error::Write(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        hash => Ok(Some(hash?)),
+        Err(Error::Capsule(crate::capsule::Error::Write(error))) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        hash => hash.map(Some),
     }
 }
 

@@ -46,7 +46,7 @@ fn read(input: impl Read + Send, identities: &Identities, limits: &Limits) -> Re
     thread::scope(|scope| {
         let plain = seal::open(BufReader::with_capacity(1 << 17, input), identities, limits)?;
         let opened = capsule::read(ReadAhead::spawn(scope, plain), limits, &mut Nowhere)?;
-        let signature = match opened.signature.map(|signature| seal::verify(&opened.manifest_bytes, &signature)) {
+        let signature = match opened.signature.map(|signature| seal::verify(seal::NAMESPACE, &opened.manifest_bytes, &signature)) {
             None => Signature::Missing,
             Some(Ok(signer)) => Signature::Good(signer),
             Some(Err(error)) => Signature::Bad(error.to_string()),

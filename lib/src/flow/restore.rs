@@ -303,7 +303,7 @@ fn signed_by(
 ) -> Result<(SignedBy, Option<Signer>), Error> {
     let verified = match &opened.signature {
         None => Err(Error::Unsigned),
-        Some(signature) => seal::verify(&opened.manifest_bytes, signature).map_err(Error::Seal),
+        Some(signature) => seal::verify(seal::NAMESPACE, &opened.manifest_bytes, signature).map_err(Error::Seal),
     };
     let signer = match verified {
         Err(_) if options.allow_unsigned => return Ok((SignedBy::Nobody, None)),

@@ -49,8 +49,15 @@ impl Epoch {
         age::decrypt(&self.key, sealed).map_err(|_| Error::Damaged("a part is not sealed to its epoch".to_owned()))
     }
 
-    /// The key itself, sealed to people.
-    pub fn wrap<C: Callbacks>(&self, to: &Recipients, callbacks: C) -> Result<Vec<u8>, Error> {
+    /// The key itself, sealed to people: one file for each class of recipients that age seals together.
+    pub fn wrap<C: Callbacks>(&self, to: &Recipients, callbacks: &C) -> Result<Vec<Vec<u8>>, Error> {
+        match to.classes() {
+            none if none.is_empty() => Err(Error::NoRecipient),
+            classes => classes.iter().map(|class| self.wrap_to(class, callbacks.clone())).collect(),
+        }
+    }
+
+    fn wrap_to<C: Callbacks>(&self, to: &Recipients, callbacks: C) -> Result<Vec<u8>, Error> {
         let secret = self.key.to_string();
         let mut sealed = Vec::new();
         let mut out = to.encryptor(callbacks)?.wrap_output(&mut sealed).map_err(Error::Write)?;
@@ -90,9 +97,10 @@ mod tests {
         let mut to = Recipients::default();
         to.add_text(&alice.to_public().to_string()).expect("a key");
         let classes = [
-            epoch.wrap(&Recipients::with_passphrase(SecretString::from("x".to_owned())), age::NoCallbacks).expect("wrapped"),
-            epoch.wrap(&to, age::NoCallbacks).expect("wrapped"),
-        ];
+            epoch.wrap(&Recipients::with_passphrase(SecretString::from("x".to_owned())), &age::NoCallbacks).expect("wrapped"),
+            epoch.wrap(&to, &age::NoCallbacks).expect("wrapped"),
+        ]
+        .concat();
         let mut hers = Identities::default();
         hers.add_device(alice);
         let opened = Epoch::unwrap(&epoch.id, &classes, &hers).expect("hers");

@@ -1,51 +1,59 @@
 //! Parts of a session packed one by one, as small as if they were packed together.
 //!
-//! A part alone knows nothing of the others, and transcripts repeat themselves over long distances; so each is packed
-//! against a dictionary, which is simply how the session begins. By hand: `zstd -d -D dictionary`.
+//! A part alone knows nothing of the others, and transcripts repeat themselves over long distances; so a part is packed
+//! against a dictionary, which is simply how its file begins. By hand: `zstd -d -D dictionary`.
+
+use zstd::zstd_safe::{CCtx, CDict, DCtx, DDict, compress_bound, get_error_name};
 
 use super::Error;
 
-/// More of the session's beginning than this gains little; see ARCHITECTURE.md.
+/// More of the beginning than this gains little; see ARCHITECTURE.md.
 pub const DICTIONARY: usize = 512 << 10;
 
 const LEVEL: i32 = 3;
 
-/// Prepared once for any number of threads. Without a sample it packs each part by itself.
+/// Prepared once for any number of threads.
 pub struct Dictionary {
-    encode: zstd::dict::EncoderDictionary<'static>,
-    decode: zstd::dict::DecoderDictionary<'static>,
+    encode: CDict<'static>,
+    decode: DDict<'static>,
 }
 
 impl Dictionary {
     pub fn of(sample: &[u8]) -> Dictionary {
-        let sample = &sample[..sample.len().min(DICTIONARY)];
-        Dictionary { encode: zstd::dict::EncoderDictionary::copy(sample, LEVEL), decode: zstd::dict::DecoderDictionary::copy(sample) }
-    }
-
-    pub fn packer(&self) -> Result<Packer<'_>, Error> {
-        zstd::bulk::Compressor::with_prepared_dictionary(&self.encode).map(Packer).map_err(Error::Write)
-    }
-
-    pub fn unpacker(&self) -> Result<Unpacker<'_>, Error> {
-        zstd::bulk::Decompressor::with_prepared_dictionary(&self.decode).map(Unpacker).map_err(Error::Read)
+        Dictionary { encode: CDict::create(sample, LEVEL), decode: DDict::create(sample) }
     }
 }
 
 /// One thread's.
-pub struct Packer<'a>(zstd::bulk::Compressor<'a>);
+#[derive(Default)]
+pub struct Packer(CCtx<'static>);
 
-impl Packer<'_> {
-    pub fn pack(&mut self, plain: &[u8]) -> Result<Vec<u8>, Error> {
-        self.0.compress(plain).map_err(Error::Write)
+impl Packer {
+    pub fn pack(&mut self, plain: &[u8], with: Option<&Dictionary>) -> Result<Vec<u8>, Error> {
+        let mut packed = Vec::with_capacity(compress_bound(plain.len()));
+        let done = match with {
+            Some(dictionary) => self.0.compress_using_cdict(&mut packed, plain, &dictionary.encode),
+            None => self.0.compress(&mut packed, plain, LEVEL),
+        };
+        done.map_err(|code| Error::Write(std::io::Error::other(get_error_name(code))))?;
+        Ok(packed)
     }
 }
 
-pub struct Unpacker<'a>(zstd::bulk::Decompressor<'a>);
+/// One thread's.
+#[derive(Default)]
+pub struct Unpacker(DCtx<'static>);
 
-impl Unpacker<'_> {
+impl Unpacker {
     /// `most` bounds what may come out.
-    pub fn unpack(&mut self, packed: &[u8], most: usize) -> Result<Vec<u8>, Error> {
-        self.0.decompress(packed, most).map_err(|error| Error::Damaged(error.to_string()))
+    pub fn unpack(&mut self, packed: &[u8], most: usize, with: Option<&Dictionary>) -> Result<Vec<u8>, Error> {
+        let mut plain = Vec::with_capacity(most);
+        let done = match with {
+            Some(dictionary) => self.0.decompress_using_ddict(&mut plain, packed, &dictionary.decode),
+            None => self.0.decompress(&mut plain, packed),
+        };
+        done.map_err(|code| Error::Damaged(format!("a part does not unpack: {}", get_error_name(code))))?;
+        Ok(plain)
     }
 }
 
@@ -55,15 +63,17 @@ mod tests {
 
     #[test]
     fn a_part_that_repeats_the_beginning_packs_to_almost_nothing() {
-        let sample: Vec<u8> = (0..200_000u32).flat_map(|n| (n.wrapping_mul(2_654_435_761)).to_be_bytes()).collect();
+        let sample: Vec<u8> = (0..100_000u32).flat_map(|n| (n.wrapping_mul(2_654_435_761)).to_be_bytes()).collect();
         let part = &sample[100_000..120_000];
-        let (with, without) = (Dictionary::of(&sample), Dictionary::of(b""));
-        let small = with.packer().and_then(|mut packer| packer.pack(part)).expect("packed");
-        let large = without.packer().and_then(|mut packer| packer.pack(part)).expect("packed");
+        let dictionary = Dictionary::of(&sample);
+        let mut packer = Packer::default();
+        let small = packer.pack(part, Some(&dictionary)).expect("packed");
+        let large = packer.pack(part, None).expect("packed");
         assert!(small.len() < 200 && large.len() > 15_000, "{} and {}", small.len(), large.len());
-        let mut unpacker = with.unpacker().expect("a dictionary");
-        assert_eq!(unpacker.unpack(&small, part.len()).expect("unpacked"), part);
-        assert!(unpacker.unpack(&small, part.len() - 1).is_err(), "more than was promised");
-        assert!(without.unpacker().expect("none").unpack(&small, part.len()).is_err(), "another dictionary");
+        let mut unpacker = Unpacker::default();
+        assert_eq!(unpacker.unpack(&small, part.len(), Some(&dictionary)).expect("unpacked"), part);
+        assert_eq!(unpacker.unpack(&large, part.len(), None).expect("unpacked"), part);
+        assert!(unpacker.unpack(&small, part.len() - 1, Some(&dictionary)).is_err(), "more than was promised");
+        assert!(unpacker.unpack(&small, part.len(), None).is_err(), "another dictionary");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Takes every form in which people have such a key: age's own, an OpenSSH public key, an age plugin's, a passphrase.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::{Callbacks, Error, SecretString};
@@ -54,7 +54,7 @@ pub fn is_secret(text: &str) -> bool {
 }
 
 /// Everybody a capsule is sealed to.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Recipients {
     keys: Vec<Via>,
     passphrase: Option<SecretString>,
@@ -87,6 +87,26 @@ impl Recipients {
 
     pub fn is_passphrase(&self) -> bool {
         self.passphrase.is_some()
+    }
+
+    /// The same in groups that age seals one file to: post-quantum keys only go with their kind, and a plugin's may be such.
+    pub(super) fn classes(&self) -> Vec<Recipients> {
+        let class = |key: &Via| match key {
+            Via::X25519(_) | Via::Tag(_) | Via::Ssh(_) => String::new(),
+            Via::TagPq(_) => "post-quantum".to_owned(),
+            Via::Plugin(key) => format!("plugin {}", key.plugin()),
+        };
+        let mut classes: BTreeMap<String, Recipients> = BTreeMap::new();
+        for key in &self.keys {
+            classes.entry(class(key)).or_default().keys.push(key.clone());
+        }
+        let passphrase = self.passphrase.clone().map(Recipients::with_passphrase);
+        classes.into_values().chain(passphrase).collect()
+    }
+
+    /// Whether everybody here is out of a quantum computer's reach, as far as can be told from their keys.
+    pub fn is_post_quantum(&self) -> bool {
+        self.passphrase.is_none() && !self.keys.is_empty() && self.keys.iter().all(|key| matches!(key, Via::TagPq(_)))
     }
 
     pub(super) fn encryptor<C: Callbacks>(&self, callbacks: C) -> Result<age::Encryptor, Error> {

@@ -1,4 +1,4 @@
-//! Who wrote: OpenSSH signatures (`ssh-keygen -Y`), namespace `samesession`.
+//! Who wrote: OpenSSH signatures (`ssh-keygen -Y`), namespace `samesession`, and `git` for commits.
 //!
 //! age says who may read and nothing about who wrote; whoever knows a public key could make a capsule that opens. So
 //! every manifest is signed, and a signature is checked before anything is believed.
@@ -10,7 +10,9 @@ use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 
 use super::Error;
 
+/// What we sign, and what Git does: a signature made for one is none for the other.
 pub const NAMESPACE: &str = "samesession";
+pub const GIT_NAMESPACE: &str = "git";
 
 pub struct SigningKey(PrivateKey);
 
@@ -38,8 +40,8 @@ impl SigningKey {
         self.0.fingerprint(HashAlg::Sha256).to_string()
     }
 
-    pub fn sign(&self, message: &[u8]) -> Result<String, Error> {
-        let signature = self.0.sign(NAMESPACE, HashAlg::Sha512, message).map_err(Error::Sign)?;
+    pub fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, Error> {
+        let signature = self.0.sign(namespace, HashAlg::Sha512, message).map_err(Error::Sign)?;
         signature.to_pem(LineEnding::LF).map_err(Error::Sign)
     }
 }
@@ -58,11 +60,11 @@ impl fmt::Display for Signer {
     }
 }
 
-pub fn verify(message: &[u8], signature: &[u8]) -> Result<Signer, Error> {
+pub fn verify(namespace: &str, message: &[u8], signature: &[u8]) -> Result<Signer, Error> {
     let bad = |why: &str| Error::BadSignature(why.to_owned());
     let signature = SshSig::from_pem(signature).map_err(|_| bad("it is not an SSH signature"))?;
     let key = PublicKey::from(signature.public_key().clone());
-    key.verify(NAMESPACE, message, &signature).map_err(|_| bad("it does not fit the manifest"))?;
+    key.verify(namespace, message, &signature).map_err(|_| bad("it does not fit what it signs"))?;
     let line = key.to_openssh().map_err(|_| bad("its key cannot be written"))?;
     Ok(Signer { fingerprint: key.fingerprint(HashAlg::Sha256).to_string(), key: line.trim().to_owned() })
 }
@@ -79,12 +81,13 @@ mod tests {
     #[test]
     fn a_signature_holds_for_its_bytes_and_nothing_else() {
         let key = SigningKey::generate("test").expect("a key");
-        let signature = key.sign(b"the manifest").expect("signed");
-        let signer = verify(b"the manifest", signature.as_bytes()).expect("holds");
+        let signature = key.sign(NAMESPACE, b"the manifest").expect("signed");
+        let signer = verify(NAMESPACE, b"the manifest", signature.as_bytes()).expect("holds");
         assert_eq!(signer.fingerprint, key.fingerprint());
         assert_eq!(fingerprint_of(&signer.key), Some(signer.fingerprint.clone()));
-        assert!(verify(b"the manifesto", signature.as_bytes()).is_err());
-        assert!(verify(b"the manifest", b"-----BEGIN SSH SIGNATURE-----").is_err());
+        assert!(verify(GIT_NAMESPACE, b"the manifest", signature.as_bytes()).is_err());
+        assert!(verify(NAMESPACE, b"the manifesto", signature.as_bytes()).is_err());
+        assert!(verify(NAMESPACE, b"the manifest", b"-----BEGIN SSH SIGNATURE-----").is_err());
         let again = SigningKey::from_openssh(&key.to_openssh().expect("text")).expect("the same key");
         assert_eq!(again.fingerprint(), key.fingerprint());
     }

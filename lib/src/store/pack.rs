@@ -166,6 +166,14 @@ impl PackWriter {
     }
 }
 
+/// Takes back a pack that nothing refers to yet.
+pub fn discard(pack: &Path) {
+    // Without its index Git does not see it any more.
+    for part in ["idx", "pack", "keep"] {
+        let _ = fs::remove_file(pack.with_extension(part));
+    }
+}
+
 struct Summed<W> {
     out: W,
     sum: gix::hash::Hasher,

@@ -1,0 +1,171 @@
+//! A repository as this device uses it: its chains, whom it believes, and the keys that open them.
+//!
+//! Refs from a remote are a stranger's word: what is not a checkpoint of that session, signed by somebody known here, is
+//! reported and otherwise passed by. What must stay true: nothing that this device has seen and believed is forgotten
+//! because a remote says so, and a chain here moves only forward.
+
+use std::collections::BTreeMap;
+
+use gix::hash::ObjectId;
+
+use super::{Error, replaced};
+use crate::device::Device;
+use crate::env::Env;
+use crate::git::Repository;
+use crate::id::SessionId;
+use crate::seal::{Identities, Signer};
+use crate::signers::KnownSigners;
+use crate::store::names::{self, HERE};
+use crate::store::refs::{self, Change, Known};
+use crate::store::unfold::{Checkpoint, Opened};
+use crate::store::{self, Store, chain};
+
+pub struct Ledger<'a> {
+    pub env: &'a Env,
+    pub store: Store,
+    pub identities: &'a Identities,
+    pub device: Option<&'a Device>,
+    known: KnownSigners,
+    /// Fingerprints that are believed for this once.
+    pub trust: Vec<String>,
+}
+
+/// Something about a ref that a person should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// It is not what its name says, or nobody knows who made it.
+    Ignored { name: String, why: String },
+    /// A remote shows less than it showed before.
+    Rewound { remote: String, sid: SessionId, seen: ObjectId, now: ObjectId },
+    /// A chain that was here is here again.
+    BroughtBack { sid: SessionId, tip: ObjectId },
+}
+
+impl<'a> Ledger<'a> {
+    /// The repository around the working directory.
+    pub fn open(env: &'a Env, device: Option<&'a Device>, identities: &'a Identities) -> Result<Ledger<'a>, Error> {
+        Ledger::of(env, Repository::open(env, env.cwd())?, device, identities)
+    }
+
+    pub fn of(env: &'a Env, repo: Repository, device: Option<&'a Device>, identities: &'a Identities) -> Result<Ledger<'a>, Error> {
+        Ok(Ledger { env, store: Store::open(repo)?, identities, device, known: KnownSigners::load(env)?, trust: Vec::new() })
+    }
+
+    pub fn believes(&self, signer: &Signer) -> bool {
+        let own = self.device.is_some_and(|device| device.signing().fingerprint() == signer.fingerprint);
+        let named = own || self.trust.contains(&signer.fingerprint);
+        named || self.known.name_of(signer).is_some()
+    }
+
+    /// The checkpoint at this commit, if it is one of this session by somebody we believe.
+    pub fn checkpoint(&self, sid: &SessionId, id: &ObjectId) -> Result<Checkpoint, Error> {
+        let checkpoint = Checkpoint::read(&self.store, id)?;
+        if checkpoint.sid != *sid {
+            let why = format!("it belongs to session {}", checkpoint.sid.short());
+            return Err(store::Error::NotACheckpoint { what: id.to_string(), why }.into());
+        }
+        if !self.believes(&checkpoint.signer) {
+            return Err(Error::UnknownMaker { commit: id.to_string(), signer: checkpoint.signer });
+        }
+        Ok(checkpoint)
+    }
+
+    pub fn opened(&self, checkpoint: &Checkpoint) -> Result<Opened, Error> {
+        Ok(checkpoint.open(&self.store, self.identities, None)?)
+    }
+
+    /// Brings one session's refs up to date with what is known of remotes; returns how they are then.
+    pub fn sync(&self, sid: &SessionId, findings: &mut Vec<Finding>) -> Result<Known, Error> {
+        let known = refs::of(&self.store, sid)?;
+        self.sync_known(sid, known, findings)
+    }
+
+    pub fn sync_all(&self, findings: &mut Vec<Finding>) -> Result<BTreeMap<SessionId, Known>, Error> {
+        let all = refs::all(&self.store)?;
+        all.into_iter().map(|(sid, known)| Ok((sid.clone(), self.sync_known(&sid, known, findings)?))).collect()
+    }
+
+    fn sync_known(&self, sid: &SessionId, mut known: Known, findings: &mut Vec<Finding>) -> Result<Known, Error> {
+        let before = known.clone();
+        // `@here` follows our own ref, and brings it back where it vanished without `delete`.
+        if known.local.is_none()
+            && let Some(tip) = known.seen.get(HERE).copied()
+            && self.store.has(&tip)
+        {
+            known.local = Some(tip);
+            findings.push(Finding::BroughtBack { sid: sid.clone(), tip });
+        }
+        for (remote, tip) in known.tracking.clone() {
+            let pin = known.seen.get(&remote).copied();
+            if pin == Some(tip) && (known.local.is_none() || known.local == Some(tip)) {
+                continue;
+            }
+            let theirs = match self.checkpoint(sid, &tip) {
+                Ok(theirs) => theirs,
+                Err(error) => {
+                    findings.push(Finding::Ignored { name: names::tracking(&remote, sid), why: error.to_string() });
+                    known.tracking.remove(&remote);
+                    continue;
+                }
+            };
+            match pin {
+                Some(seen) if seen != tip && !self.follows(&theirs, &seen)? => {
+                    findings.push(Finding::Rewound { remote: remote.clone(), sid: sid.clone(), seen, now: tip });
+                }
+                _ => drop(known.seen.insert(remote, tip)),
+            }
+            if let Some(local) = known.local
+                && local != tip
+                && self.follows(&theirs, &local)?
+            {
+                known.local = Some(tip);
+            }
+        }
+        if let Some(local) = known.local {
+            known.seen.insert(HERE.to_owned(), local);
+        }
+        self.write_back(sid, &before, &known)?;
+        Ok(known)
+    }
+
+    fn write_back(&self, sid: &SessionId, before: &Known, after: &Known) -> Result<(), Error> {
+        let mut changes = Vec::new();
+        if before.local != after.local {
+            changes.push(Change { name: names::session(sid), to: after.local, from: before.local });
+        }
+        for (store, tip) in &after.seen {
+            let from = before.seen.get(store).copied();
+            if from != Some(*tip) {
+                changes.push(Change { name: names::seen(store, sid), to: Some(*tip), from });
+            }
+        }
+        match refs::update(&self.store, "samesession: follow what was fetched", &changes) {
+            // Somebody else has just done the same, or more; the next command sees it.
+            Err(store::Error::Moved { .. }) => Ok(()),
+            done => Ok(done?),
+        }
+    }
+
+    /// Whether going from `old` to this checkpoint loses nothing: it descends from it, or stands in for it.
+    fn follows(&self, new: &Checkpoint, old: &ObjectId) -> Result<bool, Error> {
+        if let Ok(before) = Checkpoint::read(&self.store, old)
+            && before.header.sequence >= new.header.sequence
+        {
+            return Ok(false);
+        }
+        if chain::descends(&self.store, &new.id(), old)? {
+            return Ok(true);
+        }
+        Ok(replaced::by(self, new)?.is_some_and(|replaced| replaced.contains(old)))
+    }
+
+    /// The tips that no other known tip descends from: one, where nothing went two ways.
+    pub fn heads(&self, sid: &SessionId, known: &Known) -> Result<Vec<Checkpoint>, Error> {
+        let tips: Vec<ObjectId> = known.local.iter().chain(known.tracking.values()).copied().collect();
+        let mut heads = Vec::new();
+        for id in chain::heads(&self.store, &tips)? {
+            heads.push(self.checkpoint(sid, &id)?);
+        }
+        Ok(heads)
+    }
+}

@@ -1,0 +1,140 @@
+//! One native session as something to capture: what belongs to it, what its manifest says, and trying again when its agent
+//! rewrites a file under the reader.
+//!
+//! Knows no container: that comes in as a closure.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Map;
+
+use super::capture::{self, Capture, Captured};
+use super::select::{self, Selected, Selector};
+use super::{Error, placed, sessions};
+use crate::agent::{Artifact, Live};
+use crate::capsule::{self, MANIFEST_SCHEMA, Manifest, Origin, Repository, Target};
+use crate::device::Device;
+use crate::env::Env;
+use crate::git::Repo;
+use crate::policy::Limits;
+use crate::progress::Progress;
+use crate::{path, time};
+
+/// How often a capture is begun anew because a file was rewritten under it.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub struct Source {
+    pub selected: Selected,
+    /// What belongs to it now, and how much that is.
+    pub artifacts: Vec<(Artifact, u64)>,
+    /// The program that has it open.
+    pub live: Option<Live>,
+}
+
+pub enum Attempt<T> {
+    Done(T, Captured),
+    /// This file was rewritten under the reader.
+    Changed(PathBuf),
+}
+
+impl Source {
+    pub fn find(env: &Env, session: &Selector, agent: Option<&str>) -> Result<Source, Error> {
+        let selected = select::select(env, session, agent)?;
+        let live = selected.agent.live(&selected.home, &selected.session.native);
+        Ok(Source { artifacts: sized(&selected)?, selected, live })
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.artifacts.iter().map(|(_, size)| size).sum()
+    }
+
+    /// Makes attempts until one holds what stands there.
+    pub fn attempt<T>(&mut self, mut once: impl FnMut(&Source) -> Result<Attempt<T>, Error>) -> Result<(T, Captured), Error> {
+        let mut attempts = 0;
+        loop {
+            let changed = match once(self)? {
+                Attempt::Done(done, captured) => return Ok((done, captured)),
+                Attempt::Changed(path) => path,
+            };
+            attempts += 1;
+            if attempts == ATTEMPTS {
+                return Err(Error::Changing(changed));
+            }
+            std::thread::sleep(PAUSE);
+            self.look_again()?;
+        }
+    }
+
+    /// Files come and go while an agent works, and whole sessions are archived.
+    fn look_again(&mut self) -> Result<(), Error> {
+        let Selected { agent, home, session } = &self.selected;
+        let mut found = placed::find(*agent, home, &session.native)?;
+        let same = found.iter().position(|place| place.transcript == session.transcript).unwrap_or(0);
+        if found.is_empty() {
+            return Err(Error::NoSuchSession(session.native.to_string()));
+        }
+        self.selected.session = found.swap_remove(same);
+        self.artifacts = sized(&self.selected)?;
+        Ok(())
+    }
+
+    pub fn capture<T: Target>(&self, env: &Env, into: &mut T, progress: &dyn Progress) -> Result<Capture, Error>
+    where
+        Error: From<T::Error>,
+    {
+        capture::capture(self.artifacts.iter().map(|(artifact, _)| artifact), env.now(), into, progress)
+    }
+
+    /// All but the files.
+    pub fn manifest(&self, env: &Env, device: &Device) -> Manifest {
+        let session = &self.selected.session;
+        Manifest {
+            schema: MANIFEST_SCHEMA.to_owned(),
+            requires: Vec::new(),
+            sid: session.sid().to_string(),
+            agent: session.agent.to_owned(),
+            native_id: session.native.to_string(),
+            agent_version: session.version.clone(),
+            title: session.title.clone(),
+            created: time::format(env.now()),
+            origin: Origin {
+                device: device.name.clone(),
+                home: path::to_text(&self.selected.home.root),
+                cwd: session.cwd.as_deref().map(path::to_text),
+                more: Map::new(),
+            },
+            repository: session.cwd.as_deref().and_then(repository),
+            files: Vec::new(),
+            more: Map::new(),
+        }
+    }
+}
+
+/// What `restore` would refuse is of no use to anybody: better said here, where the session still is.
+pub fn refuse_giant(bytes: u64) -> Result<(), Error> {
+    let limits = Limits::default();
+    if bytes > limits.bytes {
+        return Err(capsule::Error::TooLarge(format!("{bytes} bytes, and {} can be restored", limits.bytes)).into());
+    }
+    Ok(())
+}
+
+fn sized(selected: &Selected) -> Result<Vec<(Artifact, u64)>, Error> {
+    let artifacts = selected.agent.artifacts(&selected.home, &selected.session)?;
+    let most = Limits::default().files;
+    if artifacts.len() > most {
+        return Err(capsule::Error::TooLarge(format!("{} files, and {most} can be restored", artifacts.len())).into());
+    }
+    let with_size = |artifact| {
+        let size = sessions::size_of(&artifact);
+        (artifact, size)
+    };
+    Ok(artifacts.into_iter().map(with_size).collect())
+}
+
+fn repository(cwd: &Path) -> Option<Repository> {
+    let repo = Repo::around(cwd)?;
+    let below = cwd.strip_prefix(&repo.root).map(path::to_text).unwrap_or_default();
+    Some(Repository { root: path::to_text(&repo.root), below, branch: repo.branch, head: repo.head, more: Map::new() })
+}

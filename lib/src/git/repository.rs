@@ -1,0 +1,127 @@
+//! One repository as the user's Git sees it from a directory: where its parts are, of what format, how it is configured.
+//!
+//! Asked of Git itself, once, in two starts: `GIT_DIR`, linked worktrees, `safe.directory`, includes and every format are
+//! then Git's business. Knows no refs and no objects.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::{Error, Git};
+use crate::env::Env;
+
+#[derive(Debug, Clone)]
+pub struct Repository {
+    pub git: Git,
+    /// `.git` of this worktree.
+    pub git_dir: PathBuf,
+    /// `.git` of all worktrees.
+    pub common: PathBuf,
+    pub objects: PathBuf,
+    pub hash: gix::hash::Kind,
+    pub bare: bool,
+    pub shallow: bool,
+    pub config: Config,
+}
+
+impl Repository {
+    pub fn open(env: &Env, dir: &Path) -> Result<Repository, Error> {
+        Repository::ask(Git::at(env, dir))
+    }
+
+    pub fn open_bare(env: &Env, git_dir: &Path) -> Result<Repository, Error> {
+        Repository::ask(Git::bare(env, git_dir))
+    }
+
+    fn ask(git: Git) -> Result<Repository, Error> {
+        let nonsense = || Error::Nonsense { verb: "rev-parse".to_owned() };
+        let args = [
+            "rev-parse",
+            "--path-format=absolute",
+            "--git-dir",
+            "--git-common-dir",
+            "--git-path",
+            "objects",
+            "--show-object-format",
+            "--is-bare-repository",
+            "--is-shallow-repository",
+        ];
+        let out = git.run(&args)?;
+        let lines: Vec<&[u8]> = out.split(|&byte| byte == b'\n').collect();
+        let [git_dir, common, objects, format, bare, shallow, ..] = lines[..] else { return Err(nonsense()) };
+        let path = |bytes: &[u8]| PathBuf::from(std::ffi::OsStr::from_bytes(bytes));
+        let hash = match format {
+            b"sha1" => gix::hash::Kind::Sha1,
+            b"sha256" => gix::hash::Kind::Sha256,
+            _ => return Err(nonsense()),
+        };
+        let config = Config::parse(&git.run(&["config", "--list", "-z"])?);
+        Ok(Repository {
+            git_dir: path(git_dir),
+            common: path(common),
+            objects: path(objects),
+            hash,
+            bare: bare == b"true",
+            shallow: shallow == b"true",
+            config,
+            git,
+        })
+    }
+
+    /// A directory of our own beside Git's: caches, and what must not touch the user's own objects.
+    pub fn private_dir(&self) -> PathBuf {
+        self.common.join("samesession")
+    }
+
+    /// Objects may be missing here, and Git fetches them when they are wanted.
+    pub fn promisor(&self) -> Option<&str> {
+        let named = self.config.get("extensions.partialclone").filter(|name| !name.is_empty());
+        let mut set = self.config.keys().filter(|key| self.config.flag(key) == Some(true));
+        named.or_else(|| set.find_map(|key| key.strip_prefix("remote.")?.strip_suffix(".promisor")))
+    }
+
+    /// The names of its remotes, in the order of the configuration.
+    pub fn remotes(&self) -> Vec<&str> {
+        self.config.keys().filter_map(|key| key.strip_prefix("remote.")?.strip_suffix(".url")).collect()
+    }
+}
+
+/// Git's configuration, as it applies here.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    values: BTreeMap<String, Vec<String>>,
+}
+
+impl Config {
+    fn parse(list: &[u8]) -> Config {
+        let mut config = Config::default();
+        for entry in list.split(|&byte| byte == 0).filter(|entry| !entry.is_empty()) {
+            let text = String::from_utf8_lossy(entry);
+            // A key alone is a flag that is set.
+            let (key, value) = text.split_once('\n').unwrap_or((&text, "true"));
+            config.values.entry(key.to_owned()).or_default().push(value.to_owned());
+        }
+        config
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
+    /// The last value counts, as for Git.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.all(key).last().map(String::as_str)
+    }
+
+    pub fn all(&self, key: &str) -> &[String] {
+        self.values.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        match self.get(key)?.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Some(true),
+            "false" | "no" | "off" | "0" | "" => Some(false),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Starting `git`: nothing else in the crate does.
+//!
+//! What must stay true: a child never shares our standard input or output, and words that came from outside stand behind
+//! `--` or are checked names. `SAMESESSION_TRACE=1` shows each start on standard error, as `GIT_TRACE` would.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::env::Env;
+
+/// What makes Git work in a certain repository: `git rev-parse --local-env-vars`.
+const LOCAL: &[&str] = &[
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_CONFIG",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_CONFIG_COUNT",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_GRAFT_FILE",
+    "GIT_INDEX_FILE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_QUARANTINE_PATH",
+];
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot start git")]
+    Start(#[source] io::Error),
+    #[error("not in a Git repository")]
+    NoRepository,
+    /// Its own words, as far as they matter.
+    #[error("git {verb} failed: {said}")]
+    Failed { verb: String, said: String, code: Option<i32> },
+    #[error("git {verb} gave an answer that makes no sense")]
+    Nonsense { verb: String },
+    #[error("interrupted")]
+    Interrupted,
+}
+
+#[derive(Debug, Clone)]
+pub struct Git {
+    dir: PathBuf,
+    vars: Vec<(OsString, OsString)>,
+    /// Before the verb.
+    options: Vec<OsString>,
+    trace: bool,
+}
+
+impl Git {
+    /// In the repository that Git finds from this directory, by its own rules and the user's variables.
+    pub fn at(env: &Env, dir: &Path) -> Git {
+        let vars = env.vars().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Git { dir: dir.to_owned(), vars, options: Vec::new(), trace: env.var("SAMESESSION_TRACE").is_some() }
+    }
+
+    /// In a bare repository of our own, whatever the user's variables say.
+    pub fn bare(env: &Env, git_dir: &Path) -> Git {
+        let mut git = Git::at(env, git_dir);
+        git.vars.retain(|(name, _)| !LOCAL.iter().any(|local| name == local));
+        git.options.push("--git-dir".into());
+        git.options.push(git_dir.into());
+        git
+    }
+
+    /// With a setting for this one run.
+    pub fn with(&self, setting: &str) -> Git {
+        let mut git = self.clone();
+        git.options.extend(["-c".into(), setting.into()]);
+        git
+    }
+
+    /// With a variable for this one run.
+    pub fn env(&self, name: &str, value: impl AsRef<OsStr>) -> Git {
+        let mut git = self.clone();
+        git.vars.retain(|(known, _)| known != name);
+        git.vars.push((name.into(), value.as_ref().to_owned()));
+        git
+    }
+
+    /// What it printed; an exit code other than 0 is an error with its words.
+    pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Vec<u8>, Error> {
+        self.feed(args, b"")
+    }
+
+    /// As `run`, in lines.
+    pub fn lines<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Vec<String>, Error> {
+        let out = self.run(args)?;
+        let text = String::from_utf8(out).map_err(|_| Error::Nonsense { verb: verb(args) })?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// As `run`, with this on its standard input.
+    pub fn feed<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Vec<u8>, Error> {
+        let out = self.output(args, input)?;
+        if out.status.success() { Ok(out.stdout) } else { Err(failed(args, &out)) }
+    }
+
+    /// The whole outcome: for callers to whom a refusal is an answer.
+    pub fn output<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, Error> {
+        let mut command = Command::new("git");
+        command.args(&self.options).args(args).current_dir(&self.dir).env_clear().envs(self.vars.iter().map(|(n, v)| (n, v)));
+        // Its words are parsed.
+        command.env("LC_ALL", "C").env_remove("LANGUAGE");
+        command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() }).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if self.trace {
+            let words: Vec<_> = self.options.iter().map(OsString::as_os_str).chain(args.iter().map(AsRef::as_ref)).collect();
+            let _ = writeln!(io::stderr(), "trace: git {}", words.join(OsStr::new(" ")).display());
+        }
+        let mut child = command.spawn().map_err(Error::Start)?;
+        let feeding = child.stdin.take();
+        // On a thread of its own: it may answer before it has read everything, and both pipes are finite.
+        let out = std::thread::scope(|scope| {
+            if let Some(mut stdin) = feeding {
+                scope.spawn(move || stdin.write_all(input));
+            }
+            child.wait_with_output()
+        });
+        let out = out.map_err(Error::Start)?;
+        if crate::progress::interrupted() { Err(Error::Interrupted) } else { Ok(out) }
+    }
+}
+
+pub fn failed<S: AsRef<OsStr>>(args: &[S], out: &Output) -> Error {
+    let said = String::from_utf8_lossy(&out.stderr);
+    if said.contains("not a git repository") {
+        return Error::NoRepository;
+    }
+    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("hint:"));
+    let mut said: Vec<_> = lines.map(|line| line.trim_start_matches("fatal: ").trim_start_matches("error: ")).collect();
+    said.truncate(6);
+    Error::Failed { verb: verb(args), said: said.join("; ").chars().take(600).collect(), code: out.status.code() }
+}
+
+fn verb<S: AsRef<OsStr>>(args: &[S]) -> String {
+    args.first().map(|verb| verb.as_ref().to_string_lossy().into_owned()).unwrap_or_default()
+}

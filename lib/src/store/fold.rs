@@ -1,0 +1,297 @@
+//! Files into sealed parts: what the last checkpoint holds already is kept, what is new is cut, packed and sealed.
+//!
+//! One pass, constant memory, every core. A file that only grew keeps the parts it had, however they were cut, and its new
+//! end becomes a part of its own; once a file ends in many small parts they are made one. Tiny files share parts. What
+//! must stay true: the parts' contents one behind the other are the files' contents one behind the other.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::Read;
+use std::sync::{Arc, OnceLock};
+
+use gix::hash::{Kind, ObjectId};
+use sha2::{Digest, Sha256};
+
+use super::Error;
+use super::pack::{Entry, PackWriter};
+use super::record::Line;
+use crate::capsule::{self, Content, Exact, FileEntry, Names, Target};
+use crate::id::hex;
+use crate::path::RelPath;
+use crate::pool::Pool;
+use crate::seal::Epoch;
+use crate::seal::chunk::{self, Gear};
+use crate::seal::packing::{DICTIONARY, Dictionary, Packer};
+
+/// Files up to this size share parts.
+pub const TINY: u64 = 16 << 10;
+const GROUP: usize = 256 << 10;
+/// One file in this many begins a new group: by its name, so that a new file changes only the group it falls into.
+const GROUP_BEGINS: u8 = 8;
+/// So many small parts in a row at a file's end become one.
+const SMALL_PARTS: usize = 16;
+const BUFFER: usize = 4 * chunk::MAX;
+
+/// What the checkpoint before this one gives.
+#[derive(Default)]
+pub struct Before {
+    /// The parts of each file that has parts of its own.
+    pub files: BTreeMap<RelPath, Vec<Line>>,
+    /// Every part that is there, by what it holds.
+    pub known: HashMap<[u8; 32], Line>,
+    /// All dictionaries that parts were packed against.
+    pub dictionaries: BTreeMap<String, Vec<Line>>,
+}
+
+pub struct Fold {
+    epoch: Arc<Epoch>,
+    seed: [u8; 32],
+    gear: Gear,
+    before: Before,
+    pool: Pool<Job, Result<Done, Error>>,
+    pack: PackWriter,
+    slots: Vec<Option<Line>>,
+    /// Which slots the pool owes, in the order of the work.
+    owed: std::collections::VecDeque<usize>,
+    new: BTreeMap<String, ObjectId>,
+    dictionaries: Vec<(String, std::ops::Range<usize>)>,
+    group: Vec<u8>,
+    files: Vec<FileEntry>,
+    kept: BTreeMap<RelPath, u64>,
+    names: Names,
+}
+
+pub struct Folded {
+    pub files: Vec<FileEntry>,
+    /// So much of a file's beginning is what it was before.
+    pub kept: BTreeMap<RelPath, u64>,
+    pub lines: Vec<Line>,
+    pub dictionaries: BTreeMap<String, Vec<Line>>,
+    /// The blobs of parts that were not there before.
+    pub new: BTreeMap<String, ObjectId>,
+    pub pack: PackWriter,
+    pub epoch: Arc<Epoch>,
+    pub seed: [u8; 32],
+}
+
+struct Job {
+    plain: Vec<u8>,
+    dictionary: Option<Arc<Beginning>>,
+}
+
+enum Done {
+    Known(Line),
+    New(Line, Entry),
+}
+
+/// How a file begins, as something to pack its other parts against.
+struct Beginning {
+    name: String,
+    sample: Vec<u8>,
+    prepared: OnceLock<Dictionary>,
+}
+
+impl Fold {
+    pub fn new(hash: Kind, epoch: Arc<Epoch>, seed: [u8; 32], before: Before, pack: PackWriter) -> Fold {
+        let known = Arc::new(before.known.clone());
+        let worker = || {
+            let (known, epoch, mut packer) = (Arc::clone(&known), Arc::clone(&epoch), Packer::default());
+            move |job: Job| work(job, &known, &epoch, &mut packer, hash)
+        };
+        Fold {
+            pool: Pool::new(worker),
+            gear: Gear::new(&seed),
+            epoch,
+            seed,
+            before,
+            pack,
+            slots: Vec::new(),
+            owed: std::collections::VecDeque::new(),
+            new: BTreeMap::new(),
+            dictionaries: Vec::new(),
+            group: Vec::new(),
+            files: Vec::new(),
+            kept: BTreeMap::new(),
+            names: Names::default(),
+        }
+    }
+
+    pub fn finish(mut self) -> Result<Folded, Error> {
+        self.names.nested()?;
+        self.end_group()?;
+        while let Some(done) = self.pool.next().map_err(|_| Error::Died)? {
+            self.settle(done?)?;
+        }
+        let lines: Vec<Line> = self.slots.into_iter().flatten().collect();
+        let used: HashSet<&String> = lines.iter().filter_map(|line| line.dictionary.as_ref()).collect();
+        let mut dictionaries: BTreeMap<String, Vec<Line>> = BTreeMap::new();
+        for (name, parts) in self.dictionaries {
+            dictionaries.insert(name, lines[parts].to_vec());
+        }
+        for (name, parts) in self.before.dictionaries {
+            dictionaries.entry(name).or_insert(parts);
+        }
+        dictionaries.retain(|name, _| used.contains(name));
+        Ok(Folded { files: self.files, kept: self.kept, dictionaries, lines, new: self.new, pack: self.pack, epoch: self.epoch, seed: self.seed })
+    }
+
+    fn push(&mut self, plain: Vec<u8>, dictionary: Option<Arc<Beginning>>) -> Result<(), Error> {
+        self.owed.push_back(self.slots.len());
+        self.slots.push(None);
+        if let Some(done) = self.pool.push(Job { plain, dictionary }).map_err(|_| Error::Died)? {
+            self.settle(done?)?;
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, done: Done) -> Result<(), Error> {
+        let line = match done {
+            Done::Known(line) => line,
+            Done::New(line, entry) => {
+                self.pack.add(&entry)?;
+                self.new.insert(line.name.clone(), entry.id);
+                line
+            }
+        };
+        if let Some(slot) = self.owed.pop_front() {
+            self.slots[slot] = Some(line);
+        }
+        Ok(())
+    }
+
+    /// A tiny file goes with its neighbours.
+    fn tiny(&mut self, name: &RelPath, mut content: Exact<'_>) -> Result<[u8; 32], Error> {
+        let hash = Sha256::new().chain_update(b"samesession/group/1").chain_update(self.seed).chain_update(name.as_bytes()).finalize();
+        if hash[0] % GROUP_BEGINS == 0 || self.group.len() + TINY as usize > GROUP {
+            self.end_group()?;
+        }
+        content.read_to_end(&mut self.group).map_err(capsule::Error::Write)?;
+        Ok(content.hash())
+    }
+
+    fn end_group(&mut self) -> Result<(), Error> {
+        let group = std::mem::take(&mut self.group);
+        if group.is_empty() { Ok(()) } else { self.push(group, None) }
+    }
+
+    fn large(&mut self, name: &RelPath, mut content: Exact<'_>) -> Result<[u8; 32], Error> {
+        self.end_group()?;
+        let mut buffer = Vec::new();
+        let mut beginning = Gathering { from: self.slots.len(), sample: Vec::new(), ready: None };
+        // The small parts at the end of what is kept, in case they are to become one.
+        let mut tail = Vec::new();
+        let mut small = 0;
+        for line in self.before.files.remove(name).unwrap_or_default() {
+            take(&mut content, &mut buffer, line.length)?;
+            if buffer.len() != line.length || <[u8; 32]>::from(Sha256::digest(&buffer)) != line.sha256 {
+                break;
+            }
+            if line.length < chunk::MIN {
+                tail.extend_from_slice(&buffer);
+                small += 1;
+            } else {
+                tail.clear();
+                small = 0;
+            }
+            *self.kept.entry(name.clone()).or_default() += line.length as u64;
+            self.slots.push(Some(line));
+            if self.gather(&mut beginning, &buffer) {
+                // What others are packed against stays as it is.
+                tail.clear();
+                small = 0;
+            }
+            buffer.clear();
+        }
+        let more = !buffer.is_empty() || take(&mut content, &mut buffer, 1)?;
+        if more && small + 1 >= SMALL_PARTS {
+            self.slots.truncate(self.slots.len() - small);
+            beginning.sample.truncate(beginning.sample.len().saturating_sub(tail.len()));
+            tail.append(&mut buffer);
+            buffer = tail;
+        }
+        self.cut(content, buffer, beginning)
+    }
+
+    /// What is left of a file, by its own content; `buffer` holds the first of it.
+    fn cut(&mut self, mut content: Exact<'_>, mut buffer: Vec<u8>, mut beginning: Gathering) -> Result<[u8; 32], Error> {
+        let mut at = 0;
+        let mut last = false;
+        loop {
+            if buffer.len() - at < chunk::MAX && !last {
+                buffer.drain(..at);
+                at = 0;
+                last = !take(&mut content, &mut buffer, BUFFER)?;
+            }
+            let Some(len) = self.gear.cut(&buffer[at..], last) else { break };
+            let part = &buffer[at..at + len];
+            self.push(part.to_vec(), beginning.ready.clone())?;
+            self.gather(&mut beginning, part);
+            at += len;
+        }
+        Ok(content.hash())
+    }
+
+    /// Takes in the part that was just given a slot; whether the beginning is complete with it.
+    fn gather(&mut self, beginning: &mut Gathering, part: &[u8]) -> bool {
+        if beginning.ready.is_some() {
+            return false;
+        }
+        beginning.sample.extend_from_slice(part);
+        if beginning.sample.len() < DICTIONARY {
+            return false;
+        }
+        let sample = std::mem::take(&mut beginning.sample);
+        let name = hex(&Sha256::digest(&sample)[..8]);
+        self.dictionaries.push((name.clone(), beginning.from..self.slots.len()));
+        beginning.ready = Some(Arc::new(Beginning { name, sample, prepared: OnceLock::new() }));
+        true
+    }
+}
+
+struct Gathering {
+    /// The slot of the file's first part.
+    from: usize,
+    sample: Vec<u8>,
+    ready: Option<Arc<Beginning>>,
+}
+
+impl Target for Fold {
+    type Error = Error;
+
+    fn add(&mut self, file: Content<'_>) -> Result<[u8; 32], Error> {
+        self.names.add(&file.name)?;
+        let content = Exact::new(file.bytes, file.size);
+        let hash = if file.size <= TINY { self.tiny(&file.name, content)? } else { self.large(&file.name, content)? };
+        self.files.push(FileEntry::of(file.name, file.role, file.size, file.mode, file.modified, &hash));
+        Ok(hash)
+    }
+}
+
+/// Reads until the buffer holds so many bytes or the content ends; whether there may be more.
+fn take(content: &mut Exact<'_>, buffer: &mut Vec<u8>, len: usize) -> Result<bool, Error> {
+    let missing = len.saturating_sub(buffer.len());
+    let read = content.by_ref().take(missing as u64).read_to_end(buffer).map_err(capsule::Error::Write)?;
+    Ok(read == missing && missing > 0)
+}
+
+fn work(job: Job, known: &HashMap<[u8; 32], Line>, epoch: &Epoch, packer: &mut Packer, hash: Kind) -> Result<Done, Error> {
+    let sha256: [u8; 32] = Sha256::digest(&job.plain).into();
+    if let Some(line) = known.get(&sha256) {
+        return Ok(Done::Known(line.clone()));
+    }
+    let with = job.dictionary.as_deref();
+    let packed = packer.pack(&job.plain, with.map(|with| with.prepared.get_or_init(|| Dictionary::of(&with.sample))))?;
+    let sealed = epoch.seal(&packed)?;
+    let line = Line {
+        name: name_of(&sealed),
+        epoch: epoch.id.clone(),
+        length: job.plain.len(),
+        sha256,
+        dictionary: with.map(|with| with.name.clone()),
+    };
+    Ok(Done::New(line, Entry::new(hash, gix::object::Kind::Blob, &sealed)?))
+}
+
+/// A part is called after its sealed bytes: the name tells nothing of what it holds, and whoever has both can check them.
+pub fn name_of(sealed: &[u8]) -> String {
+    hex(&Sha256::digest(sealed)[..16])
+}

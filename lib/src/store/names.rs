@@ -1,0 +1,73 @@
+//! The names of our refs; the only place that spells them.
+
+use crate::id::SessionId;
+
+/// Everything of ours that travels.
+pub const PUBLIC: &str = "refs/samesession/";
+const SESSIONS: &str = "refs/samesession/sessions/";
+/// What was last seen on a remote: a cache, never evidence.
+pub const TRACKING: &str = "refs/samesession-remote/";
+/// The newest verified tips that this device has seen: moves forward only, stands in no refspec.
+pub const SEEN: &str = "refs/samesession-seen/";
+/// The store under which our own tips are pinned. No remote is called so: Git takes no name that begins with '@' for one.
+pub const HERE: &str = "@here";
+
+pub fn session(sid: &SessionId) -> String {
+    format!("{SESSIONS}{sid}")
+}
+
+pub fn tracking(remote: &str, sid: &SessionId) -> String {
+    format!("{TRACKING}{remote}/sessions/{sid}")
+}
+
+pub fn seen(store: &str, sid: &SessionId) -> String {
+    format!("{SEEN}{store}/sessions/{sid}")
+}
+
+/// Which of two ways of an open session somebody has chosen here.
+pub fn chosen(sid: &SessionId) -> String {
+    format!("{SEEN}@chosen/sessions/{sid}")
+}
+
+/// What the refspec of a remote maps.
+pub fn refspec(remote: &str) -> String {
+    format!("+{PUBLIC}*:{TRACKING}{remote}/*")
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    Local(SessionId),
+    Tracking { remote: String, sid: SessionId },
+    Seen { store: String, sid: SessionId },
+}
+
+/// What a ref of ours is about; `None` for everything else, names that only look alike included.
+pub fn parse(name: &str) -> Option<Named> {
+    if let Some(sid) = name.strip_prefix(SESSIONS) {
+        return Some(Named::Local(SessionId::parse(sid).ok()?));
+    }
+    let below = |rest: &str| {
+        let (store, sid) = rest.rsplit_once("/sessions/")?;
+        Some((store.to_owned(), SessionId::parse(sid).ok()?))
+    };
+    if let Some((remote, sid)) = name.strip_prefix(TRACKING).and_then(below) {
+        return Some(Named::Tracking { remote, sid });
+    }
+    name.strip_prefix(SEEN).and_then(below).map(|(store, sid)| Named::Seen { store, sid })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_what_they_are_about() {
+        let sid = SessionId::parse("abcdefghijklmnopqrstuvwxyz").expect("a sid");
+        assert_eq!(parse(&session(&sid)), Some(Named::Local(sid.clone())));
+        assert_eq!(parse(&tracking("team/main", &sid)), Some(Named::Tracking { remote: "team/main".into(), sid: sid.clone() }));
+        assert_eq!(parse(&seen(HERE, &sid)), Some(Named::Seen { store: HERE.into(), sid }));
+        for other in ["refs/heads/main", "refs/samesession/sessions/short", "refs/samesession/roster", "refs/samesession-remote/origin/roster"] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+}

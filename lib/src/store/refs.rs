@@ -1,0 +1,97 @@
+//! Reading and moving refs, of any format Git has, by Git.
+//!
+//! What must stay true: a ref moves from the value that its mover has seen, or not at all; several move together or none.
+
+use std::collections::BTreeMap;
+
+use gix::hash::ObjectId;
+
+use super::names::{self, Named};
+use super::{Error, Store};
+use crate::git::{self, failed};
+use crate::id::SessionId;
+
+/// How often a lock that somebody else holds for a moment is tried for.
+const ATTEMPTS: u32 = 50;
+
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub name: String,
+    /// `None` to delete it.
+    pub to: Option<ObjectId>,
+    /// What it is now; `None`: it must not exist.
+    pub from: Option<ObjectId>,
+}
+
+/// What is known of one session's chain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    pub local: Option<ObjectId>,
+    pub tracking: BTreeMap<String, ObjectId>,
+    pub seen: BTreeMap<String, ObjectId>,
+}
+
+/// All our refs, by session.
+pub fn all(store: &Store) -> Result<BTreeMap<SessionId, Known>, Error> {
+    read(store, &["refs/samesession/sessions", "refs/samesession-remote", "refs/samesession-seen"])
+}
+
+pub fn of(store: &Store, sid: &SessionId) -> Result<Known, Error> {
+    let patterns = [names::session(sid), format!("{}**/sessions/{sid}", names::TRACKING), format!("{}**/sessions/{sid}", names::SEEN)];
+    Ok(read(store, &patterns.each_ref().map(String::as_str))?.remove(sid).unwrap_or_default())
+}
+
+fn read(store: &Store, patterns: &[&str]) -> Result<BTreeMap<SessionId, Known>, Error> {
+    let args: Vec<&str> = ["for-each-ref", "--format=%(objectname) %(refname)"].iter().chain(patterns).copied().collect();
+    let mut sessions: BTreeMap<SessionId, Known> = BTreeMap::new();
+    for line in store.repo.git.lines(&args)? {
+        let Some((id, name)) = line.split_once(' ') else { continue };
+        let (Ok(id), Some(named)) = (ObjectId::from_hex(id.as_bytes()), names::parse(name)) else { continue };
+        match named {
+            Named::Local(sid) => sessions.entry(sid).or_default().local = Some(id),
+            Named::Tracking { remote, sid } => drop(sessions.entry(sid).or_default().tracking.insert(remote, id)),
+            Named::Seen { store, sid } => drop(sessions.entry(sid).or_default().seen.insert(store, id)),
+        }
+    }
+    Ok(sessions)
+}
+
+/// All or none. Reflogs are written, so that what an accident removes can be found again.
+pub fn update(store: &Store, why: &str, changes: &[Change]) -> Result<(), Error> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let null = store.repo.hash.null();
+    let mut script = String::new();
+    for Change { name, to, from } in changes {
+        let from = from.unwrap_or(null);
+        match to {
+            Some(to) => script.push_str(&format!("update {name} {to} {from}\n")),
+            None => script.push_str(&format!("delete {name} {from}\n")),
+        }
+    }
+    let args = ["update-ref", "--create-reflog", "-m", why, "--stdin"];
+    // What hangs in the user's environment for a ref's committer is of no interest here, and may be missing altogether.
+    let git = store.repo.git.env("GIT_COMMITTER_NAME", "samesession").env("GIT_COMMITTER_EMAIL", "samesession@localhost");
+    for attempt in 1.. {
+        let out = git.output(&args, script.as_bytes())?;
+        if out.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&out.stderr);
+        let moved = ["but expected", "reference already exists", "unable to resolve reference", "reference is missing"];
+        if moved.iter().any(|words| said.contains(words)) {
+            let name = changes.iter().find(|change| said.contains(&change.name)).unwrap_or(&changes[0]).name.clone();
+            return Err(Error::Moved { name });
+        }
+        let busy = said.contains("Unable to create") && said.contains("exists") || said.contains("cannot lock references");
+        if !busy || attempt == ATTEMPTS {
+            return Err(failed(&args, &out).into());
+        }
+        if crate::progress::interrupted() {
+            return Err(git::Error::Interrupted.into());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    Ok(())
+}

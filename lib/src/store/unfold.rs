@@ -1,0 +1,294 @@
+//! A checkpoint opened: what anybody can see of it, what its readers can, and its files' contents as one stream.
+//!
+//! Everything here may come from a stranger. What must stay true: a `Checkpoint` is a signed commit of ours for the
+//! session it claims; an `Opened` one's record is signed by the same key; a byte that comes out of `contents` was sealed
+//! to one of its epochs and stands where its list says.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use gix::hash::ObjectId;
+use sha2::{Digest, Sha256};
+
+use super::commit::Commit;
+use super::envelope::{self, Envelope};
+use super::fold::{Before, TINY, name_of};
+use super::record::{Header, Kind, Line, Pages, Record};
+use super::tree::{Read as ReadTree, Tree};
+use super::{Error, Store};
+use crate::capsule::Manifest;
+use crate::id::{SessionId, hex};
+use crate::pool::Pool;
+use crate::seal::packing::{Dictionary, Unpacker};
+use crate::seal::{self, Epoch, EpochId, Identities, NAMESPACE, Signer, chunk};
+
+const MAX_HEADER: usize = 64 << 10;
+const MAX_WRAP: usize = 256 << 10;
+/// A part of random bytes, sealed.
+const MAX_PART: usize = chunk::MAX + (64 << 10);
+
+/// What can be seen without a key.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    pub commit: Commit,
+    pub sid: SessionId,
+    pub header: Header,
+    pub signer: Signer,
+    tree: Tree,
+}
+
+impl Checkpoint {
+    pub fn read(store: &Store, id: &ObjectId) -> Result<Checkpoint, Error> {
+        let not = |why: &str| Error::NotACheckpoint { what: id.to_string(), why: why.to_owned() };
+        let commit = Commit::read(store, id)?;
+        if !commit.is_ours() {
+            return Err(not("it is another commit"));
+        }
+        let tree = Tree::header_of(store, &commit.tree)?;
+        let header = tree.header.ok_or_else(|| not("it has no capsule.json"))?;
+        let header = Header::parse(&store.blob(&header, MAX_HEADER)?).map_err(|why| not(&format!("capsule.json: {why}")))?;
+        let sid = SessionId::parse(&header.sid).map_err(|error| not(&error.to_string()))?;
+        let signer = commit.signer()?;
+        Ok(Checkpoint { sid, header, signer, tree, commit })
+    }
+
+    pub fn id(&self) -> ObjectId {
+        self.commit.id
+    }
+
+    /// Opens the record; `more` may lend the keys of a later checkpoint, which are wrapped to whoever was added since.
+    pub fn open(&self, store: &Store, with: &Identities, more: Option<&Checkpoint>) -> Result<Opened, Error> {
+        let damaged = |why: String| Error::Damaged { commit: self.id(), why };
+        let mut epochs = Epochs { wraps: self.tree.keys.clone(), open: BTreeMap::new() };
+        for (epoch, wraps) in more.iter().flat_map(|more| &more.tree.keys) {
+            let known = epochs.wraps.entry(epoch.clone()).or_default();
+            known.extend(wraps.iter().filter(|wrap| !self.tree.keys.get(epoch).is_some_and(|mine| mine.contains(wrap))));
+        }
+        let epoch = EpochId::parse(&self.header.epoch).ok_or_else(|| damaged("its epoch has no name".to_owned()))?;
+        let epoch = epochs.get(store, &epoch, with)?;
+        let sealed = self.tree.manifest.ok_or_else(|| damaged("it has no manifest.age".to_owned()))?;
+        let envelope = Envelope::open(&store.blob(&sealed, envelope::MAX)?, &epoch)?;
+        let signer = seal::verify(NAMESPACE, &envelope.record, &envelope.record_signature)?;
+        if signer != self.signer {
+            return Err(damaged("its record and its commit are signed by different keys".to_owned()));
+        }
+        let record = Record::parse(&envelope.record, &self.header).map_err(damaged)?;
+        Ok(Opened { checkpoint: self.clone(), record, signature: envelope.manifest_signature, epoch, epochs })
+    }
+}
+
+/// The keys of a chain's epochs, as they are needed.
+#[derive(Clone)]
+pub struct Epochs {
+    wraps: BTreeMap<String, Vec<ObjectId>>,
+    open: BTreeMap<EpochId, Arc<Epoch>>,
+}
+
+impl Epochs {
+    pub fn get(&mut self, store: &Store, id: &EpochId, with: &Identities) -> Result<Arc<Epoch>, Error> {
+        if let Some(epoch) = self.open.get(id) {
+            return Ok(Arc::clone(epoch));
+        }
+        let wraps = self.wraps.get(id.as_str()).map_or(&[][..], Vec::as_slice);
+        let wraps = wraps.iter().take(64).map(|wrap| store.blob(wrap, MAX_WRAP)).collect::<Result<Vec<_>, _>>()?;
+        let epoch = Arc::new(Epoch::unwrap(id, &wraps, with)?);
+        self.open.insert(id.clone(), Arc::clone(&epoch));
+        Ok(epoch)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = EpochId> {
+        self.wraps.keys().filter_map(|name| EpochId::parse(name))
+    }
+
+    /// The wraps as they stand in the tree, for the next one.
+    pub fn wraps(&self) -> &BTreeMap<String, Vec<ObjectId>> {
+        &self.wraps
+    }
+}
+
+/// What its readers can see.
+pub struct Opened {
+    pub checkpoint: Checkpoint,
+    pub record: Record,
+    /// Of the manifest.
+    pub signature: Option<Vec<u8>>,
+    pub epoch: Arc<Epoch>,
+    pub epochs: Epochs,
+}
+
+impl Opened {
+    pub fn id(&self) -> ObjectId {
+        self.checkpoint.id()
+    }
+
+    pub fn is_deleted(&self) -> bool {
+        self.record.kind == Kind::Deleted
+    }
+
+    fn damaged(&self, why: impl Into<String>) -> Error {
+        Error::Damaged { commit: self.id(), why: why.into() }
+    }
+
+    /// All names in its tree. Where blobs come only when they are wanted, those of the parts are brought in one go.
+    pub fn tree(&self, store: &Store) -> Result<ReadTree, Error> {
+        let read = Tree::read(store, &self.checkpoint.commit.tree)?;
+        store.want(read.tree.parts.values())?;
+        Ok(read)
+    }
+
+    pub fn manifest_bytes(&mut self, store: &Store, tree: &ReadTree, with: &Identities) -> Result<Vec<u8>, Error> {
+        let pages = self.record.manifest.clone();
+        self.text(store, tree, with, &pages)
+    }
+
+    pub fn lines(&mut self, store: &Store, tree: &ReadTree, with: &Identities) -> Result<Vec<Line>, Error> {
+        let pages = self.record.parts.clone();
+        let text = self.text(store, tree, with, &pages)?;
+        let text = String::from_utf8(text).map_err(|_| self.damaged("its list of parts is not text"))?;
+        text.lines().map(|line| line.parse().map_err(|why: &str| self.damaged(why))).collect()
+    }
+
+    fn text(&mut self, store: &Store, tree: &ReadTree, with: &Identities, pages: &Pages) -> Result<Vec<u8>, Error> {
+        let mut unpacker = Unpacker::default();
+        let mut text = Vec::new();
+        for page in &pages.pages {
+            let epoch = self.epochs.get(store, &page.epoch, with)?;
+            let sealed = self.sealed(store, tree, page)?;
+            text.extend(unseal(&sealed, page, &epoch, &mut unpacker, None).map_err(|why| self.damaged(why))?);
+        }
+        if hex(&Sha256::digest(&text)) != pages.sha256 {
+            return Err(self.damaged("its pages do not make the text they should"));
+        }
+        Ok(text)
+    }
+
+    fn sealed(&self, store: &Store, tree: &ReadTree, line: &Line) -> Result<Vec<u8>, Error> {
+        let id = tree.tree.parts.get(&line.name).ok_or_else(|| self.damaged(format!("part {} is missing", line.name)))?;
+        store.blob(id, MAX_PART)
+    }
+
+    /// What parts were packed against.
+    fn dictionaries(&mut self, store: &Store, tree: &ReadTree, with: &Identities) -> Result<HashMap<String, Arc<Dictionary>>, Error> {
+        let mut unpacker = Unpacker::default();
+        let mut all = HashMap::new();
+        for (name, parts) in self.record.dictionaries.clone() {
+            if parts.len() > 64 {
+                return Err(self.damaged("a dictionary of it has too many parts"));
+            }
+            let mut sample = Vec::new();
+            for line in &parts {
+                let epoch = self.epochs.get(store, &line.epoch, with)?;
+                let sealed = self.sealed(store, tree, line)?;
+                sample.extend(unseal(&sealed, line, &epoch, &mut unpacker, None).map_err(|why| self.damaged(why))?);
+            }
+            all.insert(name, Arc::new(Dictionary::of(&sample)));
+        }
+        Ok(all)
+    }
+
+    /// The files' contents, one behind the other.
+    pub fn contents<'a>(&mut self, store: &'a Store, tree: &'a ReadTree, with: &Identities) -> Result<Contents<'a>, Error> {
+        let lines = self.lines(store, tree, with)?;
+        for line in &lines {
+            self.epochs.get(store, &line.epoch, with)?;
+        }
+        let dictionaries = Arc::new(self.dictionaries(store, tree, with)?);
+        let epochs = Arc::new(self.epochs.open.clone());
+        let worker = || {
+            let (epochs, dictionaries, mut unpacker) = (Arc::clone(&epochs), Arc::clone(&dictionaries), Unpacker::default());
+            move |(line, sealed): (Line, Vec<u8>)| {
+                let epoch = epochs.get(&line.epoch).ok_or("a key is missing")?;
+                let with = line.dictionary.as_ref().map(|name| dictionaries.get(name).ok_or("a dictionary is missing"));
+                unseal(&sealed, &line, epoch, &mut unpacker, with.transpose()?.map(|with| &**with))
+            }
+        };
+        Ok(Contents { commit: self.id(), store, tree, lines: lines.into(), pool: Pool::new(worker), part: Vec::new(), at: 0 })
+    }
+
+    /// What the next checkpoint can keep of this one.
+    pub fn before(&mut self, store: &Store, tree: &ReadTree, with: &Identities) -> Result<(Before, Manifest), Error> {
+        let manifest_bytes = self.manifest_bytes(store, tree, with)?;
+        let manifest = crate::capsule::Manifest::of(&manifest_bytes, &self.record.sid, &self.record.summary.agent)?;
+        let lines = self.lines(store, tree, with)?;
+        let there = |line: &Line| tree.tree.parts.get(&line.name).is_some_and(|id| store.is_promised(id) || store.has(id));
+        let mut before = Before { dictionaries: self.record.dictionaries.clone(), ..Before::default() };
+        before.dictionaries.retain(|_, parts| parts.iter().all(there));
+        let usable = |line: &Line| there(line) && line.dictionary.as_ref().is_none_or(|name| before.dictionaries.contains_key(name));
+        let mut rest = lines.iter().peekable();
+        let mut shared = 0u64;
+        for file in &manifest.files {
+            if file.size <= TINY {
+                shared += file.size;
+                continue;
+            }
+            // The parts of the tiny files before it.
+            while shared > 0 {
+                let Some(line) = rest.next() else { break };
+                shared = shared.saturating_sub(line.length as u64);
+            }
+            let mut left = file.size;
+            let mut own = Vec::new();
+            while let Some(line) = rest.next_if(|line| left > 0 && line.length as u64 <= left) {
+                left -= line.length as u64;
+                own.push(line.clone());
+            }
+            let sound = own.iter().take_while(|line| usable(line)).count();
+            own.truncate(sound);
+            before.files.insert(file.path.clone(), own);
+        }
+        let pages = self.record.manifest.pages.iter().chain(&self.record.parts.pages);
+        let known = lines.iter().filter(|line| usable(line)).chain(pages.filter(|line| there(line)));
+        before.known = known.map(|line| (line.sha256, line.clone())).collect();
+        Ok((before, manifest))
+    }
+}
+
+fn unseal(sealed: &[u8], line: &Line, epoch: &Epoch, unpacker: &mut Unpacker, with: Option<&Dictionary>) -> Result<Vec<u8>, String> {
+    if name_of(sealed) != line.name {
+        return Err(format!("part {} is not what it should be", line.name));
+    }
+    let packed = epoch.open(sealed).map_err(|_| format!("part {} is not sealed to its epoch", line.name))?;
+    let plain = unpacker.unpack(&packed, line.length, with).map_err(|error| format!("part {}: {error}", line.name))?;
+    if plain.len() == line.length { Ok(plain) } else { Err(format!("part {} has another length", line.name)) }
+}
+
+/// A stream over parts that are opened ahead, on every core.
+pub struct Contents<'a> {
+    commit: ObjectId,
+    store: &'a Store,
+    tree: &'a ReadTree,
+    lines: VecDeque<Line>,
+    pool: Pool<(Line, Vec<u8>), Result<Vec<u8>, String>>,
+    part: Vec<u8>,
+    at: usize,
+}
+
+impl Contents<'_> {
+    fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let damaged = |why: String| Error::Damaged { commit: self.commit, why };
+        while let Some(line) = self.lines.pop_front() {
+            let id = self.tree.tree.parts.get(&line.name).ok_or_else(|| damaged(format!("part {} is missing", line.name)))?;
+            let sealed = self.store.blob(id, MAX_PART)?;
+            if let Some(plain) = self.pool.push((line, sealed)).map_err(|_| Error::Died)? {
+                return plain.map(Some).map_err(damaged);
+            }
+        }
+        self.pool.next().map_err(|_| Error::Died)?.transpose().map_err(damaged)
+    }
+}
+
+impl Read for Contents<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.part.len() {
+            match self.next().map_err(io::Error::other)? {
+                None => return Ok(0),
+                Some(part) => (self.part, self.at) = (part, 0),
+            }
+        }
+        let n = into.len().min(self.part.len() - self.at);
+        into[..n].copy_from_slice(&self.part[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+}
