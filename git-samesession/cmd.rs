@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 
 use samesession::device::Device;
 use samesession::env::Env;
+use samesession::flow::ledger::{Finding, Ledger};
 use samesession::flow::{self, Selector};
 
 use crate::cli::{self, Command};
 use crate::failure::Failure;
-use crate::terminal;
+use crate::terminal::{self, Terminal};
 use crate::ui::Ui;
 
 pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
@@ -40,6 +41,32 @@ fn device_or_new(env: &Env, ui: &Ui) -> Result<Device, flow::Error> {
         ui.note(&format!("made keys for this device, '{}' ({})", device.name, device.signing().fingerprint()));
     }
     Ok(device)
+}
+
+/// The repository around, with this machine's keys, if it has any. What is worth saying of its refs is said afterwards.
+fn with_ledger<T>(env: &Env, ui: &Ui, work: impl FnOnce(&Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>) -> Result<T, Failure> {
+    let device = Device::load(env)?;
+    let identities = flow::keys::identities(env, device.as_ref(), &[], None, &Terminal { quiet: ui.quiet })?;
+    let ledger = Ledger::open(env, device.as_ref(), &identities)?;
+    let mut findings = Vec::new();
+    let done = work(&ledger, &mut findings);
+    tell(ui, &findings);
+    done
+}
+
+fn tell(ui: &Ui, findings: &[Finding]) {
+    for finding in findings {
+        ui.note(&match finding {
+            Finding::Ignored { name, why } => format!("warning: '{name}' is passed by: {why}"),
+            Finding::Rewound { remote, sid, seen, now } => {
+                let (sid, seen, now) = (sid.short(), seen.to_hex_with_len(10), now.to_hex_with_len(10));
+                format!("warning: '{remote}' was rewound: it had {seen} of session {sid} and shows {now}, which does not descend from it")
+            }
+            Finding::BroughtBack { sid, tip } => {
+                format!("session {} had lost its ref and has it back, at {}", sid.short(), tip.to_hex_with_len(10))
+            }
+        });
+    }
 }
 
 /// This machine's keys for opening. Where others are named, damaged ones of its own stand in nobody's way.

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use is_terminal::IsTerminal;
 use samesession::env::Env;
+use samesession::flow;
 use samesession::flow::checkpoint::{self, Options, Outcome, Output};
 use samesession::flow::commit::State;
 use samesession::flow::keys::SealTo;
 use samesession::flow::ledger::Ledger;
 use samesession::flow::source::Source;
-use samesession::flow;
 use samesession::git::Repository;
 use serde::Serialize;
 
@@ -89,7 +89,8 @@ impl Answer {
         let (short, sequence) = (&self.sid[..8], self.sequence.unwrap_or_default());
         match self.state {
             Some("made") => {
-                let (files, size, added) = (count(self.files.len(), "file"), bytes(self.bytes), bytes(self.added_bytes.unwrap_or_default()));
+                let (files, size, added) =
+                    (count(self.files.len(), "file"), bytes(self.bytes), bytes(self.added_bytes.unwrap_or_default()));
                 writeln!(out, "checkpoint {sequence} of {short} {}{title}: {files}, {size}; {added} added", self.agent)?;
             }
             Some("unchanged") => writeln!(out, "checkpoint {sequence} of {short} {}{title} holds all of it already", self.agent)?,

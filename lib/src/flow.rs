@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod inspect;
 pub mod keys;
 pub mod ledger;
+pub mod named;
 pub mod restore;
 pub mod sessions;
 

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 use gix::hash::ObjectId;
 use gix::object::Kind;
-use gix::objs::{Exists, FindHeader, Find};
+use gix::objs::{Exists, Find, FindHeader};
 
 use crate::git::{self, Repository};
 use crate::{capsule, durable, seal};

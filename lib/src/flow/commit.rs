@@ -384,4 +384,3 @@ fn alike(before: &[FileEntry], after: &[FileEntry]) -> bool {
     let what = |file: &FileEntry| (file.path.clone(), file.role.clone(), file.size, file.mode, file.sha256.clone());
     before.len() == after.len() && before.iter().zip(after).all(|(a, b)| what(a) == what(b))
 }
-

@@ -15,6 +15,7 @@ use super::fold::{Folded, name_of};
 use super::pack::{Entry, PackWriter};
 use super::record::{Header, Line, Pages, Record};
 use super::tree::{Read as ReadTree, Tree};
+use super::unfold::Opened;
 use super::{Error, Store, commit};
 use crate::id::hex;
 use crate::seal::packing::Packer;
@@ -36,6 +37,24 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// The next checkpoint with the same contents: for whoever changes only what is around them.
+    pub fn after(opened: &Opened, tree: &ReadTree) -> Draft {
+        let header = &opened.checkpoint.header;
+        let mut record = opened.record.clone();
+        record.sequence = header.sequence + 1;
+        record.supersedes.clear();
+        Draft {
+            record,
+            epoch: Arc::clone(&opened.epoch),
+            parents: vec![opened.id()],
+            wraps: tree.tree.keys.clone(),
+            new_wraps: BTreeMap::new(),
+            parts: tree.tree.parts.clone(),
+            manifest_signature: opened.signature.clone(),
+            total: header.total,
+        }
+    }
+
     /// Writes everything but parts; `known` are trees that are there, `key` signs.
     pub fn write(mut self, store: &Store, known: &ReadTree, key: &SigningKey, pack: &mut PackWriter) -> Result<ObjectId, Error> {
         let hash = store.repo.hash;
@@ -43,11 +62,8 @@ impl Draft {
         let json = |error: serde_json::Error| Error::Capsule(crate::capsule::Error::Write(error.into()));
         let mut record = serde_json::to_vec_pretty(&self.record).map_err(json)?;
         record.push(b'\n');
-        let envelope = Envelope {
-            record_signature: key.sign(NAMESPACE, &record)?.into_bytes(),
-            record,
-            manifest_signature: self.manifest_signature,
-        };
+        let envelope =
+            Envelope { record_signature: key.sign(NAMESPACE, &record)?.into_bytes(), record, manifest_signature: self.manifest_signature };
         let mut blob = |bytes: &[u8]| pack.add(&Entry::new(hash, ObjectKind::Blob, bytes)?);
         let manifest = blob(&envelope.seal(&self.epoch)?)?;
         for (epoch, wraps) in &self.new_wraps {

@@ -131,7 +131,16 @@ impl Fold {
             dictionaries.entry(name).or_insert(parts);
         }
         dictionaries.retain(|name, _| used.contains(name));
-        Ok(Folded { files: self.files, kept: self.kept, dictionaries, lines, new: self.new, pack: self.pack, epoch: self.epoch, seed: self.seed })
+        Ok(Folded {
+            files: self.files,
+            kept: self.kept,
+            dictionaries,
+            lines,
+            new: self.new,
+            pack: self.pack,
+            epoch: self.epoch,
+            seed: self.seed,
+        })
     }
 
     fn push(&mut self, plain: Vec<u8>, dictionary: Option<Arc<Beginning>>) -> Result<(), Error> {

@@ -66,7 +66,9 @@ mod tests {
         assert_eq!(parse(&session(&sid)), Some(Named::Local(sid.clone())));
         assert_eq!(parse(&tracking("team/main", &sid)), Some(Named::Tracking { remote: "team/main".into(), sid: sid.clone() }));
         assert_eq!(parse(&seen(HERE, &sid)), Some(Named::Seen { store: HERE.into(), sid }));
-        for other in ["refs/heads/main", "refs/samesession/sessions/short", "refs/samesession/roster", "refs/samesession-remote/origin/roster"] {
+        for other in
+            ["refs/heads/main", "refs/samesession/sessions/short", "refs/samesession/roster", "refs/samesession-remote/origin/roster"]
+        {
             assert_eq!(parse(other), None, "{other}");
         }
     }

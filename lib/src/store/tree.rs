@@ -132,7 +132,8 @@ impl Read {
     fn items(&mut self, store: &Store, id: &ObjectId) -> Result<Vec<Item>, Error> {
         let bytes = store.object(id, gix::object::Kind::Tree, MAX)?;
         self.known.insert(*id);
-        parse(&bytes, store.repo.hash).ok_or_else(|| Error::NotACheckpoint { what: id.to_string(), why: "a tree of it is damaged".to_owned() })
+        parse(&bytes, store.repo.hash)
+            .ok_or_else(|| Error::NotACheckpoint { what: id.to_string(), why: "a tree of it is damaged".to_owned() })
     }
 }
 
