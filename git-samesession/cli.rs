@@ -33,7 +33,7 @@ pub enum Command {
     Checkpoint(Checkpoint),
     /// Tell what a capsule file holds
     Inspect(Inspect),
-    /// Install a capsule's session, so that its agent can go on with it
+    /// Install a session from the repository or a capsule's file, so that its agent can go on with it
     Restore(Restore),
     /// Look for trouble, and finish or undo what a crash left
     Doctor,
@@ -130,8 +130,9 @@ pub struct Inspect {
 
 #[derive(Args)]
 pub struct Restore {
-    /// The capsule; '-' for standard input
-    pub file: PathBuf,
+    /// A session or checkpoint of this repository, or a capsule's file; '-' for a capsule on standard input
+    #[arg(value_name = "SESSION|FILE")]
+    pub what: PathBuf,
     /// The directory in which the agent will go on; by default where this device has the session already, else this one
     #[arg(long, value_name = "DIR")]
     pub into: Option<PathBuf>,

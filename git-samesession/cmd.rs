@@ -58,6 +58,10 @@ fn tell(ui: &Ui, findings: &[Finding]) {
     for finding in findings {
         ui.note(&match finding {
             Finding::Ignored { name, why } => format!("warning: '{name}' is passed by: {why}"),
+            Finding::Unknown { name, checkpoint } => {
+                let signer = &checkpoint.signer;
+                format!("warning: '{name}' is passed by: it is signed by a key that this device does not know, {signer}")
+            }
             Finding::Rewound { remote, sid, seen, now } => {
                 let (sid, seen, now) = (sid.short(), seen.to_hex_with_len(10), now.to_hex_with_len(10));
                 format!("warning: '{remote}' was rewound: it had {seen} of session {sid} and shows {now}, which does not descend from it")

@@ -17,9 +17,11 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use samesession::{agent, capsule, device, env, flow, seal};
+use samesession::flow::pick;
+use samesession::{agent, capsule, device, env, flow, git, seal, store};
 use serde::Serialize;
 
+use crate::terminal;
 use crate::ui::{Ui, count, harmless};
 
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +122,9 @@ impl Failure {
             for one in self.candidates().iter().take(20) {
                 let _ = writeln!(err, "  {} {}  {}", one.agent, one.native, crate::ui::clipped(one.title.as_deref().unwrap_or(""), 60));
             }
+            for way in self.ways() {
+                let _ = writeln!(err, "  {}", terminal::way_line(way));
+            }
             for hint in hints {
                 let _ = writeln!(err, "hint: {}", harmless(&hint));
             }
@@ -130,6 +135,13 @@ impl Failure {
     fn candidates(&self) -> &[flow::Candidate] {
         match self {
             Failure::Flow(flow::Error::Ambiguous { candidates, .. }) => candidates,
+            _ => &[],
+        }
+    }
+
+    fn ways(&self) -> &[flow::Way] {
+        match self {
+            Failure::Flow(flow::Error::SeveralWays { ways, .. }) => ways,
             _ => &[],
         }
     }
@@ -146,7 +158,13 @@ impl Failure {
                 E::Diverged { .. } | E::LeanedOn { .. } => ("diverged", 1),
                 E::Live { .. } => ("live", 1),
                 E::Busy(_) => ("busy", 1),
-                E::UnknownSigner { .. } => ("unknown-signer", 1),
+                E::UnknownSigner { .. } | E::UnknownMaker { .. } => ("unknown-signer", 1),
+                E::SeveralWays { .. } => ("several-ways", 1),
+                E::Deleted { .. } => ("deleted", 1),
+                E::Git(git::Error::NoRepository) => ("no-repository", 128),
+                E::Store(store::Error::Moved { .. }) => ("moved", 1),
+                E::Store(store::Error::NotACheckpoint { .. }) => ("not-a-checkpoint", 128),
+                E::Store(store::Error::Damaged { .. } | store::Error::Missing(_)) => ("bad-capsule", 128),
                 E::Unsigned | E::Seal(seal::Error::BadSignature(_)) => ("unsigned", 1),
                 E::OutputExists(_) => ("exists", 1),
                 E::Device(device::Error::Exists(_)) => ("exists", 1),
@@ -221,6 +239,17 @@ impl Failure {
                     "compare the fingerprint with what 'git samesession device show' says on the device that made the capsule".to_owned(),
                     format!("if they agree, repeat the command with --trust {}", signer.fingerprint),
                 ],
+                E::SeveralWays { ways, .. } => pick::commands(ways).into_iter().map(|way| format!("to go on from one: {way}")).collect(),
+                E::UnknownMaker { checkpoint } => vec![
+                    "compare the fingerprint with what 'git samesession device show' says on the device that made it".to_owned(),
+                    format!("if they agree: git samesession restore {} --trust {}", checkpoint.sid.short(), checkpoint.signer.fingerprint),
+                ],
+                E::Git(git::Error::NoRepository) => hint("go into one, or use a file: git samesession checkpoint --output FILE"),
+                E::Git(git::Error::Start(_)) => hint("install Git, or put it on PATH"),
+                E::Store(store::Error::Moved { .. }) => hint("others are writing to it: try again"),
+                E::Store(store::Error::Damaged { .. } | store::Error::Missing(_)) => {
+                    hint("fetch it again, or restore an older one: 'git samesession log' lists them")
+                }
                 E::NoDestination(_) => hint("make the directory first, or name another one with --into"),
                 E::Live { .. } => hint("quit it, then restore again"),
                 E::Diverged { keep_both, .. } => {

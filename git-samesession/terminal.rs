@@ -7,14 +7,15 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-use samesession::capsule::Manifest;
-use samesession::flow::Candidate;
+
+use samesession::flow::pick::short;
 use samesession::flow::restore::Consent;
+use samesession::flow::{Candidate, Way};
 use samesession::seal::{Callbacks, ExposeSecret, SecretString, Signer};
 
 use crate::cli;
 use crate::failure::Failure;
-use crate::ui::{clipped, harmless};
+use crate::ui::{bytes, clipped, harmless};
 
 const MAX_PASSPHRASE: u64 = 4096;
 
@@ -119,21 +120,34 @@ fn ask(question: &str) -> Option<bool> {
 
 /// Lets a person choose one of several sessions; `None` without a terminal, or without an answer.
 pub fn choose(candidates: &[Candidate]) -> Option<usize> {
+    let line = |one: &Candidate| format!("{:<7} {}  {}", one.agent, one.native, clipped(one.title.as_deref().unwrap_or(""), 60));
+    choose_line("Several sessions could be meant:", &candidates.iter().map(line).collect::<Vec<_>>())
+}
+
+/// The same of the ways that one session went.
+pub fn choose_way(ways: &[Way]) -> Option<usize> {
+    choose_line("The session went several ways:", &ways.iter().map(way_line).collect::<Vec<_>>())
+}
+
+pub fn way_line(way: &Way) -> String {
+    let title = clipped(way.title.as_deref().unwrap_or(""), 40);
+    format!("{}  {}  {}  {:>10}  {title}", short(&way.commit), clipped(&way.made, 20), clipped(&way.device, 20), bytes(way.bytes))
+}
+
+fn choose_line(question: &str, lines: &[String]) -> Option<usize> {
     let mut tty = tty()?;
-    let listed: String = candidates.iter().enumerate().fold(String::new(), |listed, (n, one)| {
-        listed + &format!("{:>3}  {:<7} {}  {}\n", n + 1, one.agent, one.native, clipped(one.title.as_deref().unwrap_or(""), 60))
-    });
-    write!(tty, "Several sessions could be meant:\n{listed}Which one? [1-{}] ", candidates.len()).and_then(|()| tty.flush()).ok()?;
+    let listed: String = lines.iter().enumerate().fold(String::new(), |listed, (n, line)| listed + &format!("{:>3}  {line}\n", n + 1));
+    write!(tty, "{question}\n{listed}Which one? [1-{}] ", lines.len()).and_then(|()| tty.flush()).ok()?;
     let mut answer = String::new();
     BufReader::new(tty).take(64).read_line(&mut answer).ok()?;
-    answer.trim().parse::<usize>().ok()?.checked_sub(1).filter(|n| *n < candidates.len())
+    answer.trim().parse::<usize>().ok()?.checked_sub(1).filter(|n| *n < lines.len())
 }
 
 impl Consent for Terminal {
-    fn accept_signer(&mut self, signer: &Signer, manifest: &Manifest) -> bool {
+    fn accept_signer(&mut self, signer: &Signer, name: &str) -> bool {
         let question = format!(
             "This capsule is signed by a key that this device does not know.\n  it says it is: {}\n  fingerprint:   {}\nCompare the fingerprint with 'git samesession device show' there. Believe it from now on?",
-            harmless(&manifest.origin.device),
+            harmless(name),
             signer.fingerprint
         );
         ask(&question).unwrap_or(false)

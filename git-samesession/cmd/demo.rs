@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use samesession::agent::{self, Agent};
 use samesession::device::Device;
 use samesession::env::Env;
+use samesession::flow::arriving::Arriving;
 use samesession::flow::checkpoint::{self, Options, Output};
 use samesession::flow::keys::{self, SealTo};
 use samesession::flow::restore;
@@ -126,9 +127,16 @@ fn carry(ui: &Ui, sample: &Sample, from: (&Env, &Device), to: (&Env, &Device), c
         &quiet,
         &*ui.progress(),
     )?;
-    let options = restore::Options { file: capsule.to_owned(), trust: vec![from.1.signing().fingerprint()], ..Default::default() };
+    let options = restore::Options { trust: vec![from.1.signing().fingerprint()], ..Default::default() };
     let identities = keys::identities(to.0, Some(to.1), &[], None, &quiet)?;
-    let restored = restore::restore(to.0, Some(to.1), &options, &identities, &mut quiet.clone(), &*ui.progress())?;
+    let restored = restore::restore(
+        to.0,
+        Some(to.1),
+        &options,
+        Arriving::File { path: capsule, identities: &identities },
+        &mut quiet.clone(),
+        &*ui.progress(),
+    )?;
     let shown = sessions::show(to.0, &Selector::Named(sample.native.to_owned()), Some(sample.agent))?;
     let stands_at: PathBuf = shown.session.transcript.clone();
     Ok(Proof {

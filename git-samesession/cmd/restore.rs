@@ -1,4 +1,4 @@
-//! `restore`: a capsule's session installed where its agent looks for it.
+//! `restore`: a session from the repository or a capsule's file, installed where its agent looks for it.
 
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -6,10 +6,13 @@ use std::path::Path;
 
 use samesession::agent::{Reached, ResumeCommand};
 use samesession::env::Env;
+use samesession::flow::arriving::Arriving;
+use samesession::flow::ledger::{Finding, Ledger};
+use samesession::flow::pick::{self, Picked};
 use samesession::flow::plan::Step;
 use samesession::flow::recover::Recovered;
 use samesession::flow::restore::{self, Options, Outcome, SignedBy};
-use samesession::flow::{Relation, doctor, keys};
+use samesession::flow::{self, Relation, doctor, keys};
 use samesession::policy::Limits;
 use serde::Serialize;
 
@@ -85,7 +88,6 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
     let mut terminal = Terminal { quiet: ui.quiet };
     let identities = keys::identities(env, device.as_ref(), &options.keys.identities, passphrase, &terminal.clone())?;
     let asked = Options {
-        file: super::or_stdin(&options.file),
         into: options.into.clone(),
         dry_run: options.dry_run,
         allow_unsigned: options.allow_unsigned,
@@ -93,7 +95,30 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
         set_aside: options.set_aside,
         limits: Limits::default(),
     };
-    let done = restore::restore(env, device.as_ref(), &asked, &identities, &mut terminal, &*ui.progress())?;
+    let progress = ui.progress();
+    // What has the look of a file and is none shall be missed as a file.
+    let session = options.what.to_str().filter(|what| !options.what.exists() && *what != "-" && !what.contains('/') && !what.contains('.'));
+    let done = match session {
+        Some(session) => {
+            let mut ledger = Ledger::open(env, device.as_ref(), &identities)?;
+            ledger.trust = options.trust.clone();
+            let mut findings = Vec::new();
+            let picked = picked(ui, &mut ledger, session, options.dry_run, &mut terminal, &mut findings);
+            super::tell(ui, &findings);
+            let mut picked = picked?;
+            let capsule = Arriving::Checkpoint { ledger: &ledger, opened: &mut picked.opened };
+            let done = restore::restore(env, device.as_ref(), &asked, capsule, &mut terminal, &*progress)?;
+            if !options.dry_run {
+                picked.remember(&ledger)?;
+            }
+            done
+        }
+        None => {
+            let file = super::or_stdin(&options.what);
+            let capsule = Arriving::File { path: &file, identities: &identities };
+            restore::restore(env, device.as_ref(), &asked, capsule, &mut terminal, &*progress)?
+        }
+    };
     for recovered in done.recovered.iter().filter(|recovered| !matches!(recovered, Recovered::Kept { .. })) {
         ui.note(&doctor::describe(recovered));
     }
@@ -105,6 +130,24 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// A person at a terminal chooses between ways; a script gets them listed.
+fn picked(
+    ui: &Ui,
+    ledger: &mut Ledger<'_>,
+    what: &str,
+    dry_run: bool,
+    terminal: &mut Terminal,
+    findings: &mut Vec<Finding>,
+) -> Result<Picked, Failure> {
+    match pick::pick(ledger, what, dry_run, terminal, findings) {
+        Err(flow::Error::SeveralWays { sid, ways }) if !ui.json => match terminal::choose_way(&ways) {
+            Some(n) => Ok(pick::pick(ledger, &ways[n].commit.to_string(), dry_run, terminal, findings)?),
+            None => Err(flow::Error::SeveralWays { sid, ways }.into()),
+        },
+        picked => Ok(picked?),
+    }
 }
 
 pub fn answer(done: &Outcome, dry_run: bool) -> Answer {

@@ -10,9 +10,11 @@ pub mod inspect;
 pub mod keys;
 pub mod ledger;
 pub mod named;
+pub mod pick;
 pub mod restore;
 pub mod sessions;
 
+pub mod arriving;
 mod aside;
 mod capture;
 mod compare;
@@ -99,8 +101,10 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
-    #[error("checkpoint {commit} is signed by a key that this device does not know: {signer}")]
-    UnknownMaker { commit: String, signer: Signer },
+    #[error("checkpoint {} is signed by a key that this device does not know: {}", checkpoint.id(), checkpoint.signer)]
+    UnknownMaker { checkpoint: Box<store::unfold::Checkpoint> },
+    #[error("session {} went {} ways", sid.short(), ways.len())]
+    SeveralWays { sid: SessionId, ways: Vec<Way> },
     #[error("session {} was deleted by {by}, {at}", sid.short())]
     Deleted { sid: SessionId, by: String, at: String },
     #[error("interrupted")]
@@ -119,6 +123,16 @@ impl From<store::Error> for Error {
             error => Error::Store(error),
         }
     }
+}
+
+/// One of the ways that a session went.
+#[derive(Debug, Clone)]
+pub struct Way {
+    pub commit: gix::hash::ObjectId,
+    pub device: String,
+    pub made: String,
+    pub title: Option<String>,
+    pub bytes: u64,
 }
 
 /// One of several sessions that a word could mean.

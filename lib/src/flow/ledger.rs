@@ -31,14 +31,25 @@ pub struct Ledger<'a> {
 }
 
 /// Something about a ref that a person should know.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Finding {
-    /// It is not what its name says, or nobody knows who made it.
+    /// It is not what its name says.
     Ignored { name: String, why: String },
+    /// Nobody here knows who made it.
+    Unknown { name: String, checkpoint: Box<Checkpoint> },
     /// A remote shows less than it showed before.
     Rewound { remote: String, sid: SessionId, seen: ObjectId, now: ObjectId },
     /// A chain that was here is here again.
     BroughtBack { sid: SessionId, tip: ObjectId },
+}
+
+impl Finding {
+    pub fn unknown(&self) -> Option<(&SessionId, &Checkpoint)> {
+        match self {
+            Finding::Unknown { checkpoint, .. } => Some((&checkpoint.sid, checkpoint)),
+            _ => None,
+        }
+    }
 }
 
 impl<'a> Ledger<'a> {
@@ -65,7 +76,7 @@ impl<'a> Ledger<'a> {
             return Err(store::Error::NotACheckpoint { what: id.to_string(), why }.into());
         }
         if !self.believes(&checkpoint.signer) {
-            return Err(Error::UnknownMaker { commit: id.to_string(), signer: checkpoint.signer });
+            return Err(Error::UnknownMaker { checkpoint: Box::new(checkpoint) });
         }
         Ok(checkpoint)
     }
@@ -103,8 +114,12 @@ impl<'a> Ledger<'a> {
             let theirs = match self.checkpoint(sid, &tip) {
                 Ok(theirs) => theirs,
                 Err(error) => {
-                    findings.push(Finding::Ignored { name: names::tracking(&remote, sid), why: error.to_string() });
+                    let name = names::tracking(&remote, sid);
                     known.tracking.remove(&remote);
+                    findings.push(match error {
+                        Error::UnknownMaker { checkpoint } => Finding::Unknown { name, checkpoint },
+                        error => Finding::Ignored { name, why: error.to_string() },
+                    });
                     continue;
                 }
             };

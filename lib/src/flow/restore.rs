@@ -4,19 +4,17 @@
 //! refused, then a journal is written and the files are renamed into place. Before the journal says so nothing is
 //! visible; a crash after it is finished or undone by whoever comes next.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::thread;
 
+use super::arriving::{Arriving, Staged};
 use super::compare::{self, Relation};
 use super::journal::{Dir, Filed, Journal, New, Seen, State, Step as JournalStep};
 use super::plan::{self, Given, Plan, Step};
 use super::recover::{self, Recovered};
-use super::stage::{self, Stage};
-use super::{Error, agent_named, placed};
-use crate::agent::{Agent, Copy, Home, Incoming, Place, Reached, ResumeCommand, Role, StagedFile, jsonl};
-use crate::capsule::{self, Header, Manifest, SESSION_DIR, TORN_DIR};
+use super::stage;
+use super::{Error, placed};
+use crate::agent::{Agent, Copy, Home, Incoming, Place, Reached, ResumeCommand, StagedFile};
+use crate::capsule::{self, Manifest, SESSION_DIR, TORN_DIR};
 use crate::device::Device;
 use crate::durable::At;
 use crate::env::Env;
@@ -25,13 +23,12 @@ use crate::id::NativeId;
 use crate::path::RelPath;
 use crate::policy::Limits;
 use crate::progress::Progress;
-use crate::seal::{self, Identities, ReadAhead, Signer};
+use crate::seal::{self, Signer};
 use crate::signers::KnownSigners;
 use crate::{fault, path, time};
 
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    pub file: PathBuf,
     pub into: Option<PathBuf>,
     pub dry_run: bool,
     pub allow_unsigned: bool,
@@ -44,8 +41,8 @@ pub struct Options {
 
 /// Decisions that only a person can make.
 pub trait Consent {
-    /// Whether to believe a signer that is not known here; `true` is remembered.
-    fn accept_signer(&mut self, signer: &Signer, manifest: &Manifest) -> bool;
+    /// Whether to believe a signer that is not known here and calls itself so; `true` is remembered.
+    fn accept_signer(&mut self, signer: &Signer, name: &str) -> bool;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,11 +88,11 @@ pub fn restore(
     env: &Env,
     device: Option<&Device>,
     options: &Options,
-    identities: &Identities,
+    capsule: Arriving<'_>,
     consent: &mut dyn Consent,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    let mut staged = open(env, options, identities, progress)?;
+    let mut staged = capsule.stage(env, options.dry_run, &options.limits, progress)?;
     fault::point("restore.staged").at("write", &staged.stage.dir)?;
     let (signed_by, new_signer) = signed_by(env, device, options, &staged.opened, consent)?;
     let (agent, home) = (staged.agent, staged.home.clone());
@@ -185,28 +182,6 @@ pub fn restore(
     Ok(outcome)
 }
 
-struct Staged {
-    agent: &'static dyn Agent,
-    home: Home,
-    stage: Stage,
-    files: Vec<StagedFile>,
-    torn: Vec<RelPath>,
-    opened: capsule::Opened,
-}
-
-impl Staged {
-    /// By their names: one transcript, and nothing else that is not the session's.
-    fn refuse_strangers(&self, native: &NativeId) -> Result<(), Error> {
-        if let Some(name) = self.torn.iter().find(|name| !self.agent.role(native, name).is_some_and(Role::is_append_only)) {
-            return Err(Error::Foreign(format!("{TORN_DIR}/{name}")));
-        }
-        match self.files.iter().filter(|file| file.role == Role::Transcript).count() {
-            1 => Ok(()),
-            n => Err(capsule::Error::Lies(format!("it holds {n} transcripts")).into()),
-        }
-    }
-}
-
 /// A session that is open here is left alone, and so is an ancestor or a helper that the capsule would change.
 fn refuse_live(agent: &dyn Agent, home: &Home, native: &NativeId, steps: &[Step]) -> Result<(), Error> {
     let touched = |id: &NativeId| id == native || steps.iter().any(|step| step.target().to_string_lossy().contains(id.as_str()));
@@ -214,82 +189,6 @@ fn refuse_live(agent: &dyn Agent, home: &Home, native: &NativeId, steps: &[Step]
     match running.into_iter().find(|(id, _)| touched(id)) {
         Some((_, live)) => Err(Error::Live { title: agent.title(), pid: live.pid }),
         None => Ok(()),
-    }
-}
-
-/// Reads the capsule once, to its end, into a stage; nothing of it is believed before that.
-fn open(env: &Env, options: &Options, identities: &Identities, progress: &dyn Progress) -> Result<Staged, Error> {
-    let file = File::open(&options.file).at("open", &options.file)?;
-    progress.stage("opening", file.metadata().ok().map(|meta| meta.len()));
-    let input = BufReader::with_capacity(1 << 17, Told { from: file, progress });
-    thread::scope(|scope| {
-        let plain = seal::open(input, identities, &options.limits)?;
-        let mut sink =
-            Sink { env, dry_run: options.dry_run, limits: &options.limits, home: None, stage: None, files: Vec::new(), torn: Vec::new() };
-        let opened = capsule::read(ReadAhead::spawn(scope, plain), &options.limits, &mut sink)?;
-        let native = opened.manifest.native_id()?;
-        let (Some((agent, home)), Some(stage)) = (sink.home, sink.stage) else {
-            return Err(capsule::Error::NotACapsule("it is empty").into());
-        };
-        let mut files = Vec::new();
-        for (name, staged) in sink.files {
-            let role = agent.role(&native, &name).ok_or_else(|| Error::Foreign(format!("{SESSION_DIR}/{name}")))?;
-            files.push(StagedFile { name, role, staged });
-        }
-        Ok(Staged { agent, home, stage, files, torn: sink.torn, opened })
-    })
-}
-
-struct Told<'a> {
-    from: File,
-    progress: &'a dyn Progress,
-}
-
-impl Read for Told<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let n = self.from.read(into)?;
-        self.progress.advance(n as u64);
-        Ok(n)
-    }
-}
-
-struct Sink<'a> {
-    env: &'a Env,
-    dry_run: bool,
-    limits: &'a Limits,
-    home: Option<(&'static dyn Agent, Home)>,
-    stage: Option<Stage>,
-    files: Vec<(RelPath, PathBuf)>,
-    torn: Vec<RelPath>,
-}
-
-impl capsule::Sink for Sink<'_> {
-    type Error = Error;
-
-    fn header(&mut self, header: &Header) -> Result<(), Error> {
-        let agent = agent_named(&header.agent)?;
-        let home = agent.home(self.env)?;
-        self.stage = Some(if self.dry_run { Stage::temporary(self.env)? } else { Stage::beside(&home.root, self.env)? });
-        self.home = Some((agent, home));
-        Ok(())
-    }
-
-    fn file(&mut self, name: &RelPath, content: &mut dyn Read) -> Result<(), Error> {
-        let Some(stage) = &mut self.stage else { return Err(capsule::Error::NotACapsule("it has no header").into()) };
-        if let Some(name) = name.strip_prefix(TORN_DIR) {
-            // Kept in the capsule only: gluing it to a transcript would damage the next record.
-            io::copy(content, &mut io::sink()).map_err(|error| capsule::Error::Damaged(error.to_string()))?;
-            self.torn.push(name);
-            return Ok(());
-        }
-        let name = name.strip_prefix(SESSION_DIR).ok_or_else(|| Error::Foreign(name.to_string()))?;
-        let packed = jsonl::is_packed(name.as_path());
-        let staged = stage.take(content, packed)?;
-        if packed {
-            stage::unpacks_within(&staged, self.limits)?;
-        }
-        self.files.push((name, staged));
-        Ok(())
     }
 }
 
@@ -317,7 +216,7 @@ fn signed_by(
         return Ok((SignedBy::Known { name: name.to_owned(), fingerprint }, None));
     }
     let name = opened.manifest.origin.device.clone();
-    if options.trust.contains(&fingerprint) || (!options.dry_run && consent.accept_signer(&signer, &opened.manifest)) {
+    if options.trust.contains(&fingerprint) || (!options.dry_run && consent.accept_signer(&signer, &name)) {
         return Ok((SignedBy::Accepted { name, fingerprint }, Some(signer)));
     }
     if options.dry_run {

@@ -1,0 +1,149 @@
+//! A capsule that comes, in either container, opened into a stage.
+//!
+//! Read once, to its end; nothing of it is believed before that. Knows the agent only to ask it where its home is and which
+//! of the files are a session's.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use super::ledger::Ledger;
+use super::stage::{self, Stage};
+use super::{Error, agent_named};
+use crate::agent::{Agent, Home, Role, StagedFile, jsonl};
+use crate::capsule::{self, Header, SESSION_DIR, TORN_DIR};
+use crate::durable::At;
+use crate::env::Env;
+use crate::id::NativeId;
+use crate::path::RelPath;
+use crate::policy::Limits;
+use crate::progress::Progress;
+use crate::seal::{self, Identities, ReadAhead};
+use crate::store::unfold::Opened;
+
+pub enum Arriving<'a> {
+    File { path: &'a Path, identities: &'a Identities },
+    Checkpoint { ledger: &'a Ledger<'a>, opened: &'a mut Opened },
+}
+
+impl Arriving<'_> {
+    pub fn stage(self, env: &Env, dry_run: bool, limits: &Limits, progress: &dyn Progress) -> Result<Staged, Error> {
+        let mut sink = Sink { env, dry_run, limits, home: None, stage: None, files: Vec::new(), torn: Vec::new() };
+        let opened = match self {
+            Arriving::File { path, identities } => read(path, identities, &mut sink, progress)?,
+            Arriving::Checkpoint { ledger, opened } => unfold(ledger, opened, &mut sink, progress)?,
+        };
+        sink.staged(opened)
+    }
+}
+
+fn read(path: &Path, identities: &Identities, sink: &mut Sink<'_>, progress: &dyn Progress) -> Result<capsule::Opened, Error> {
+    let file = File::open(path).at("open", path)?;
+    progress.stage("opening", file.metadata().ok().map(|meta| meta.len()));
+    let input = BufReader::with_capacity(1 << 17, Told { from: file, progress });
+    thread::scope(|scope| {
+        let plain = seal::open(input, identities, sink.limits)?;
+        capsule::read(ReadAhead::spawn(scope, plain), sink.limits, sink)
+    })
+}
+
+fn unfold(ledger: &Ledger<'_>, opened: &mut Opened, sink: &mut Sink<'_>, progress: &dyn Progress) -> Result<capsule::Opened, Error> {
+    progress.stage("opening", Some(opened.record.summary.bytes));
+    let tree = opened.tree(&ledger.store)?;
+    let manifest = opened.manifest_bytes(&ledger.store, &tree, ledger.identities)?;
+    let header = Header::new(&opened.checkpoint.sid, &opened.record.summary.agent);
+    let signature = opened.signature.clone();
+    let contents = Told { from: opened.contents(&ledger.store, &tree, ledger.identities)?, progress };
+    capsule::unfold(header, manifest, signature, contents, sink.limits, sink)
+}
+
+pub struct Staged {
+    pub agent: &'static dyn Agent,
+    pub home: Home,
+    pub stage: Stage,
+    pub files: Vec<StagedFile>,
+    torn: Vec<RelPath>,
+    pub opened: capsule::Opened,
+}
+
+impl Staged {
+    /// By their names: one transcript, and nothing else that is not the session's.
+    pub fn refuse_strangers(&self, native: &NativeId) -> Result<(), Error> {
+        if let Some(name) = self.torn.iter().find(|name| !self.agent.role(native, name).is_some_and(Role::is_append_only)) {
+            return Err(Error::Foreign(format!("{TORN_DIR}/{name}")));
+        }
+        match self.files.iter().filter(|file| file.role == Role::Transcript).count() {
+            1 => Ok(()),
+            n => Err(capsule::Error::Lies(format!("it holds {n} transcripts")).into()),
+        }
+    }
+}
+
+impl Sink<'_> {
+    fn staged(self, opened: capsule::Opened) -> Result<Staged, Error> {
+        let native = opened.manifest.native_id()?;
+        let (Some((agent, home)), Some(stage)) = (self.home, self.stage) else {
+            return Err(capsule::Error::NotACapsule("it is empty").into());
+        };
+        let mut files = Vec::new();
+        for (name, staged) in self.files {
+            let role = agent.role(&native, &name).ok_or_else(|| Error::Foreign(format!("{SESSION_DIR}/{name}")))?;
+            files.push(StagedFile { name, role, staged });
+        }
+        Ok(Staged { agent, home, stage, files, torn: self.torn, opened })
+    }
+}
+
+struct Told<'a, R> {
+    from: R,
+    progress: &'a dyn Progress,
+}
+
+impl<R: Read> Read for Told<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(into)?;
+        self.progress.advance(n as u64);
+        Ok(n)
+    }
+}
+
+struct Sink<'a> {
+    env: &'a Env,
+    dry_run: bool,
+    limits: &'a Limits,
+    home: Option<(&'static dyn Agent, Home)>,
+    stage: Option<Stage>,
+    files: Vec<(RelPath, PathBuf)>,
+    torn: Vec<RelPath>,
+}
+
+impl capsule::Sink for Sink<'_> {
+    type Error = Error;
+
+    fn header(&mut self, header: &Header) -> Result<(), Error> {
+        let agent = agent_named(&header.agent)?;
+        let home = agent.home(self.env)?;
+        self.stage = Some(if self.dry_run { Stage::temporary(self.env)? } else { Stage::beside(&home.root, self.env)? });
+        self.home = Some((agent, home));
+        Ok(())
+    }
+
+    fn file(&mut self, name: &RelPath, content: &mut dyn Read) -> Result<(), Error> {
+        let Some(stage) = &mut self.stage else { return Err(capsule::Error::NotACapsule("it has no header").into()) };
+        if let Some(name) = name.strip_prefix(TORN_DIR) {
+            // Kept in the capsule only: gluing it to a transcript would damage the next record.
+            io::copy(content, &mut io::sink()).map_err(|error| capsule::Error::Damaged(error.to_string()))?;
+            self.torn.push(name);
+            return Ok(());
+        }
+        let name = name.strip_prefix(SESSION_DIR).ok_or_else(|| Error::Foreign(name.to_string()))?;
+        let packed = jsonl::is_packed(name.as_path());
+        let staged = stage.take(content, packed)?;
+        if packed {
+            stage::unpacks_within(&staged, self.limits)?;
+        }
+        self.files.push((name, staged));
+        Ok(())
+    }
+}
