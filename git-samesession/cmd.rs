@@ -4,6 +4,7 @@ mod checkpoint;
 mod demo;
 mod device;
 mod doctor;
+mod init;
 mod inspect;
 mod restore;
 mod sessions;
@@ -24,6 +25,7 @@ use crate::ui::Ui;
 pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
     match command {
         Command::Device(options) => device::run(env, ui, options),
+        Command::Init(options) => init::run(env, ui, options),
         Command::Sessions(options) => sessions::run(env, ui, options),
         Command::Show(options) => show::run(env, ui, options),
         Command::Checkpoint(options) => checkpoint::run(env, ui, options),

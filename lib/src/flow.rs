@@ -6,6 +6,7 @@
 pub mod checkpoint;
 pub mod commit;
 pub mod doctor;
+pub mod init;
 pub mod inspect;
 pub mod keys;
 pub mod ledger;
@@ -22,6 +23,7 @@ mod journal;
 mod placed;
 pub mod plan;
 pub mod recover;
+pub mod remotes;
 mod replaced;
 mod select;
 pub mod source;
@@ -107,6 +109,12 @@ pub enum Error {
     SeveralWays { sid: SessionId, ways: Vec<Way> },
     #[error("session {} was deleted by {by}, {at}", sid.short())]
     Deleted { sid: SessionId, by: String, at: String },
+    #[error("there is no remote '{name}' here{}", if *configured { ", and samesession.store names it" } else { "" })]
+    NoSuchRemote { name: String, configured: bool, known: Vec<String> },
+    #[error("there are {} remotes here, and any of them could be meant", .0.len())]
+    WhichRemote(Vec<String>),
+    #[error("refs cannot be named after the remote '{0}'")]
+    RemoteName(String),
     #[error("interrupted")]
     Interrupted,
 }
