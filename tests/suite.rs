@@ -17,5 +17,6 @@ mod places;
 mod races;
 mod readme;
 mod recipients;
+mod repositories;
 mod roundtrip;
 mod secrets;

@@ -93,6 +93,10 @@ impl<'a> Ledger<'a> {
 
     pub fn sync_all(&self, findings: &mut Vec<Finding>) -> Result<BTreeMap<SessionId, Known>, Error> {
         let all = refs::all(&self.store)?;
+        let tips = all.values().flat_map(|known| known.local.iter().chain(known.tracking.values()));
+        if let Err(error) = Checkpoint::bring(&self.store, tips) {
+            findings.push(Finding::Ignored { name: names::TRACKING.to_owned(), why: error.to_string() });
+        }
         all.into_iter().map(|(sid, known)| Ok((sid.clone(), self.sync_known(&sid, known, findings)?))).collect()
     }
 
