@@ -35,6 +35,10 @@ pub enum Command {
     Inspect(Inspect),
     /// Install a session from the repository or a capsule's file, so that its agent can go on with it
     Restore(Restore),
+    /// Bring sessions from a remote
+    Fetch(Fetch),
+    /// Send sessions to a remote
+    Push(Push),
     /// Look for trouble, and finish or undo what a crash left
     Doctor,
     /// Carry sample sessions between two throw-away homes
@@ -93,9 +97,35 @@ pub struct Checkpoint {
     pub recipients: Vec<String>,
     #[command(flatten)]
     pub passphrase: Passphrase,
+    /// Send it to the remote at once
+    #[arg(long, conflicts_with_all = ["output", "dry_run"])]
+    pub push: bool,
     /// Say what would travel, and write nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+}
+
+#[derive(Args)]
+pub struct Fetch {
+    /// The remote; by default samesession.store, else 'origin', else the only one
+    pub remote: Option<String>,
+    /// Forget what the remote does not have any more
+    #[arg(short, long)]
+    pub prune: bool,
+    /// Believe the maker with this fingerprint from now on
+    #[arg(long = "trust", value_name = "FINGERPRINT")]
+    pub trust: Vec<String>,
+}
+
+#[derive(Args)]
+pub struct Push {
+    /// The session; 'current' if not given
+    pub session: Option<String>,
+    /// The remote; by default samesession.store, else 'origin', else the only one
+    pub remote: Option<String>,
+    /// Every session that the remote does not have as it is here
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Args)]

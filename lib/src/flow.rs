@@ -6,7 +6,9 @@
 pub mod checkpoint;
 pub mod commit;
 pub mod doctor;
+pub mod exchange;
 pub mod inspect;
+mod join;
 pub mod keys;
 pub mod ledger;
 pub mod named;
@@ -22,6 +24,7 @@ mod journal;
 mod placed;
 pub mod plan;
 pub mod recover;
+pub mod remote;
 mod replaced;
 mod select;
 pub mod source;
@@ -103,6 +106,18 @@ pub enum Error {
     },
     #[error("checkpoint {} is signed by a key that this device does not know: {}", checkpoint.id(), checkpoint.signer)]
     UnknownMaker { checkpoint: Box<store::unfold::Checkpoint> },
+    #[error("there is no remote called '{0}'")]
+    NoSuchRemote(String),
+    #[error("this repository has no remote")]
+    NoRemote,
+    #[error("this repository has several remotes: {}", .0.join(", "))]
+    WhichRemote(Vec<String>),
+    #[error("'{name}' is in the way: {why}")]
+    Theirs { name: String, why: String },
+    #[error("'{remote}' refused it: {why}")]
+    Refused { remote: String, why: String },
+    #[error("this machine has no keys yet")]
+    NoDevice,
     #[error("session {} went {} ways", sid.short(), ways.len())]
     SeveralWays { sid: SessionId, ways: Vec<Way> },
     #[error("session {} was deleted by {by}, {at}", sid.short())]
