@@ -1,10 +1,12 @@
 //! One file per verb: arguments in, one library call, a view out.
 
 mod checkpoint;
+mod delete;
 mod demo;
 mod device;
 mod doctor;
 mod fetch;
+mod gc;
 mod inspect;
 mod push;
 mod restore;
@@ -33,6 +35,8 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
         Command::Restore(options) => restore::run(env, ui, options),
         Command::Fetch(options) => fetch::run(env, ui, options),
         Command::Push(options) => push::run(env, ui, options),
+        Command::Delete(options) => delete::run(env, ui, options),
+        Command::Gc(options) => gc::run(env, ui, options),
         Command::Doctor => doctor::run(env, ui),
         Command::Demo => demo::run(env, ui),
     }

@@ -43,7 +43,9 @@ pub enum Failure {
     #[error("a capsule on standard output leaves no place for JSON there")]
     TwoAnswers,
     #[error("{0}")]
-    TooManyWords(&'static str),
+    Usage(&'static str),
+    #[error("not confirmed; nothing was deleted")]
+    NotConfirmed(String),
     #[error("{0} could not be pushed")]
     NotPushed(String),
     #[error("cannot watch for signals")]
@@ -165,6 +167,8 @@ impl Failure {
                 E::UnknownSigner { .. } | E::UnknownMaker { .. } => ("unknown-signer", 1),
                 E::SeveralWays { .. } => ("several-ways", 1),
                 E::Deleted { .. } => ("deleted", 1),
+                E::NotThere { .. } => ("no-session", 1),
+                E::Undecided { .. } => ("several-ways", 1),
                 E::NoDevice => ("no-device", 1),
                 E::Refused { .. } => ("not-pushed", 1),
                 E::NoRemote | E::NoSuchRemote(_) | E::WhichRemote(_) => ("no-remote", 1),
@@ -189,8 +193,9 @@ impl Failure {
             Failure::NoTerminal | Failure::EmptyPassphrase | Failure::PassphrasesDiffer => ("passphrase", 1),
             Failure::Troubles(_) => ("trouble", 1),
             Failure::NoDevice => ("no-device", 1),
+            Failure::NotConfirmed(_) => ("not-confirmed", 1),
             Failure::NotPushed(_) => ("not-pushed", 1),
-            Failure::TooManyWords(_) => ("usage", 129),
+            Failure::Usage(_) => ("usage", 129),
             _ => ("failed", 128),
         }
     }
@@ -223,6 +228,7 @@ impl Failure {
             Failure::NoTerminal => hint("in scripts use --passphrase-file or --passphrase-fd"),
             Failure::Flow(E::NoDevice) | Failure::NoDevice => hint("to make them: git samesession device init"),
             Failure::OutputIsTerminal => hint("name a file with --output, or send it through a pipe"),
+            Failure::NotConfirmed(short) => vec![format!("in scripts: --confirm {short}")],
             Failure::TwoAnswers => hint("name a file with --output"),
             Failure::Flow(error) => match error {
                 E::Env(env::Error::NotAbsolute { name, .. }) => vec![format!("set {name} to an absolute path")],
@@ -250,6 +256,8 @@ impl Failure {
                     format!("if they agree, repeat the command with --trust {}", signer.fingerprint),
                 ],
                 E::SeveralWays { ways, .. } => pick::commands(ways).into_iter().map(|way| format!("to go on from one: {way}")).collect(),
+                E::Deleted { .. } => hint("to begin again with it: git samesession checkpoint --revive"),
+                E::Undecided { sid } => vec![format!("choose one first: git samesession restore {}", sid.short())],
                 E::NoRemote => hint("to add one: git remote add origin URL"),
                 E::NoSuchRemote(_) => hint("'git remote' lists those there are; to add one: git remote add NAME URL"),
                 E::WhichRemote(_) => hint("name one, or set it once: git config samesession.store NAME"),

@@ -148,7 +148,7 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
     let terminal = Terminal { quiet: ui.quiet };
     let identities = flow::keys::identities(env, Some(&device), &[], None, &terminal)?;
     let ledger = Ledger::of(env, repo, Some(&device), &identities)?;
-    let asked = flow::commit::Options { recipients: options.recipients.clone(), revive: false };
+    let asked = flow::commit::Options { recipients: options.recipients.clone(), revive: options.revive };
     // A push that cannot be is better known before.
     let to = options.push.then(|| remote::choose(&ledger.store.repo, None)).transpose()?;
     let done = flow::commit::commit(&ledger, &device, &mut source, &asked, &terminal, &*ui.progress())?;

@@ -58,7 +58,7 @@ impl View for Answer {
 pub fn run(env: &Env, ui: &Ui, options: &cli::Push) -> Result<(), Failure> {
     // With --all the only word is the remote.
     let (session, to) = match (options.all, &options.session, &options.remote) {
-        (true, Some(_), Some(_)) => return Err(Failure::TooManyWords("--all pushes every session: name only the remote")),
+        (true, Some(_), Some(_)) => return Err(Failure::Usage("--all pushes every session: name only the remote")),
         (true, word, None) => (None, word.as_deref()),
         (_, session, remote) => (session.as_deref(), remote.as_deref()),
     };

@@ -5,6 +5,7 @@
 
 pub mod checkpoint;
 pub mod commit;
+pub mod delete;
 pub mod doctor;
 pub mod exchange;
 pub mod inspect;
@@ -15,6 +16,7 @@ pub mod named;
 pub mod pick;
 pub mod restore;
 pub mod sessions;
+pub mod shorten;
 
 pub mod arriving;
 mod aside;
@@ -114,6 +116,10 @@ pub enum Error {
     WhichRemote(Vec<String>),
     #[error("'{name}' is in the way: {why}")]
     Theirs { name: String, why: String },
+    #[error("session {} is not on '{remote}'", sid.short())]
+    NotThere { sid: SessionId, remote: String },
+    #[error("session {} went several ways, and none of them was chosen yet", sid.short())]
+    Undecided { sid: SessionId },
     #[error("'{remote}' refused it: {why}")]
     Refused { remote: String, why: String },
     #[error("this machine has no keys yet")]

@@ -301,6 +301,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
             parts,
             manifest_signature: Some(self.device.signing().sign(NAMESPACE, &manifest_json)?.into_bytes()),
             total: self.heads.iter().map(|head| head.header.total).max().unwrap_or(0),
+            added: None,
         };
         let default = ReadTree::default();
         let tip = draft.write(&self.ledger.store, trees.first().unwrap_or(&default), self.device.signing(), &mut folded.pack)?;

@@ -168,16 +168,7 @@ fn joined_with_theirs<C: Callbacks>(
     findings: &mut Vec<Finding>,
 ) -> Result<ObjectId, Error> {
     for _ in 0..ATTEMPTS {
-        let mut seen = Vec::new();
-        let known = ledger.sync(sid, &mut seen)?;
-        let name = names::tracking(remote, sid);
-        for finding in seen {
-            match finding {
-                Finding::Unknown { name: of, checkpoint } if of == name => return Err(Error::UnknownMaker { checkpoint }),
-                Finding::Ignored { name: of, why } if of == name => return Err(Error::Theirs { name, why }),
-                other => findings.push(other),
-            }
-        }
+        let known = ledger.sync_with(sid, remote, findings)?;
         let local = known.local.ok_or_else(|| Error::NoSuchSession(sid.to_string()))?;
         let Some(device) = ledger.device else { return Err(Error::NoDevice) };
         match join(ledger, device, sid, &known, callbacks) {

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use gix::hash::ObjectId;
 
 use super::Error;
+use super::ledger::{Finding, Ledger};
 use crate::git::{self, Repository, failed};
 use crate::id::SessionId;
 use crate::store::names::{self, Named};
+use crate::store::refs::Known;
 
 /// What Git says of one pushed ref.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +56,15 @@ pub fn fetch(repo: &Repository, remote: &str, only: &[&SessionId], prune: bool) 
     args.extend(only.iter().map(|sid| format!("+{}:{}", names::session(sid), names::tracking(remote, sid))));
     repo.git.run(&args)?;
     Ok(())
+}
+
+/// How one session stands, with what the remote has of it now; that there is nothing is no error.
+pub fn newest(ledger: &Ledger<'_>, sid: &SessionId, remote: &str, findings: &mut Vec<Finding>) -> Result<Known, Error> {
+    match fetch(&ledger.store.repo, remote, &[sid], false) {
+        Err(Error::Git(git::Error::Failed { said, .. })) if said.contains("couldn't find remote ref") => {}
+        fetched => fetched?,
+    }
+    ledger.sync_with(sid, remote, findings)
 }
 
 /// What a push of one ref shall do.
