@@ -239,7 +239,10 @@ impl Failure {
                     "compare the fingerprint with what 'git samesession device show' says on the device that made the capsule".to_owned(),
                     format!("if they agree, repeat the command with --trust {}", signer.fingerprint),
                 ],
-                E::SeveralWays { ways, .. } => pick::commands(ways).into_iter().map(|way| format!("to go on from one: {way}")).collect(),
+                E::SeveralWays { ways, .. } => {
+                    let commands = pick::commands(ways).into_iter().map(|way| format!("to go on from one: {way}"));
+                    commands.chain(["other commands take one of them by its commit, too".to_owned()]).collect()
+                }
                 E::UnknownMaker { checkpoint } => vec![
                     "compare the fingerprint with what 'git samesession device show' says on the device that made it".to_owned(),
                     format!("if they agree: git samesession restore {} --trust {}", checkpoint.sid.short(), checkpoint.signer.fingerprint),

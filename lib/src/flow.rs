@@ -6,19 +6,24 @@
 pub mod checkpoint;
 pub mod commit;
 pub mod doctor;
+pub mod export;
+pub mod import;
 pub mod inspect;
 pub mod keys;
 pub mod ledger;
 pub mod named;
+pub mod output;
 pub mod pick;
 pub mod restore;
 pub mod sessions;
+pub mod signed;
 
 pub mod arriving;
 mod aside;
 mod capture;
 mod compare;
 mod journal;
+mod native;
 mod placed;
 pub mod plan;
 pub mod recover;
