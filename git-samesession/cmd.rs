@@ -1,12 +1,16 @@
 //! One file per verb: arguments in, one library call, a view out.
 
 mod checkpoint;
+mod delete;
 mod demo;
 mod device;
 mod doctor;
 mod export;
+mod fetch;
+mod gc;
 mod import;
 mod inspect;
+mod push;
 mod restore;
 mod sessions;
 mod show;
@@ -36,6 +40,10 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
         Command::Restore(options) => restore::run(env, ui, options),
         Command::Export(options) => export::run(env, ui, options),
         Command::Import(options) => import::run(env, ui, options),
+        Command::Fetch(options) => fetch::run(env, ui, options),
+        Command::Push(options) => push::run(env, ui, options),
+        Command::Delete(options) => delete::run(env, ui, options),
+        Command::Gc(options) => gc::run(env, ui, options),
         Command::Doctor => doctor::run(env, ui),
         Command::Demo => demo::run(env, ui),
     }
@@ -51,12 +59,12 @@ fn device_or_new(env: &Env, ui: &Ui) -> Result<Device, flow::Error> {
 }
 
 /// The repository around, with this machine's keys, if it has any. What is worth saying of its refs is said afterwards.
-fn with_ledger<T>(env: &Env, ui: &Ui, work: impl FnOnce(&Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>) -> Result<T, Failure> {
+fn with_ledger<T>(env: &Env, ui: &Ui, work: impl FnOnce(&mut Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>) -> Result<T, Failure> {
     let device = Device::load(env)?;
     let identities = flow::keys::identities(env, device.as_ref(), &[], None, &Terminal { quiet: ui.quiet })?;
-    let ledger = Ledger::open(env, device.as_ref(), &identities)?;
+    let mut ledger = Ledger::open(env, device.as_ref(), &identities)?;
     let mut findings = Vec::new();
-    let done = work(&ledger, &mut findings);
+    let done = work(&mut ledger, &mut findings);
     tell(ui, &findings);
     done
 }

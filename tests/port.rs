@@ -266,9 +266,8 @@ fn a_capsule_that_is_not_to_be_believed_leaves_nothing_in_the_repository() {
     git(machine, &["init", "-q"]);
     let stranger = victim.sandbox.machine("stranger");
     stranger.init();
-    let refuses = |what: &str, file: &Path, code: i32, says: &str| {
-        victim.unchanged_by(what, code, says, || machine.run([os(&"import"), os(&file)]))
-    };
+    let refuses =
+        |what: &str, file: &Path, code: i32, says: &str| victim.unchanged_by(what, code, says, || machine.run([os(&"import"), os(&file)]));
     let honest = || Forge::claude(machine);
     let entries = honest().entries();
     let whole = fs::read(honest().write()).expect("a capsule");

@@ -2,11 +2,10 @@
 
 use std::io::{self, Write};
 
-use samesession::device::Device;
 use samesession::env::Env;
 use samesession::flow::export::{self, Options};
-use samesession::flow::keys::{self, SealTo};
-use samesession::flow::ledger::Ledger;
+use samesession::flow::keys::SealTo;
+use samesession::flow::pick::Trust;
 use serde::Serialize;
 
 use crate::cli;
@@ -55,15 +54,13 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Export) -> Result<(), Failure> {
         Some(passphrase) => Some(SealTo::Passphrase(passphrase)),
         None => (!options.recipients.is_empty()).then(|| SealTo::Recipients(options.recipients.clone())),
     };
-    let device = Device::load(env)?;
     let mut terminal = Terminal { quiet: ui.quiet };
-    let identities = keys::identities(env, device.as_ref(), &[], None, &terminal)?;
-    let mut ledger = Ledger::open(env, device.as_ref(), &identities)?;
-    let mut findings = Vec::new();
-    let picked = super::restore::picked(ui, &mut ledger, &options.session, false, &mut terminal, &mut findings);
-    super::tell(ui, &findings);
-    let mut opened = picked?.opened;
-    let done = export::export(&ledger, &mut opened, Options { output, seal_to }, &terminal, &*ui.progress())?;
+    let (done, opened) = super::with_ledger(env, ui, |ledger, findings| {
+        let trust = Trust { named: &[], dry_run: false };
+        let mut opened = super::restore::picked(ui, ledger, &options.session, &trust, &mut terminal, findings)?.opened;
+        let done = export::export(ledger, &mut opened, Options { output, seal_to }, &terminal, &*ui.progress())?;
+        Ok((done, opened))
+    })?;
     if options.output.as_os_str() == "-" {
         return Ok(());
     }

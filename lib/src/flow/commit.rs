@@ -340,6 +340,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
             parts,
             manifest_signature: signature,
             total: self.heads.iter().map(|head| head.header.total).max().unwrap_or(0),
+            added: None,
         };
         let default = ReadTree::default();
         let tip = draft.write(&self.ledger.store, trees.first().unwrap_or(&default), self.device.signing(), &mut folded.pack)?;
@@ -412,22 +413,26 @@ impl<'a, C: Callbacks> Step<'a, C> {
 
 /// Whether the transcript was found as it was before, with or without more behind it.
 fn went_on(before: &Manifest, folded: &Folded) -> bool {
-    let kept = |old: &FileEntry| folded.kept.get(&old.path) == Some(&old.size);
-    told_the_same(before, folded) || transcript(&before.files).is_some_and(kept)
+    let (Some(old), Some(new)) = (transcript(&before.files), transcript(&folded.files)) else { return false };
+    is_the_same(old, new) || folded.kept.get(&new.path) == Some(&old.size)
 }
 
-/// Whether it was found under the same name and with nothing behind it.
+/// Whether it was found with nothing behind it.
 fn told_the_same(before: &Manifest, folded: &Folded) -> bool {
-    let (old, new) = (transcript(&before.files), transcript(&folded.files));
-    let what = |file: &FileEntry| (file.path.clone(), file.size, file.sha256.clone());
-    old.is_some() && old.map(what) == new.map(what)
+    matches!((transcript(&before.files), transcript(&folded.files)), (Some(old), Some(new)) if is_the_same(old, new))
+}
+
+fn is_the_same(old: &FileEntry, new: &FileEntry) -> bool {
+    (new.size, &new.sha256) == (old.size, &old.sha256)
 }
 
 fn transcript(files: &[FileEntry]) -> Option<&FileEntry> {
     files.iter().find(|file| file.role == super::role_name(Role::Transcript))
 }
 
+/// The same files, wherever this machine and another have them: directories and permissions are the machine's.
 fn alike(before: &[FileEntry], after: &[FileEntry]) -> bool {
-    let what = |file: &FileEntry| (file.path.clone(), file.role.clone(), file.size, file.mode, file.sha256.clone());
+    let what =
+        |file: &FileEntry| (file.path.as_path().file_name().map(ToOwned::to_owned), file.role.clone(), file.size, file.sha256.clone());
     before.len() == after.len() && before.iter().zip(after).all(|(a, b)| what(a) == what(b))
 }
