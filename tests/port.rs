@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::forge::{CLAUDE_FORGED, Entry, Forge, Victim, pack, tar, unseal};
+use crate::support::forge::{CLAUDE_FORGED, Entry, Forge, Victim, hash, pack, tar, unseal};
 use crate::support::sandbox::{CLAUDE, CLAUDE_RICH, Machine, Ran, Sandbox, snapshot};
 
 fn os(text: &impl AsRef<OsStr>) -> &OsStr {
@@ -336,6 +336,28 @@ fn killed_anywhere_there_is_the_old_chain_or_the_new_one_and_a_whole_file_or_non
     export(&full, CLAUDE, &file, &[]).fails(128, "cannot write to").hints("free some space");
     assert_eq!(snapshot(&out), []);
     export(&desktop, CLAUDE, &file, &[]).ok();
+}
+
+/// The parts that were far behind the beginning of a file, and are its beginning now, had been packed against another one.
+#[test]
+fn a_session_whose_beginning_was_cut_off_and_which_went_on_can_be_opened() {
+    let sandbox = Sandbox::new();
+    let laptop = machine(&sandbox, "laptop");
+    laptop.with_claude();
+    let here = transcript(&laptop, CLAUDE);
+    let first = fs::read_to_string(&here).expect("the session");
+    // Each part says again what the beginning said, and nothing of its own.
+    let body: Vec<String> = (0..22_000).map(|n| line(&format!("{n:0100} {}", hash(&[(n % 1500) as u8, (n % 1500 / 256) as u8])))).collect();
+    let write = |lines: &[String]| fs::write(&here, format!("{first}{}", lines.concat())).expect("written");
+    write(&body[..20_000]);
+    laptop.run(["checkpoint", CLAUDE]).ok();
+    let out = file(&laptop, "x.capsule");
+    // Where parts begin is different in each session: more than one cut, so that one of them meets such a part.
+    for from in [9_000, 7_500, 6_000] {
+        write(&body[from..]);
+        let commit = laptop.json(["checkpoint", CLAUDE])["commit"].as_str().expect("a commit").to_owned();
+        export(&laptop, &commit, &out, &["-f"]).ok();
+    }
 }
 
 #[test]
