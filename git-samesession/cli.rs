@@ -35,6 +35,10 @@ pub enum Command {
     Inspect(Inspect),
     /// Install a session from the repository or a capsule's file, so that its agent can go on with it
     Restore(Restore),
+    /// Write a checkpoint of the repository into a capsule file
+    Export(Export),
+    /// Take a capsule file into the repository, as a checkpoint of its session
+    Import(Import),
     /// Bring sessions from a remote
     Fetch(Fetch),
     /// Send sessions to a remote
@@ -218,6 +222,43 @@ pub struct Restore {
     /// Take this capsule even if its signature is missing or bad
     #[arg(long)]
     pub allow_unsigned: bool,
+    #[command(flatten)]
+    pub keys: Keys,
+}
+
+#[derive(Args)]
+pub struct Export {
+    /// A session or checkpoint of this repository
+    pub session: String,
+    /// The file to write; '-' for standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Replace the file if it exists
+    #[arg(short, long)]
+    pub force: bool,
+    /// Who may open it besides this device, instead of those who can open the checkpoint: a key or a file of them
+    #[arg(short, long = "recipient", value_name = "KEY|FILE", conflicts_with_all = ["passphrase", "passphrase_file", "passphrase_fd"])]
+    pub recipients: Vec<String>,
+    #[command(flatten)]
+    pub passphrase: Passphrase,
+}
+
+#[derive(Args)]
+pub struct Import {
+    /// The capsule; '-' for standard input
+    pub file: PathBuf,
+    /// Who may open the checkpoint besides this device and those who can open the session's newest one: a key or a file of them
+    #[arg(short, long = "recipient", value_name = "KEY|FILE")]
+    pub recipients: Vec<String>,
+    /// Accept the signer with this fingerprint without asking, and remember it
+    #[arg(long = "trust", value_name = "FINGERPRINT")]
+    pub trust: Vec<String>,
+    /// Take this capsule even if its signature is missing or bad
+    #[arg(long)]
+    pub allow_unsigned: bool,
+    /// Begin again with a session that was deleted
+    #[arg(long)]
+    pub revive: bool,
     #[command(flatten)]
     pub keys: Keys,
 }

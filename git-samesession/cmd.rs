@@ -5,19 +5,24 @@ mod delete;
 mod demo;
 mod device;
 mod doctor;
+mod export;
 mod fetch;
 mod gc;
+mod import;
 mod inspect;
 mod push;
 mod restore;
 mod sessions;
 mod show;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use is_terminal::IsTerminal;
 use samesession::device::Device;
 use samesession::env::Env;
 use samesession::flow::ledger::{Finding, Ledger};
+use samesession::flow::output::Output;
 use samesession::flow::{self, Selector};
 
 use crate::cli::{self, Command};
@@ -33,6 +38,8 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
         Command::Checkpoint(options) => checkpoint::run(env, ui, options),
         Command::Inspect(options) => inspect::run(env, ui, options),
         Command::Restore(options) => restore::run(env, ui, options),
+        Command::Export(options) => export::run(env, ui, options),
+        Command::Import(options) => import::run(env, ui, options),
         Command::Fetch(options) => fetch::run(env, ui, options),
         Command::Push(options) => push::run(env, ui, options),
         Command::Delete(options) => delete::run(env, ui, options),
@@ -107,6 +114,17 @@ fn chosen(env: &Env, ui: &Ui, session: Option<&str>, agent: Option<&str>) -> Res
 struct Chosen {
     selector: Selector,
     agent: Option<String>,
+}
+
+/// Where a capsule goes; `-` is standard output, which has no place for anything beside it.
+fn output(ui: &Ui, path: &Path, replace: bool) -> Result<Output, Failure> {
+    if path != Path::new("-") {
+        return Ok(Output::File { path: path.to_owned(), replace });
+    }
+    if io::stdout().is_terminal() {
+        return Err(Failure::OutputIsTerminal);
+    }
+    if ui.json { Err(Failure::TwoAnswers) } else { Ok(Output::Stream(Box::new(io::stdout()))) }
 }
 
 /// `-` is standard input, as for other programs that read a file.

@@ -255,8 +255,11 @@ impl Failure {
                     "compare the fingerprint with what 'git samesession device show' says on the device that made the capsule".to_owned(),
                     format!("if they agree, repeat the command with --trust {}", signer.fingerprint),
                 ],
-                E::SeveralWays { ways, .. } => pick::commands(ways).into_iter().map(|way| format!("to go on from one: {way}")).collect(),
-                E::Deleted { .. } => hint("to begin again with it: git samesession checkpoint --revive"),
+                E::SeveralWays { ways, .. } => {
+                    let commands = pick::commands(ways).into_iter().map(|way| format!("to go on from one: {way}"));
+                    commands.chain(["other commands take one of them by its commit, too".to_owned()]).collect()
+                }
+                E::Deleted { .. } => hint("to begin again with it: git samesession checkpoint --revive, or import --revive"),
                 E::Undecided { sid } => vec![format!("choose one first: git samesession restore {}", sid.short())],
                 E::NoRemote => hint("to add one: git remote add origin URL"),
                 E::NoSuchRemote(_) => hint("'git remote' lists those there are; to add one: git remote add NAME URL"),

@@ -13,6 +13,7 @@ mod manual;
 mod model;
 mod names;
 mod places;
+mod port;
 mod races;
 mod readme;
 mod recipients;

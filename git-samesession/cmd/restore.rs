@@ -11,7 +11,8 @@ use samesession::flow::ledger::{Finding, Ledger};
 use samesession::flow::pick::{self, Picked, Trust};
 use samesession::flow::plan::Step;
 use samesession::flow::recover::Recovered;
-use samesession::flow::restore::{self, Options, Outcome, SignedBy};
+use samesession::flow::restore::{self, Options, Outcome};
+use samesession::flow::signed::SignedBy;
 use samesession::flow::{self, Relation, doctor, keys};
 use samesession::policy::Limits;
 use serde::Serialize;
@@ -133,7 +134,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
 }
 
 /// A person at a terminal chooses between ways; a script gets them listed.
-fn picked(
+pub fn picked(
     ui: &Ui,
     ledger: &mut Ledger<'_>,
     what: &str,
@@ -158,15 +159,7 @@ pub fn answer(done: &Outcome, dry_run: bool) -> Answer {
     if done.torn > 0 {
         notes.push(format!("{} bytes of an unfinished record stay in the capsule", done.torn));
     }
-    let (signed_by, signer) = match &done.signed_by {
-        SignedBy::ThisDevice => ("this device".to_owned(), None),
-        SignedBy::Known { name, fingerprint } => (format!("{name} ({fingerprint})"), Some(fingerprint.clone())),
-        SignedBy::Accepted { name, fingerprint } => (format!("{name} ({fingerprint}), from now on remembered"), Some(fingerprint.clone())),
-        SignedBy::Unknown { name, fingerprint } => {
-            (format!("an unknown key, {fingerprint} (it calls itself {name})"), Some(fingerprint.clone()))
-        }
-        SignedBy::Nobody => ("nobody that could be checked".to_owned(), None),
-    };
+    let (signed_by, signer) = signer(&done.signed_by);
     let change = |step: &Step| Change {
         change: match step {
             Step::Create { .. } => "create",
@@ -191,6 +184,19 @@ pub fn answer(done: &Outcome, dry_run: bool) -> Answer {
         resume: typed(&done.resume),
         backup: done.backup.as_ref().map(|path| path.display().to_string()),
         agent_title: done.title,
+    }
+}
+
+/// In words, and as a fingerprint.
+pub fn signer(by: &SignedBy) -> (String, Option<String>) {
+    match by {
+        SignedBy::ThisDevice => ("this device".to_owned(), None),
+        SignedBy::Known { name, fingerprint } => (format!("{name} ({fingerprint})"), Some(fingerprint.clone())),
+        SignedBy::Accepted { name, fingerprint } => (format!("{name} ({fingerprint}), from now on remembered"), Some(fingerprint.clone())),
+        SignedBy::Unknown { name, fingerprint } => {
+            (format!("an unknown key, {fingerprint} (it calls itself {name})"), Some(fingerprint.clone()))
+        }
+        SignedBy::Nobody => ("nobody that could be checked".to_owned(), None),
     }
 }
 
