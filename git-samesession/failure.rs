@@ -170,6 +170,7 @@ impl Failure {
                 E::Device(device::Error::Exists(_)) => ("exists", 1),
                 E::Ambiguous { .. } => ("ambiguous", 1),
                 E::NoSuchSession(_) | E::NoCurrentSession(_) => ("no-session", 1),
+                E::NoSuchRemote(_) => ("no-remote", 1),
                 E::Seal(seal::Error::NoMatch { .. }) => ("no-key", 1),
                 E::Seal(seal::Error::WrongPassphrase | seal::Error::NeedsPassphrase) => ("passphrase", 1),
                 E::Capsule(capsule::Error::Newer { .. } | capsule::Error::Requires(_)) => ("newer", 128),
@@ -222,9 +223,11 @@ impl Failure {
                     let known: Vec<_> = agent::all().iter().map(|agent| agent.name()).collect();
                     vec![format!("known agents: {}; a newer git-samesession may know more", known.join(", "))]
                 }
-                E::NoSuchSession(_) | E::NoCurrentSession(_) => {
-                    hint("'git samesession sessions --all' lists every session on this machine")
-                }
+                E::NoSuchSession(_) | E::NoCurrentSession(_) => vec![
+                    "'git samesession sessions --all' lists every session on this machine".to_owned(),
+                    "'git samesession list' lists those of the repository".to_owned(),
+                ],
+                E::NoSuchRemote(_) => hint("'git remote' lists the remotes"),
                 E::Ambiguous { .. } => hint("name the session by its id, or narrow the choice with --agent"),
                 E::Changing(_) => hint("try again when the agent has finished its turn"),
                 E::NothingYet(_) => hint("try again after the first answer"),

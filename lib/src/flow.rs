@@ -6,13 +6,17 @@
 pub mod checkpoint;
 pub mod commit;
 pub mod doctor;
+pub mod glance;
 pub mod inspect;
 pub mod keys;
 pub mod ledger;
+pub mod list;
+pub mod log;
 pub mod named;
 pub mod pick;
 pub mod restore;
 pub mod sessions;
+pub mod show;
 
 pub mod arriving;
 mod aside;
@@ -107,6 +111,8 @@ pub enum Error {
     SeveralWays { sid: SessionId, ways: Vec<Way> },
     #[error("session {} was deleted by {by}, {at}", sid.short())]
     Deleted { sid: SessionId, by: String, at: String },
+    #[error("no remote is called '{0}'")]
+    NoSuchRemote(String),
     #[error("interrupted")]
     Interrupted,
 }
