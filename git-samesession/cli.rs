@@ -39,6 +39,14 @@ pub enum Command {
     Inspect(Inspect),
     /// Install a session from the repository or a capsule's file, so that its agent can go on with it
     Restore(Restore),
+    /// Bring sessions from a remote
+    Fetch(Fetch),
+    /// Send sessions to a remote
+    Push(Push),
+    /// Take a session out of the repository, or out of a remote
+    Delete(Delete),
+    /// Shorten chains of checkpoints
+    Gc(Gc),
     /// Look for trouble, and finish or undo what a crash left
     Doctor,
     /// Carry sample sessions between two throw-away homes
@@ -116,9 +124,68 @@ pub struct Checkpoint {
     pub recipients: Vec<String>,
     #[command(flatten)]
     pub passphrase: Passphrase,
+    /// Begin again with a session that was deleted
+    #[arg(long, conflicts_with = "output")]
+    pub revive: bool,
+    /// Send it to the remote at once
+    #[arg(long, conflicts_with_all = ["output", "dry_run"])]
+    pub push: bool,
     /// Say what would travel, and write nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+}
+
+#[derive(Args)]
+pub struct Fetch {
+    /// The remote; by default samesession.store, else 'origin', else the only one
+    pub remote: Option<String>,
+    /// Forget what the remote does not have any more
+    #[arg(short, long)]
+    pub prune: bool,
+    /// Believe the maker with this fingerprint from now on
+    #[arg(long = "trust", value_name = "FINGERPRINT")]
+    pub trust: Vec<String>,
+}
+
+#[derive(Args)]
+pub struct Delete {
+    /// The session
+    pub session: String,
+    /// Delete it on this remote, too; without a name on the one that sessions go to
+    #[arg(long, value_name = "REMOTE", num_args = 0..=1, default_missing_value = "")]
+    pub remote: Option<String>,
+    /// What would be typed at the question: the first eight characters of the session's id
+    #[arg(long, value_name = "SID")]
+    pub confirm: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Gc {
+    /// The sessions; every one if none is named
+    pub sessions: Vec<String>,
+    /// Keep the newest N checkpoints of a session
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(usize))]
+    pub keep_last: Option<usize>,
+    /// Drop those older than this: 12h, 30d, 2w
+    #[arg(long, value_name = "AGE")]
+    pub older_than: Option<String>,
+    /// The remote on which to shorten them, too; by default the one that sessions go to
+    #[arg(long, value_name = "REMOTE")]
+    pub remote: Option<String>,
+    /// Only here
+    #[arg(long, conflicts_with = "remote")]
+    pub local: bool,
+}
+
+#[derive(Args)]
+pub struct Push {
+    /// The session; 'current' if not given
+    pub session: Option<String>,
+    /// The remote; by default samesession.store, else 'origin', else the only one
+    pub remote: Option<String>,
+    /// Every session that the remote does not have as it is here
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Args)]

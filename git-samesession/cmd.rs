@@ -1,12 +1,16 @@
 //! One file per verb: arguments in, one library call, a view out.
 
 mod checkpoint;
+mod delete;
 mod demo;
 mod device;
 mod doctor;
+mod fetch;
+mod gc;
 mod inspect;
 mod list;
 mod log;
+mod push;
 mod restore;
 mod sessions;
 mod show;
@@ -35,6 +39,10 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
         Command::Checkpoint(options) => checkpoint::run(env, ui, options),
         Command::Inspect(options) => inspect::run(env, ui, options),
         Command::Restore(options) => restore::run(env, ui, options),
+        Command::Fetch(options) => fetch::run(env, ui, options),
+        Command::Push(options) => push::run(env, ui, options),
+        Command::Delete(options) => delete::run(env, ui, options),
+        Command::Gc(options) => gc::run(env, ui, options),
         Command::Doctor => doctor::run(env, ui),
         Command::Demo => demo::run(env, ui),
     }
@@ -50,7 +58,7 @@ fn device_or_new(env: &Env, ui: &Ui) -> Result<Device, flow::Error> {
 }
 
 /// The repository around, with this machine's keys, if it has any. What is worth saying of its refs is said afterwards.
-fn with_ledger<T>(env: &Env, ui: &Ui, work: impl FnOnce(&Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>) -> Result<T, Failure> {
+fn with_ledger<T>(env: &Env, ui: &Ui, work: impl FnOnce(&mut Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>) -> Result<T, Failure> {
     with_ledger_as(env, ui, &Terminal { quiet: ui.quiet }, work)
 }
 
@@ -59,13 +67,13 @@ fn with_ledger_as<T, C: Callbacks>(
     env: &Env,
     ui: &Ui,
     callbacks: &C,
-    work: impl FnOnce(&Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>,
+    work: impl FnOnce(&mut Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let device = Device::load(env)?;
     let identities = flow::keys::identities(env, device.as_ref(), &[], None, callbacks)?;
-    let ledger = Ledger::open(env, device.as_ref(), &identities)?;
+    let mut ledger = Ledger::open(env, device.as_ref(), &identities)?;
     let mut findings = Vec::new();
-    let done = work(&ledger, &mut findings);
+    let done = work(&mut ledger, &mut findings);
     tell(ui, &findings);
     done
 }

@@ -42,6 +42,12 @@ pub enum Failure {
     OutputIsTerminal,
     #[error("a capsule on standard output leaves no place for JSON there")]
     TwoAnswers,
+    #[error("{0}")]
+    Usage(&'static str),
+    #[error("not confirmed; nothing was deleted")]
+    NotConfirmed(String),
+    #[error("{0} could not be pushed")]
+    NotPushed(String),
     #[error("cannot watch for signals")]
     Signals(#[source] io::Error),
     #[error("it is done, but the answer cannot be written")]
@@ -161,6 +167,12 @@ impl Failure {
                 E::UnknownSigner { .. } | E::UnknownMaker { .. } => ("unknown-signer", 1),
                 E::SeveralWays { .. } => ("several-ways", 1),
                 E::Deleted { .. } => ("deleted", 1),
+                E::NotThere { .. } => ("no-session", 1),
+                E::Undecided { .. } => ("several-ways", 1),
+                E::NoDevice => ("no-device", 1),
+                E::Refused { .. } => ("not-pushed", 1),
+                E::NoRemote | E::NoSuchRemote(_) | E::WhichRemote(_) => ("no-remote", 1),
+                E::Theirs { .. } => ("not-a-checkpoint", 128),
                 E::Git(git::Error::NoRepository) => ("no-repository", 128),
                 E::Store(store::Error::Moved { .. }) => ("moved", 1),
                 E::Store(store::Error::NotACheckpoint { .. }) => ("not-a-checkpoint", 128),
@@ -170,7 +182,6 @@ impl Failure {
                 E::Device(device::Error::Exists(_)) => ("exists", 1),
                 E::Ambiguous { .. } => ("ambiguous", 1),
                 E::NoSuchSession(_) | E::NoCurrentSession(_) => ("no-session", 1),
-                E::NoSuchRemote(_) => ("no-remote", 1),
                 E::Seal(seal::Error::NoMatch { .. }) => ("no-key", 1),
                 E::Seal(seal::Error::WrongPassphrase | seal::Error::NeedsPassphrase) => ("passphrase", 1),
                 E::Capsule(capsule::Error::Newer { .. } | capsule::Error::Requires(_)) => ("newer", 128),
@@ -182,6 +193,9 @@ impl Failure {
             Failure::NoTerminal | Failure::EmptyPassphrase | Failure::PassphrasesDiffer => ("passphrase", 1),
             Failure::Troubles(_) => ("trouble", 1),
             Failure::NoDevice => ("no-device", 1),
+            Failure::NotConfirmed(_) => ("not-confirmed", 1),
+            Failure::NotPushed(_) => ("not-pushed", 1),
+            Failure::Usage(_) => ("usage", 129),
             _ => ("failed", 128),
         }
     }
@@ -212,8 +226,9 @@ impl Failure {
         let hint = |text: &str| vec![text.to_owned()];
         match self {
             Failure::NoTerminal => hint("in scripts use --passphrase-file or --passphrase-fd"),
-            Failure::NoDevice => hint("to make them: git samesession device init"),
+            Failure::Flow(E::NoDevice) | Failure::NoDevice => hint("to make them: git samesession device init"),
             Failure::OutputIsTerminal => hint("name a file with --output, or send it through a pipe"),
+            Failure::NotConfirmed(short) => vec![format!("in scripts: --confirm {short}")],
             Failure::TwoAnswers => hint("name a file with --output"),
             Failure::Flow(error) => match error {
                 E::Env(env::Error::NotAbsolute { name, .. }) => vec![format!("set {name} to an absolute path")],
@@ -227,7 +242,6 @@ impl Failure {
                     "'git samesession sessions --all' lists every session on this machine".to_owned(),
                     "'git samesession list' lists those of the repository".to_owned(),
                 ],
-                E::NoSuchRemote(_) => hint("'git remote' lists the remotes"),
                 E::Ambiguous { .. } => hint("name the session by its id, or narrow the choice with --agent"),
                 E::Changing(_) => hint("try again when the agent has finished its turn"),
                 E::NothingYet(_) => hint("try again after the first answer"),
@@ -243,9 +257,14 @@ impl Failure {
                     format!("if they agree, repeat the command with --trust {}", signer.fingerprint),
                 ],
                 E::SeveralWays { ways, .. } => pick::commands(ways).into_iter().map(|way| format!("to go on from one: {way}")).collect(),
+                E::Deleted { .. } => hint("to begin again with it: git samesession checkpoint --revive"),
+                E::Undecided { sid } => vec![format!("choose one first: git samesession restore {}", sid.short())],
+                E::NoRemote => hint("to add one: git remote add origin URL"),
+                E::NoSuchRemote(_) => hint("'git remote' lists those there are; to add one: git remote add NAME URL"),
+                E::WhichRemote(_) => hint("name one, or set it once: git config samesession.store NAME"),
                 E::UnknownMaker { checkpoint } => vec![
                     "compare the fingerprint with what 'git samesession device show' says on the device that made it".to_owned(),
-                    format!("if they agree: git samesession restore {} --trust {}", checkpoint.sid.short(), checkpoint.signer.fingerprint),
+                    format!("if they agree: git samesession fetch --trust {}", checkpoint.signer.fingerprint),
                 ],
                 E::Git(git::Error::NoRepository) => hint("go into one, or use a file: git samesession checkpoint --output FILE"),
                 E::Git(git::Error::Start(_)) => hint("install Git, or put it on PATH"),

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use is_terminal::IsTerminal;
 use samesession::env::Env;
-use samesession::flow;
 use samesession::flow::checkpoint::{self, Options, Outcome, Output};
 use samesession::flow::commit::State;
 use samesession::flow::keys::SealTo;
 use samesession::flow::ledger::Ledger;
 use samesession::flow::source::Source;
+use samesession::flow::{self, remote};
 use samesession::git::Repository;
 use serde::Serialize;
 
@@ -148,7 +148,9 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
     let terminal = Terminal { quiet: ui.quiet };
     let identities = flow::keys::identities(env, Some(&device), &[], None, &terminal)?;
     let ledger = Ledger::of(env, repo, Some(&device), &identities)?;
-    let asked = flow::commit::Options { recipients: options.recipients.clone(), revive: false };
+    let asked = flow::commit::Options { recipients: options.recipients.clone(), revive: options.revive };
+    // A push that cannot be is better known before.
+    let to = options.push.then(|| remote::choose(&ledger.store.repo, None)).transpose()?;
     let done = flow::commit::commit(&ledger, &device, &mut source, &asked, &terminal, &*ui.progress())?;
     let session = &source.selected.session;
     let answer = Answer {
@@ -177,7 +179,31 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
     if answer.live {
         ui.note("the session is being worked in; this is how it stood when the capture began");
     }
-    ui.report(&answer).map_err(Failure::Output)
+    super::tell(ui, &done.findings);
+    let Some(to) = to else { return ui.report(&answer).map_err(Failure::Output) };
+    let mut findings = Vec::new();
+    let pushed = super::push::push(&ledger, ui, Some(&to), Some(&[session.sid()]), &mut findings);
+    super::tell(ui, &findings);
+    let mut both = Both { checkpoint: answer, push: pushed? };
+    ui.report(&both).map_err(Failure::Output)?;
+    super::push::refused(&mut both.push)
+}
+
+/// A checkpoint and where it went.
+#[derive(Serialize)]
+struct Both {
+    #[serde(flatten)]
+    checkpoint: Answer,
+    push: super::push::Answer,
+}
+
+impl View for Both {
+    const SCHEMA: &'static str = Answer::SCHEMA;
+
+    fn human(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.checkpoint.human(out)?;
+        self.push.human(out)
+    }
 }
 
 fn file_row((artifact, size): &(samesession::agent::Artifact, u64)) -> FileRow {

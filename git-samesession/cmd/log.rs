@@ -158,8 +158,11 @@ impl Row {
             remarks.push(format!("joins {}", parents.join(" and ")));
         }
         if self.shortened {
-            let many = self.supersedes.map_or("earlier checkpoints".to_owned(), |n| count(n, "earlier checkpoint"));
-            remarks.push(format!("stands in for {many}, which the chain no longer leads to"));
+            let many = self.supersedes.map_or("earlier commits".to_owned(), |n| count(n, "earlier commit"));
+            remarks.push(format!("stands in for {many}"));
+        }
+        if self.parents.is_empty() && self.sequence > 1 {
+            remarks.push("the chain was shortened and begins here".to_owned());
         }
         for End { commit, why } in &self.ends {
             remarks.push(format!("built upon {}: {}", &commit[..commit.len().min(12)], clipped(why, 120)));

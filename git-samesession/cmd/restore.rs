@@ -8,7 +8,7 @@ use samesession::agent::{Reached, ResumeCommand};
 use samesession::env::Env;
 use samesession::flow::arriving::Arriving;
 use samesession::flow::ledger::{Finding, Ledger};
-use samesession::flow::pick::{self, Picked};
+use samesession::flow::pick::{self, Picked, Trust};
 use samesession::flow::plan::Step;
 use samesession::flow::recover::Recovered;
 use samesession::flow::restore::{self, Options, Outcome, SignedBy};
@@ -101,9 +101,9 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
     let done = match session {
         Some(session) => {
             let mut ledger = Ledger::open(env, device.as_ref(), &identities)?;
-            ledger.trust = options.trust.clone();
             let mut findings = Vec::new();
-            let picked = picked(ui, &mut ledger, session, options.dry_run, &mut terminal, &mut findings);
+            let picked =
+                picked(ui, &mut ledger, session, &Trust { named: &options.trust, dry_run: options.dry_run }, &mut terminal, &mut findings);
             super::tell(ui, &findings);
             let mut picked = picked?;
             let capsule = Arriving::Checkpoint { ledger: &ledger, opened: &mut picked.opened };
@@ -137,13 +137,13 @@ fn picked(
     ui: &Ui,
     ledger: &mut Ledger<'_>,
     what: &str,
-    dry_run: bool,
+    trust: &Trust<'_>,
     terminal: &mut Terminal,
     findings: &mut Vec<Finding>,
 ) -> Result<Picked, Failure> {
-    match pick::pick(ledger, what, dry_run, terminal, findings) {
+    match pick::pick(ledger, what, trust, terminal, findings) {
         Err(flow::Error::SeveralWays { sid, ways }) if !ui.json => match terminal::choose_way(&ways) {
-            Some(n) => Ok(pick::pick(ledger, &ways[n].commit.to_string(), dry_run, terminal, findings)?),
+            Some(n) => Ok(pick::pick(ledger, &ways[n].commit.to_string(), trust, terminal, findings)?),
             None => Err(flow::Error::SeveralWays { sid, ways }.into()),
         },
         picked => Ok(picked?),

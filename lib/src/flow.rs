@@ -5,9 +5,12 @@
 
 pub mod checkpoint;
 pub mod commit;
+pub mod delete;
 pub mod doctor;
+pub mod exchange;
 pub mod glance;
 pub mod inspect;
+mod join;
 pub mod keys;
 pub mod ledger;
 pub mod list;
@@ -16,6 +19,7 @@ pub mod named;
 pub mod pick;
 pub mod restore;
 pub mod sessions;
+pub mod shorten;
 pub mod show;
 
 pub mod arriving;
@@ -26,6 +30,7 @@ mod journal;
 mod placed;
 pub mod plan;
 pub mod recover;
+pub mod remote;
 mod replaced;
 mod select;
 pub mod source;
@@ -107,12 +112,26 @@ pub enum Error {
     },
     #[error("checkpoint {} is signed by a key that this device does not know: {}", checkpoint.id(), checkpoint.signer)]
     UnknownMaker { checkpoint: Box<store::unfold::Checkpoint> },
+    #[error("there is no remote called '{0}'")]
+    NoSuchRemote(String),
+    #[error("this repository has no remote")]
+    NoRemote,
+    #[error("this repository has several remotes: {}", .0.join(", "))]
+    WhichRemote(Vec<String>),
+    #[error("'{name}' is in the way: {why}")]
+    Theirs { name: String, why: String },
+    #[error("session {} is not on '{remote}'", sid.short())]
+    NotThere { sid: SessionId, remote: String },
+    #[error("session {} went several ways, and none of them was chosen yet", sid.short())]
+    Undecided { sid: SessionId },
+    #[error("'{remote}' refused it: {why}")]
+    Refused { remote: String, why: String },
+    #[error("this machine has no keys yet")]
+    NoDevice,
     #[error("session {} went {} ways", sid.short(), ways.len())]
     SeveralWays { sid: SessionId, ways: Vec<Way> },
     #[error("session {} was deleted by {by}, {at}", sid.short())]
     Deleted { sid: SessionId, by: String, at: String },
-    #[error("no remote is called '{0}'")]
-    NoSuchRemote(String),
     #[error("interrupted")]
     Interrupted,
 }

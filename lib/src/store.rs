@@ -98,6 +98,11 @@ impl Store {
         self.object(id, Kind::Blob, most)
     }
 
+    /// How many bytes these objects hold together, as far as they are here.
+    pub fn size_of<'a>(&self, ids: impl Iterator<Item = &'a ObjectId>) -> u64 {
+        ids.filter_map(|id| self.odb.try_header(id).ok()??.size.into()).sum()
+    }
+
     /// Whether this object would be brought by Git when it is wanted.
     pub fn is_promised(&self, _: &ObjectId) -> bool {
         self.repo.promisor().is_some()

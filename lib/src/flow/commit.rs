@@ -301,6 +301,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
             parts,
             manifest_signature: Some(self.device.signing().sign(NAMESPACE, &manifest_json)?.into_bytes()),
             total: self.heads.iter().map(|head| head.header.total).max().unwrap_or(0),
+            added: None,
         };
         let default = ReadTree::default();
         let tip = draft.write(&self.ledger.store, trees.first().unwrap_or(&default), self.device.signing(), &mut folded.pack)?;
@@ -373,14 +374,14 @@ impl<'a, C: Callbacks> Step<'a, C> {
 
 /// Whether the transcript was found as it was before, with or without more behind it.
 fn went_on(before: &Manifest, folded: &Folded) -> bool {
-    let role = super::role_name(Role::Transcript);
-    let Some(old) = before.files.iter().find(|file| file.role == role) else { return false };
-    let new = folded.files.iter().find(|file| file.role == role && file.path == old.path);
-    let same = new.is_some_and(|new| (new.size, &new.sha256) == (old.size, &old.sha256));
-    same || folded.kept.get(&old.path) == Some(&old.size)
+    let transcript = |file: &&FileEntry| file.role == super::role_name(Role::Transcript);
+    let (Some(old), Some(new)) = (before.files.iter().find(transcript), folded.files.iter().find(transcript)) else { return false };
+    (new.size, &new.sha256) == (old.size, &old.sha256) || folded.kept.get(&new.path) == Some(&old.size)
 }
 
+/// The same files, wherever this machine and another have them: directories and permissions are the machine's.
 fn alike(before: &[FileEntry], after: &[FileEntry]) -> bool {
-    let what = |file: &FileEntry| (file.path.clone(), file.role.clone(), file.size, file.mode, file.sha256.clone());
+    let what =
+        |file: &FileEntry| (file.path.as_path().file_name().map(ToOwned::to_owned), file.role.clone(), file.size, file.sha256.clone());
     before.len() == after.len() && before.iter().zip(after).all(|(a, b)| what(a) == what(b))
 }

@@ -4,7 +4,7 @@
 //! reported and otherwise passed by. What must stay true: nothing that this device has seen and believed is forgotten
 //! because a remote says so, and a chain here moves only forward.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use gix::hash::ObjectId;
 
@@ -106,6 +106,21 @@ impl<'a> Ledger<'a> {
         Ok(after)
     }
 
+    /// The same for whoever is about to go on from what this remote has: that it cannot be believed stops them.
+    pub fn sync_with(&self, sid: &SessionId, remote: &str, findings: &mut Vec<Finding>) -> Result<Known, Error> {
+        let mut found = Vec::new();
+        let known = self.sync(sid, &mut found)?;
+        let name = names::tracking(remote, sid);
+        for finding in found {
+            match finding {
+                Finding::Unknown { name: of, checkpoint } if of == name => return Err(Error::UnknownMaker { checkpoint }),
+                Finding::Ignored { name: of, why } if of == name => return Err(Error::Theirs { name, why }),
+                other => findings.push(other),
+            }
+        }
+        Ok(known)
+    }
+
     pub fn sync_all(&self, findings: &mut Vec<Finding>) -> Result<BTreeMap<SessionId, Known>, Error> {
         self.sync_these(refs::all(&self.store)?, findings)
     }
@@ -169,11 +184,12 @@ impl<'a> Ledger<'a> {
                 }
                 _ => drop(known.seen.insert(remote, tip)),
             }
-            if let Some(local) = known.local
-                && local != tip
-                && self.follows(&theirs, &local)?
-            {
-                known.local = Some(tip);
+            if let Some(local) = known.local.filter(|local| *local != tip) {
+                if self.follows(&theirs, &local)? {
+                    known.local = Some(tip);
+                } else if let Some(carried) = replaced::carry(self, &theirs, &local)? {
+                    known.local = Some(carried);
+                }
             }
         }
         if let Some(local) = known.local {
@@ -199,7 +215,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Whether going from `old` to this checkpoint loses nothing: it descends from it, or stands in for it.
-    pub(super) fn follows(&self, new: &Checkpoint, old: &ObjectId) -> Result<bool, Error> {
+    pub fn follows(&self, new: &Checkpoint, old: &ObjectId) -> Result<bool, Error> {
         if let Ok(before) = Checkpoint::read(&self.store, old)
             && before.header.sequence >= new.header.sequence
         {
@@ -217,6 +233,18 @@ impl<'a> Ledger<'a> {
         let mut heads = Vec::new();
         for id in chain::heads(&self.store, &tips)? {
             heads.push(self.checkpoint(sid, &id)?);
+        }
+        self.without_replaced(heads)
+    }
+
+    /// What another one stands in for is no head of its own.
+    pub(super) fn without_replaced(&self, mut heads: Vec<Checkpoint>) -> Result<Vec<Checkpoint>, Error> {
+        if heads.len() > 1 {
+            let mut replaced = HashSet::new();
+            for head in &heads {
+                replaced.extend(replaced::by(self, head)?.unwrap_or_default());
+            }
+            heads.retain(|head| !replaced.contains(&head.id()));
         }
         Ok(heads)
     }

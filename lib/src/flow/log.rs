@@ -122,6 +122,7 @@ pub(super) fn tips(ledger: &Ledger<'_>, named: &Named) -> Result<(Vec<Checkpoint
     if tips.is_empty() {
         return Err(refused.unwrap_or_else(|| Error::NoSuchSession(named.sid.to_string())));
     }
+    let mut tips = ledger.without_replaced(tips)?;
     tips.sort_by_key(|tip| std::cmp::Reverse(tip.header.sequence));
     Ok((tips, known))
 }

@@ -42,6 +42,19 @@ pub struct Before {
     pub dictionaries: BTreeMap<String, Vec<Line>>,
 }
 
+impl Before {
+    /// The parts that this file had. On another machine it may have been in another directory; whatever is found here is
+    /// kept only as far as it holds the same.
+    fn take(&mut self, name: &RelPath) -> Vec<Line> {
+        if let Some(lines) = self.files.remove(name) {
+            return lines;
+        }
+        let last = |name: &RelPath| name.as_path().file_name().map(ToOwned::to_owned);
+        let elsewhere = self.files.keys().find(|known| last(known) == last(name)).cloned();
+        elsewhere.and_then(|known| self.files.remove(&known)).unwrap_or_default()
+    }
+}
+
 pub struct Fold {
     epoch: Arc<Epoch>,
     seed: [u8; 32],
@@ -189,7 +202,7 @@ impl Fold {
         // The small parts at the end of what is kept, in case they are to become one.
         let mut tail = Vec::new();
         let mut small = 0;
-        for line in self.before.files.remove(name).unwrap_or_default() {
+        for line in self.before.take(name) {
             take(&mut content, &mut buffer, line.length)?;
             if buffer.len() != line.length || <[u8; 32]>::from(Sha256::digest(&buffer)) != line.sha256 {
                 break;
