@@ -27,7 +27,11 @@ pub enum Command {
     Device(DeviceCommand),
     /// List the agents' sessions on this machine
     Sessions(Sessions),
-    /// Show what one session consists of
+    /// List the sessions of this repository, here and as last fetched
+    List(List),
+    /// Show a session's checkpoints, newest first
+    Log(Log),
+    /// Show what one session, or one checkpoint of the repository, consists of
     Show(Show),
     /// Seal a session into the repository, or into a file
     Checkpoint(Checkpoint),
@@ -79,10 +83,29 @@ pub struct Sessions {
 }
 
 #[derive(Args)]
-pub struct Show {
-    /// The agent's id of the session, its sid, a unique prefix of either, or 'current'; 'current' if not given
+pub struct List {
+    /// Only the sessions that this remote had when it was last fetched from
+    #[arg(long, value_name = "REMOTE")]
+    pub remote: Option<String>,
+    /// Deleted sessions, too
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Args)]
+pub struct Log {
+    /// A session of this repository, or the checkpoint to begin with; 'current' if not given
     pub session: Option<String>,
-    /// Only look among this agent's sessions: 'claude' or 'codex'
+    /// Show so many checkpoints at most
+    #[arg(short, long, value_name = "N")]
+    pub number: Option<usize>,
+}
+
+#[derive(Args)]
+pub struct Show {
+    /// A session on this machine, or a session or checkpoint of this repository; 'current' if not given
+    pub session: Option<String>,
+    /// Only look among this agent's sessions on this machine: 'claude' or 'codex'
     #[arg(long)]
     pub agent: Option<String>,
 }

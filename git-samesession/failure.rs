@@ -238,9 +238,10 @@ impl Failure {
                     let known: Vec<_> = agent::all().iter().map(|agent| agent.name()).collect();
                     vec![format!("known agents: {}; a newer git-samesession may know more", known.join(", "))]
                 }
-                E::NoSuchSession(_) | E::NoCurrentSession(_) => {
-                    hint("'git samesession sessions --all' lists every session on this machine")
-                }
+                E::NoSuchSession(_) | E::NoCurrentSession(_) => vec![
+                    "'git samesession sessions --all' lists every session on this machine".to_owned(),
+                    "'git samesession list' lists those of the repository".to_owned(),
+                ],
                 E::Ambiguous { .. } => hint("name the session by its id, or narrow the choice with --agent"),
                 E::Changing(_) => hint("try again when the agent has finished its turn"),
                 E::NothingYet(_) => hint("try again after the first answer"),
