@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_worker_that_panics_is_noticed() {
         let mut pool = Pool::new(|| |n: u64| assert_ne!(n, 1));
-        let all: Result<Vec<_>, _> = (0..2).map(|n| pool.push(n)).chain((0..2).map(|_| pool.next())).collect();
-        assert!(all.is_err());
+        let given = (0..2).all(|n| pool.push(n).is_ok());
+        assert!(!given || (0..2).any(|_| pool.next().is_err()));
     }
 }

@@ -180,7 +180,7 @@ impl Forge {
     /// Everything in its order: header, files, manifest, signature.
     pub fn entries(&self) -> Vec<Entry> {
         let manifest = self.manifest_bytes();
-        let signature = signing_key(&self.signer).sign(&manifest).expect("signed");
+        let signature = signing_key(&self.signer).sign(samesession::seal::NAMESPACE, &manifest).expect("signed");
         let last = [Entry::file("manifest.json", manifest), Entry::file("manifest.json.sig", signature)];
         std::iter::once(self.header_entry()).chain(self.files.iter().cloned()).chain(last).collect()
     }
