@@ -97,8 +97,8 @@ fn a_merge_that_is_killed_anywhere_loses_nothing_and_is_done_the_next_time() {
     let laptop = repository(&sandbox, "sha1");
     let mut count = BOUND;
     checkpoints(&laptop, 0..count);
-    // In the middle of one pack, between two, and at the end.
-    let removing = (1..=5).map(|n| format!("tidy.removing#{n}=kill"));
+    // In the middle of one pack, and between two.
+    let removing = [1, 3, 4].map(|n| format!("tidy.removing#{n}=kill"));
     for fault in ["tidy.copied=kill".to_owned(), "tidy.packed=kill".to_owned()].into_iter().chain(removing) {
         while kept(&laptop).len() < BOUND {
             checkpoints(&laptop, count..count + 1);
