@@ -12,6 +12,7 @@ mod interrupted;
 mod manual;
 mod model;
 mod names;
+mod packs;
 mod places;
 mod port;
 mod races;
