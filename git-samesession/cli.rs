@@ -25,6 +25,8 @@ pub enum Command {
     /// Make or show this machine's keys
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Let fetches of this repository bring sessions, and say who reads those that begin here
+    Init(Init),
     /// List the agents' sessions on this machine
     Sessions(Sessions),
     /// List the sessions of this repository, here and as last fetched
@@ -67,6 +69,22 @@ pub enum DeviceCommand {
     },
     /// Show the name, the key to encrypt to and the fingerprint to compare
     Show,
+}
+
+#[derive(Args)]
+pub struct Init {
+    /// Where sessions go; by default the remote it was before, else 'origin', else the only one there is
+    #[arg(long, value_name = "REMOTE")]
+    pub remote: Option<String>,
+    /// Who may open the sessions that begin here, besides this device: an age or SSH public key, or a file of them
+    #[arg(short, long = "recipient", value_name = "KEY|FILE")]
+    pub recipients: Vec<String>,
+    /// Leave fetches as they are; a session comes when it is asked for
+    #[arg(long)]
+    pub on_demand: bool,
+    /// Take back what 'init' has set, and nothing else
+    #[arg(long, conflicts_with_all = ["remote", "recipients", "on_demand"])]
+    pub uninstall: bool,
 }
 
 #[derive(Args)]

@@ -9,6 +9,7 @@ mod export;
 mod fetch;
 mod gc;
 mod import;
+mod init;
 mod inspect;
 mod list;
 mod log;
@@ -37,6 +38,7 @@ use crate::ui::Ui;
 pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
     match command {
         Command::Device(options) => device::run(env, ui, options),
+        Command::Init(options) => init::run(env, ui, options),
         Command::Sessions(options) => sessions::run(env, ui, options),
         Command::List(options) => list::run(env, ui, options),
         Command::Log(options) => log::run(env, ui, options),

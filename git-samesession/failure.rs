@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use samesession::flow::pick;
-use samesession::{agent, capsule, device, env, flow, git, seal, store};
+use samesession::{agent, capsule, device, env, flow, git, path, seal, store};
 use serde::Serialize;
 
 use crate::terminal;
@@ -174,6 +174,7 @@ impl Failure {
                 E::NoRemote | E::NoSuchRemote(_) | E::WhichRemote(_) => ("no-remote", 1),
                 E::Theirs { .. } => ("not-a-checkpoint", 128),
                 E::Git(git::Error::NoRepository) => ("no-repository", 128),
+                E::NoSuchRemote { .. } | E::WhichRemote(_) => ("no-remote", 1),
                 E::Store(store::Error::Moved { .. }) => ("moved", 1),
                 E::Store(store::Error::NotACheckpoint { .. }) => ("not-a-checkpoint", 128),
                 E::Store(store::Error::Damaged { .. } | store::Error::Missing(_)) => ("bad-capsule", 128),
@@ -270,6 +271,14 @@ impl Failure {
                     format!("if they agree: git samesession fetch --trust {}", checkpoint.signer.fingerprint),
                 ],
                 E::Git(git::Error::NoRepository) => hint("go into one, or use a file: git samesession checkpoint --output FILE"),
+                E::Git(git::Error::Untrusted(dir)) => {
+                    vec![format!("if you trust it: git config --global --add safe.directory {}", path::typed(dir))]
+                }
+                E::NoSuchRemote { known, .. } if known.is_empty() => hint("make it first: git remote add NAME ADDRESS"),
+                E::NoSuchRemote { known, .. } | E::WhichRemote(known) => {
+                    vec![format!("name one: git samesession init --remote NAME; there are {}", known.join(", "))]
+                }
+                E::RemoteName(_) => hint("give it another name: git remote rename OLD NEW"),
                 E::Git(git::Error::Start(_)) => hint("install Git, or put it on PATH"),
                 E::Store(store::Error::Moved { .. }) => hint("others are writing to it: try again"),
                 E::Store(store::Error::Damaged { .. } | store::Error::Missing(_)) => {

@@ -8,6 +8,7 @@ mod commands;
 mod crash;
 mod damaged;
 mod hostile;
+mod init;
 mod interrupted;
 mod manual;
 mod model;

@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod export;
 pub mod import;
 pub mod glance;
+pub mod init;
 pub mod inspect;
 mod join;
 pub mod keys;
@@ -36,6 +37,7 @@ mod placed;
 pub mod plan;
 pub mod recover;
 pub mod remote;
+pub mod remotes;
 mod replaced;
 mod select;
 pub mod source;
@@ -137,6 +139,12 @@ pub enum Error {
     SeveralWays { sid: SessionId, ways: Vec<Way> },
     #[error("session {} was deleted by {by}, {at}", sid.short())]
     Deleted { sid: SessionId, by: String, at: String },
+    #[error("there is no remote '{name}' here{}", if *configured { ", and samesession.store names it" } else { "" })]
+    NoSuchRemote { name: String, configured: bool, known: Vec<String> },
+    #[error("there are {} remotes here, and any of them could be meant", .0.len())]
+    WhichRemote(Vec<String>),
+    #[error("refs cannot be named after the remote '{0}'")]
+    RemoteName(String),
     #[error("interrupted")]
     Interrupted,
 }
