@@ -25,8 +25,8 @@ use is_terminal::IsTerminal;
 use samesession::device::Device;
 use samesession::env::Env;
 use samesession::flow::ledger::{Finding, Ledger};
-use samesession::flow::output::Output;
 use samesession::flow::named::Named;
+use samesession::flow::output::Output;
 use samesession::flow::{self, Selector};
 use samesession::seal::Callbacks;
 

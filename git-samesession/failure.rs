@@ -171,7 +171,7 @@ impl Failure {
                 E::Undecided { .. } => ("several-ways", 1),
                 E::NoDevice => ("no-device", 1),
                 E::Refused { .. } => ("not-pushed", 1),
-                E::NoRemote | E::NoSuchRemote(_) | E::WhichRemote(_) => ("no-remote", 1),
+                E::NoRemote => ("no-remote", 1),
                 E::Theirs { .. } => ("not-a-checkpoint", 128),
                 E::Git(git::Error::NoRepository) => ("no-repository", 128),
                 E::NoSuchRemote { .. } | E::WhichRemote(_) => ("no-remote", 1),
@@ -264,8 +264,6 @@ impl Failure {
                 E::Deleted { .. } => hint("to begin again with it: git samesession checkpoint --revive, or import --revive"),
                 E::Undecided { sid } => vec![format!("choose one first: git samesession restore {}", sid.short())],
                 E::NoRemote => hint("to add one: git remote add origin URL"),
-                E::NoSuchRemote(_) => hint("'git remote' lists those there are; to add one: git remote add NAME URL"),
-                E::WhichRemote(_) => hint("name one, or set it once: git config samesession.store NAME"),
                 E::UnknownMaker { checkpoint } => vec![
                     "compare the fingerprint with what 'git samesession device show' says on the device that made it".to_owned(),
                     format!("if they agree: git samesession fetch --trust {}", checkpoint.signer.fingerprint),

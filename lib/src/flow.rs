@@ -9,8 +9,8 @@ pub mod delete;
 pub mod doctor;
 pub mod exchange;
 pub mod export;
-pub mod import;
 pub mod glance;
+pub mod import;
 pub mod init;
 pub mod inspect;
 mod join;
@@ -24,8 +24,8 @@ pub mod pick;
 pub mod restore;
 pub mod sessions;
 pub mod shorten;
-pub mod signed;
 pub mod show;
+pub mod signed;
 
 pub mod arriving;
 mod aside;
@@ -119,12 +119,8 @@ pub enum Error {
     },
     #[error("checkpoint {} is signed by a key that this device does not know: {}", checkpoint.id(), checkpoint.signer)]
     UnknownMaker { checkpoint: Box<store::unfold::Checkpoint> },
-    #[error("there is no remote called '{0}'")]
-    NoSuchRemote(String),
     #[error("this repository has no remote")]
     NoRemote,
-    #[error("this repository has several remotes: {}", .0.join(", "))]
-    WhichRemote(Vec<String>),
     #[error("'{name}' is in the way: {why}")]
     Theirs { name: String, why: String },
     #[error("session {} is not on '{remote}'", sid.short())]
