@@ -29,7 +29,11 @@ pub enum Command {
     Init(Init),
     /// List the agents' sessions on this machine
     Sessions(Sessions),
-    /// Show what one session consists of
+    /// List the sessions of this repository, here and as last fetched
+    List(List),
+    /// Show a session's checkpoints, newest first
+    Log(Log),
+    /// Show what one session, or one checkpoint of the repository, consists of
     Show(Show),
     /// Seal a session into the repository, or into a file
     Checkpoint(Checkpoint),
@@ -37,6 +41,18 @@ pub enum Command {
     Inspect(Inspect),
     /// Install a session from the repository or a capsule's file, so that its agent can go on with it
     Restore(Restore),
+    /// Write a checkpoint of the repository into a capsule file
+    Export(Export),
+    /// Take a capsule file into the repository, as a checkpoint of its session
+    Import(Import),
+    /// Bring sessions from a remote
+    Fetch(Fetch),
+    /// Send sessions to a remote
+    Push(Push),
+    /// Take a session out of the repository, or out of a remote
+    Delete(Delete),
+    /// Shorten chains of checkpoints
+    Gc(Gc),
     /// Look for trouble, and finish or undo what a crash left
     Doctor,
     /// Carry sample sessions between two throw-away homes
@@ -85,10 +101,29 @@ pub struct Sessions {
 }
 
 #[derive(Args)]
-pub struct Show {
-    /// The agent's id of the session, its sid, a unique prefix of either, or 'current'; 'current' if not given
+pub struct List {
+    /// Only the sessions that this remote had when it was last fetched from
+    #[arg(long, value_name = "REMOTE")]
+    pub remote: Option<String>,
+    /// Deleted sessions, too
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Args)]
+pub struct Log {
+    /// A session of this repository, or the checkpoint to begin with; 'current' if not given
     pub session: Option<String>,
-    /// Only look among this agent's sessions: 'claude' or 'codex'
+    /// Show so many checkpoints at most
+    #[arg(short, long, value_name = "N")]
+    pub number: Option<usize>,
+}
+
+#[derive(Args)]
+pub struct Show {
+    /// A session on this machine, or a session or checkpoint of this repository; 'current' if not given
+    pub session: Option<String>,
+    /// Only look among this agent's sessions on this machine: 'claude' or 'codex'
     #[arg(long)]
     pub agent: Option<String>,
 }
@@ -111,9 +146,68 @@ pub struct Checkpoint {
     pub recipients: Vec<String>,
     #[command(flatten)]
     pub passphrase: Passphrase,
+    /// Begin again with a session that was deleted
+    #[arg(long, conflicts_with = "output")]
+    pub revive: bool,
+    /// Send it to the remote at once
+    #[arg(long, conflicts_with_all = ["output", "dry_run"])]
+    pub push: bool,
     /// Say what would travel, and write nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+}
+
+#[derive(Args)]
+pub struct Fetch {
+    /// The remote; by default samesession.store, else 'origin', else the only one
+    pub remote: Option<String>,
+    /// Forget what the remote does not have any more
+    #[arg(short, long)]
+    pub prune: bool,
+    /// Believe the maker with this fingerprint from now on
+    #[arg(long = "trust", value_name = "FINGERPRINT")]
+    pub trust: Vec<String>,
+}
+
+#[derive(Args)]
+pub struct Delete {
+    /// The session
+    pub session: String,
+    /// Delete it on this remote, too; without a name on the one that sessions go to
+    #[arg(long, value_name = "REMOTE", num_args = 0..=1, default_missing_value = "")]
+    pub remote: Option<String>,
+    /// What would be typed at the question: the first eight characters of the session's id
+    #[arg(long, value_name = "SID")]
+    pub confirm: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Gc {
+    /// The sessions; every one if none is named
+    pub sessions: Vec<String>,
+    /// Keep the newest N checkpoints of a session
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(usize))]
+    pub keep_last: Option<usize>,
+    /// Drop those older than this: 12h, 30d, 2w
+    #[arg(long, value_name = "AGE")]
+    pub older_than: Option<String>,
+    /// The remote on which to shorten them, too; by default the one that sessions go to
+    #[arg(long, value_name = "REMOTE")]
+    pub remote: Option<String>,
+    /// Only here
+    #[arg(long, conflicts_with = "remote")]
+    pub local: bool,
+}
+
+#[derive(Args)]
+pub struct Push {
+    /// The session; 'current' if not given
+    pub session: Option<String>,
+    /// The remote; by default samesession.store, else 'origin', else the only one
+    pub remote: Option<String>,
+    /// Every session that the remote does not have as it is here
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Args)]
@@ -169,6 +263,43 @@ pub struct Restore {
     /// Take this capsule even if its signature is missing or bad
     #[arg(long)]
     pub allow_unsigned: bool,
+    #[command(flatten)]
+    pub keys: Keys,
+}
+
+#[derive(Args)]
+pub struct Export {
+    /// A session or checkpoint of this repository
+    pub session: String,
+    /// The file to write; '-' for standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Replace the file if it exists
+    #[arg(short, long)]
+    pub force: bool,
+    /// Who may open it besides this device, instead of those who can open the checkpoint: a key or a file of them
+    #[arg(short, long = "recipient", value_name = "KEY|FILE", conflicts_with_all = ["passphrase", "passphrase_file", "passphrase_fd"])]
+    pub recipients: Vec<String>,
+    #[command(flatten)]
+    pub passphrase: Passphrase,
+}
+
+#[derive(Args)]
+pub struct Import {
+    /// The capsule; '-' for standard input
+    pub file: PathBuf,
+    /// Who may open the checkpoint besides this device and those who can open the session's newest one: a key or a file of them
+    #[arg(short, long = "recipient", value_name = "KEY|FILE")]
+    pub recipients: Vec<String>,
+    /// Accept the signer with this fingerprint without asking, and remember it
+    #[arg(long = "trust", value_name = "FINGERPRINT")]
+    pub trust: Vec<String>,
+    /// Take this capsule even if its signature is missing or bad
+    #[arg(long)]
+    pub allow_unsigned: bool,
+    /// Begin again with a session that was deleted
+    #[arg(long)]
+    pub revive: bool,
     #[command(flatten)]
     pub keys: Keys,
 }

@@ -42,6 +42,12 @@ pub enum Failure {
     OutputIsTerminal,
     #[error("a capsule on standard output leaves no place for JSON there")]
     TwoAnswers,
+    #[error("{0}")]
+    Usage(&'static str),
+    #[error("not confirmed; nothing was deleted")]
+    NotConfirmed(String),
+    #[error("{0} could not be pushed")]
+    NotPushed(String),
     #[error("cannot watch for signals")]
     Signals(#[source] io::Error),
     #[error("it is done, but the answer cannot be written")]
@@ -161,6 +167,12 @@ impl Failure {
                 E::UnknownSigner { .. } | E::UnknownMaker { .. } => ("unknown-signer", 1),
                 E::SeveralWays { .. } => ("several-ways", 1),
                 E::Deleted { .. } => ("deleted", 1),
+                E::NotThere { .. } => ("no-session", 1),
+                E::Undecided { .. } => ("several-ways", 1),
+                E::NoDevice => ("no-device", 1),
+                E::Refused { .. } => ("not-pushed", 1),
+                E::NoRemote => ("no-remote", 1),
+                E::Theirs { .. } => ("not-a-checkpoint", 128),
                 E::Git(git::Error::NoRepository) => ("no-repository", 128),
                 E::NoSuchRemote { .. } | E::WhichRemote(_) => ("no-remote", 1),
                 E::Store(store::Error::Moved { .. }) => ("moved", 1),
@@ -182,6 +194,9 @@ impl Failure {
             Failure::NoTerminal | Failure::EmptyPassphrase | Failure::PassphrasesDiffer => ("passphrase", 1),
             Failure::Troubles(_) => ("trouble", 1),
             Failure::NoDevice => ("no-device", 1),
+            Failure::NotConfirmed(_) => ("not-confirmed", 1),
+            Failure::NotPushed(_) => ("not-pushed", 1),
+            Failure::Usage(_) => ("usage", 129),
             _ => ("failed", 128),
         }
     }
@@ -212,8 +227,9 @@ impl Failure {
         let hint = |text: &str| vec![text.to_owned()];
         match self {
             Failure::NoTerminal => hint("in scripts use --passphrase-file or --passphrase-fd"),
-            Failure::NoDevice => hint("to make them: git samesession device init"),
+            Failure::Flow(E::NoDevice) | Failure::NoDevice => hint("to make them: git samesession device init"),
             Failure::OutputIsTerminal => hint("name a file with --output, or send it through a pipe"),
+            Failure::NotConfirmed(short) => vec![format!("in scripts: --confirm {short}")],
             Failure::TwoAnswers => hint("name a file with --output"),
             Failure::Flow(error) => match error {
                 E::Env(env::Error::NotAbsolute { name, .. }) => vec![format!("set {name} to an absolute path")],
@@ -223,9 +239,10 @@ impl Failure {
                     let known: Vec<_> = agent::all().iter().map(|agent| agent.name()).collect();
                     vec![format!("known agents: {}; a newer git-samesession may know more", known.join(", "))]
                 }
-                E::NoSuchSession(_) | E::NoCurrentSession(_) => {
-                    hint("'git samesession sessions --all' lists every session on this machine")
-                }
+                E::NoSuchSession(_) | E::NoCurrentSession(_) => vec![
+                    "'git samesession sessions --all' lists every session on this machine".to_owned(),
+                    "'git samesession list' lists those of the repository".to_owned(),
+                ],
                 E::Ambiguous { .. } => hint("name the session by its id, or narrow the choice with --agent"),
                 E::Changing(_) => hint("try again when the agent has finished its turn"),
                 E::NothingYet(_) => hint("try again after the first answer"),
@@ -240,10 +257,16 @@ impl Failure {
                     "compare the fingerprint with what 'git samesession device show' says on the device that made the capsule".to_owned(),
                     format!("if they agree, repeat the command with --trust {}", signer.fingerprint),
                 ],
-                E::SeveralWays { ways, .. } => pick::commands(ways).into_iter().map(|way| format!("to go on from one: {way}")).collect(),
+                E::SeveralWays { ways, .. } => {
+                    let commands = pick::commands(ways).into_iter().map(|way| format!("to go on from one: {way}"));
+                    commands.chain(["other commands take one of them by its commit, too".to_owned()]).collect()
+                }
+                E::Deleted { .. } => hint("to begin again with it: git samesession checkpoint --revive, or import --revive"),
+                E::Undecided { sid } => vec![format!("choose one first: git samesession restore {}", sid.short())],
+                E::NoRemote => hint("to add one: git remote add origin URL"),
                 E::UnknownMaker { checkpoint } => vec![
                     "compare the fingerprint with what 'git samesession device show' says on the device that made it".to_owned(),
-                    format!("if they agree: git samesession restore {} --trust {}", checkpoint.sid.short(), checkpoint.signer.fingerprint),
+                    format!("if they agree: git samesession fetch --trust {}", checkpoint.signer.fingerprint),
                 ],
                 E::Git(git::Error::NoRepository) => hint("go into one, or use a file: git samesession checkpoint --output FILE"),
                 E::Git(git::Error::Untrusted(dir)) => {

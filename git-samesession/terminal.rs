@@ -7,9 +7,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-
 use samesession::flow::pick::short;
-use samesession::flow::restore::Consent;
+use samesession::flow::signed::Consent;
 use samesession::flow::{Candidate, Way};
 use samesession::seal::{Callbacks, ExposeSecret, SecretString, Signer};
 
@@ -134,12 +133,18 @@ pub fn way_line(way: &Way) -> String {
     format!("{}  {}  {}  {:>10}  {title}", short(&way.commit), clipped(&way.made, 20), clipped(&way.device, 20), bytes(way.bytes))
 }
 
-fn choose_line(question: &str, lines: &[String]) -> Option<usize> {
+/// A line that a person types; `None` without a terminal.
+pub fn ask_line(question: &str) -> Option<String> {
     let mut tty = tty()?;
-    let listed: String = lines.iter().enumerate().fold(String::new(), |listed, (n, line)| listed + &format!("{:>3}  {line}\n", n + 1));
-    write!(tty, "{question}\n{listed}Which one? [1-{}] ", lines.len()).and_then(|()| tty.flush()).ok()?;
+    write!(tty, "{question}").and_then(|()| tty.flush()).ok()?;
     let mut answer = String::new();
-    BufReader::new(tty).take(64).read_line(&mut answer).ok()?;
+    BufReader::new(tty).take(256).read_line(&mut answer).ok()?;
+    Some(answer)
+}
+
+fn choose_line(question: &str, lines: &[String]) -> Option<usize> {
+    let listed: String = lines.iter().enumerate().fold(String::new(), |listed, (n, line)| listed + &format!("{:>3}  {line}\n", n + 1));
+    let answer = ask_line(&format!("{question}\n{listed}Which one? [1-{}] ", lines.len()))?;
     answer.trim().parse::<usize>().ok()?.checked_sub(1).filter(|n| *n < lines.len())
 }
 

@@ -3,14 +3,14 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use is_terminal::IsTerminal;
 use samesession::env::Env;
-use samesession::flow;
-use samesession::flow::checkpoint::{self, Options, Outcome, Output};
+use samesession::flow::checkpoint::{self, Options, Outcome};
 use samesession::flow::commit::State;
 use samesession::flow::keys::SealTo;
 use samesession::flow::ledger::Ledger;
+use samesession::flow::output::Output;
 use samesession::flow::source::Source;
+use samesession::flow::{self, remote};
 use samesession::git::Repository;
 use serde::Serialize;
 
@@ -111,19 +111,15 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure>
         return commit(env, ui, options);
     }
     let stream = options.output.as_deref() == Some(Path::new("-"));
-    if stream && !options.dry_run && io::stdout().is_terminal() {
-        return Err(Failure::OutputIsTerminal);
-    }
-    if stream && ui.json {
-        return Err(Failure::TwoAnswers);
-    }
+    let output = match &options.output {
+        Some(path) if !options.dry_run => super::output(ui, path, options.force)?,
+        _ if stream && ui.json => return Err(Failure::TwoAnswers),
+        Some(path) if !stream => Output::File { path: path.clone(), replace: options.force },
+        _ => Output::Stream(Box::new(io::stdout())),
+    };
     let seal_to = match terminal::passphrase(&options.passphrase, true)? {
         Some(passphrase) => SealTo::Passphrase(passphrase),
         None => SealTo::Recipients(options.recipients.clone()),
-    };
-    let output = match &options.output {
-        Some(path) if !stream => Output::File { path: path.clone(), replace: options.force },
-        _ => Output::Stream(Box::new(io::stdout())),
     };
     let chosen = super::chosen(env, ui, options.session.as_deref(), options.agent.as_deref())?;
     let asked = Options { session: chosen.selector, agent: chosen.agent, output, seal_to, dry_run: options.dry_run };
@@ -148,7 +144,9 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
     let terminal = Terminal { quiet: ui.quiet };
     let identities = flow::keys::identities(env, Some(&device), &[], None, &terminal)?;
     let ledger = Ledger::of(env, repo, Some(&device), &identities)?;
-    let asked = flow::commit::Options { recipients: options.recipients.clone(), revive: false };
+    let asked = flow::commit::Options { recipients: options.recipients.clone(), revive: options.revive };
+    // A push that cannot be is better known before.
+    let to = options.push.then(|| remote::choose(&ledger.store.repo, None)).transpose()?;
     let done = flow::commit::commit(&ledger, &device, &mut source, &asked, &terminal, &*ui.progress())?;
     let session = &source.selected.session;
     let answer = Answer {
@@ -177,7 +175,31 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
     if answer.live {
         ui.note("the session is being worked in; this is how it stood when the capture began");
     }
-    ui.report(&answer).map_err(Failure::Output)
+    super::tell(ui, &done.findings);
+    let Some(to) = to else { return ui.report(&answer).map_err(Failure::Output) };
+    let mut findings = Vec::new();
+    let pushed = super::push::push(&ledger, ui, Some(&to), Some(&[session.sid()]), &mut findings);
+    super::tell(ui, &findings);
+    let mut both = Both { checkpoint: answer, push: pushed? };
+    ui.report(&both).map_err(Failure::Output)?;
+    super::push::refused(&mut both.push)
+}
+
+/// A checkpoint and where it went.
+#[derive(Serialize)]
+struct Both {
+    #[serde(flatten)]
+    checkpoint: Answer,
+    push: super::push::Answer,
+}
+
+impl View for Both {
+    const SCHEMA: &'static str = Answer::SCHEMA;
+
+    fn human(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.checkpoint.human(out)?;
+        self.push.human(out)
+    }
 }
 
 fn file_row((artifact, size): &(samesession::agent::Artifact, u64)) -> FileRow {

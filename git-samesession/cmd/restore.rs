@@ -6,10 +6,11 @@ use samesession::agent::{Reached, ResumeCommand};
 use samesession::env::Env;
 use samesession::flow::arriving::Arriving;
 use samesession::flow::ledger::{Finding, Ledger};
-use samesession::flow::pick::{self, Picked};
+use samesession::flow::pick::{self, Picked, Trust};
 use samesession::flow::plan::Step;
 use samesession::flow::recover::Recovered;
-use samesession::flow::restore::{self, Options, Outcome, SignedBy};
+use samesession::flow::restore::{self, Options, Outcome};
+use samesession::flow::signed::SignedBy;
 use samesession::flow::{self, Relation, doctor, keys};
 use samesession::path;
 use samesession::policy::Limits;
@@ -100,9 +101,9 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
     let done = match session {
         Some(session) => {
             let mut ledger = Ledger::open(env, device.as_ref(), &identities)?;
-            ledger.trust = options.trust.clone();
             let mut findings = Vec::new();
-            let picked = picked(ui, &mut ledger, session, options.dry_run, &mut terminal, &mut findings);
+            let picked =
+                picked(ui, &mut ledger, session, &Trust { named: &options.trust, dry_run: options.dry_run }, &mut terminal, &mut findings);
             super::tell(ui, &findings);
             let mut picked = picked?;
             let capsule = Arriving::Checkpoint { ledger: &ledger, opened: &mut picked.opened };
@@ -132,17 +133,17 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
 }
 
 /// A person at a terminal chooses between ways; a script gets them listed.
-fn picked(
+pub fn picked(
     ui: &Ui,
     ledger: &mut Ledger<'_>,
     what: &str,
-    dry_run: bool,
+    trust: &Trust<'_>,
     terminal: &mut Terminal,
     findings: &mut Vec<Finding>,
 ) -> Result<Picked, Failure> {
-    match pick::pick(ledger, what, dry_run, terminal, findings) {
+    match pick::pick(ledger, what, trust, terminal, findings) {
         Err(flow::Error::SeveralWays { sid, ways }) if !ui.json => match terminal::choose_way(&ways) {
-            Some(n) => Ok(pick::pick(ledger, &ways[n].commit.to_string(), dry_run, terminal, findings)?),
+            Some(n) => Ok(pick::pick(ledger, &ways[n].commit.to_string(), trust, terminal, findings)?),
             None => Err(flow::Error::SeveralWays { sid, ways }.into()),
         },
         picked => Ok(picked?),
@@ -157,15 +158,7 @@ pub fn answer(done: &Outcome, dry_run: bool) -> Answer {
     if done.torn > 0 {
         notes.push(format!("{} bytes of an unfinished record stay in the capsule", done.torn));
     }
-    let (signed_by, signer) = match &done.signed_by {
-        SignedBy::ThisDevice => ("this device".to_owned(), None),
-        SignedBy::Known { name, fingerprint } => (format!("{name} ({fingerprint})"), Some(fingerprint.clone())),
-        SignedBy::Accepted { name, fingerprint } => (format!("{name} ({fingerprint}), from now on remembered"), Some(fingerprint.clone())),
-        SignedBy::Unknown { name, fingerprint } => {
-            (format!("an unknown key, {fingerprint} (it calls itself {name})"), Some(fingerprint.clone()))
-        }
-        SignedBy::Nobody => ("nobody that could be checked".to_owned(), None),
-    };
+    let (signed_by, signer) = signer(&done.signed_by);
     let change = |step: &Step| Change {
         change: match step {
             Step::Create { .. } => "create",
@@ -190,6 +183,19 @@ pub fn answer(done: &Outcome, dry_run: bool) -> Answer {
         resume: typed(&done.resume),
         backup: done.backup.as_ref().map(|path| path.display().to_string()),
         agent_title: done.title,
+    }
+}
+
+/// In words, and as a fingerprint.
+pub fn signer(by: &SignedBy) -> (String, Option<String>) {
+    match by {
+        SignedBy::ThisDevice => ("this device".to_owned(), None),
+        SignedBy::Known { name, fingerprint } => (format!("{name} ({fingerprint})"), Some(fingerprint.clone())),
+        SignedBy::Accepted { name, fingerprint } => (format!("{name} ({fingerprint}), from now on remembered"), Some(fingerprint.clone())),
+        SignedBy::Unknown { name, fingerprint } => {
+            (format!("an unknown key, {fingerprint} (it calls itself {name})"), Some(fingerprint.clone()))
+        }
+        SignedBy::Nobody => ("nobody that could be checked".to_owned(), None),
     }
 }
 

@@ -15,6 +15,9 @@ pub const POINTS: &[&str] = &[
     "commit.folded",
     "commit.packed",
     "commit.referenced",
+    "push.begun",
+    "push.joined",
+    "push.done",
     "restore.staging",
     "restore.staged",
     "restore.planned",
@@ -27,6 +30,9 @@ pub const POINTS: &[&str] = &[
     "restore.settled",
     "restore.undone",
     "restore.forgotten",
+    "tidy.copied",
+    "tidy.packed",
+    "tidy.removing",
 ];
 
 #[cfg(debug_assertions)]

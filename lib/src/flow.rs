@@ -5,24 +5,38 @@
 
 pub mod checkpoint;
 pub mod commit;
+pub mod delete;
 pub mod doctor;
+pub mod exchange;
+pub mod export;
+pub mod glance;
+pub mod import;
 pub mod init;
 pub mod inspect;
+mod join;
 pub mod keys;
 pub mod ledger;
+pub mod list;
+pub mod log;
 pub mod named;
+pub mod output;
 pub mod pick;
 pub mod restore;
 pub mod sessions;
+pub mod shorten;
+pub mod show;
+pub mod signed;
 
 pub mod arriving;
 mod aside;
 mod capture;
 mod compare;
 mod journal;
+mod native;
 mod placed;
 pub mod plan;
 pub mod recover;
+pub mod remote;
 pub mod remotes;
 mod replaced;
 mod select;
@@ -105,6 +119,18 @@ pub enum Error {
     },
     #[error("checkpoint {} is signed by a key that this device does not know: {}", checkpoint.id(), checkpoint.signer)]
     UnknownMaker { checkpoint: Box<store::unfold::Checkpoint> },
+    #[error("this repository has no remote")]
+    NoRemote,
+    #[error("'{name}' is in the way: {why}")]
+    Theirs { name: String, why: String },
+    #[error("session {} is not on '{remote}'", sid.short())]
+    NotThere { sid: SessionId, remote: String },
+    #[error("session {} went several ways, and none of them was chosen yet", sid.short())]
+    Undecided { sid: SessionId },
+    #[error("'{remote}' refused it: {why}")]
+    Refused { remote: String, why: String },
+    #[error("this machine has no keys yet")]
+    NoDevice,
     #[error("session {} went {} ways", sid.short(), ways.len())]
     SeveralWays { sid: SessionId, ways: Vec<Way> },
     #[error("session {} was deleted by {by}, {at}", sid.short())]

@@ -13,6 +13,7 @@ pub mod names;
 pub mod pack;
 pub mod record;
 pub mod refs;
+pub mod tidy;
 pub mod tree;
 pub mod unfold;
 
@@ -108,6 +109,11 @@ impl Store {
 
     pub fn blob(&self, id: &ObjectId, most: usize) -> Result<Vec<u8>, Error> {
         self.object(id, Kind::Blob, most)
+    }
+
+    /// How many bytes these objects hold together, as far as they are here.
+    pub fn size_of<'a>(&self, ids: impl Iterator<Item = &'a ObjectId>) -> u64 {
+        ids.filter_map(|id| self.odb.try_header(id).ok()??.size.into()).sum()
     }
 
     /// Whether this object would be brought by Git when it is wanted.

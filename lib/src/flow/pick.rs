@@ -7,7 +7,7 @@ use gix::hash::ObjectId;
 
 use super::ledger::{Finding, Ledger};
 use super::named::{self, Named};
-use super::restore::Consent;
+use super::signed::Consent;
 use super::{Error, Way};
 use crate::signers::KnownSigners;
 use crate::store::names;
@@ -20,11 +20,18 @@ pub struct Picked {
     chosen: bool,
 }
 
+/// Whom to believe without asking.
+pub struct Trust<'a> {
+    pub named: &'a [String],
+    /// Ask nobody, and remember nothing.
+    pub dry_run: bool,
+}
+
 /// `what` is a session or a checkpoint; makers that are accepted are remembered, but for a dry run.
 pub fn pick(
     ledger: &mut Ledger<'_>,
     what: &str,
-    dry_run: bool,
+    trust: &Trust<'_>,
     consent: &mut dyn Consent,
     findings: &mut Vec<Finding>,
 ) -> Result<Picked, Error> {
@@ -36,10 +43,11 @@ pub fn pick(
             continue;
         }
         let name = checkpoint.open(&ledger.store, ledger.identities, None).map(|opened| opened.record.device).unwrap_or_default();
-        if !ledger.trust.contains(&checkpoint.signer.fingerprint) && (dry_run || !consent.accept_signer(&checkpoint.signer, &name)) {
+        let mut asked = || !trust.dry_run && consent.accept_signer(&checkpoint.signer, &name);
+        if !trust.named.contains(&checkpoint.signer.fingerprint) && !asked() {
             return Err(Error::UnknownSigner { signer: checkpoint.signer, name });
         }
-        if !dry_run {
+        if !trust.dry_run {
             KnownSigners::load(ledger.env)?.add(&checkpoint.signer, &name)?;
         }
         ledger.trust.push(checkpoint.signer.fingerprint.clone());
@@ -49,6 +57,21 @@ pub fn pick(
         named = named::resolve(ledger, what, findings)?;
     }
     open(ledger, named)
+}
+
+/// Remembers those makers of what was found whose fingerprints are named; whether there were any.
+pub fn believe(ledger: &mut Ledger<'_>, named: &[String], findings: &[Finding]) -> Result<bool, Error> {
+    let mut any = false;
+    for (_, checkpoint) in findings.iter().filter_map(Finding::unknown) {
+        let fingerprint = &checkpoint.signer.fingerprint;
+        if named.contains(fingerprint) && !ledger.trust.contains(fingerprint) {
+            let name = checkpoint.open(&ledger.store, ledger.identities, None).map(|opened| opened.record.device).unwrap_or_default();
+            KnownSigners::load(ledger.env)?.add(&checkpoint.signer, &name)?;
+            ledger.trust.push(fingerprint.clone());
+            any = true;
+        }
+    }
+    Ok(any)
 }
 
 fn open(ledger: &Ledger<'_>, named: Named) -> Result<Picked, Error> {

@@ -1,7 +1,7 @@
 //! Chains that were shortened or deleted: what a commit stands in for, and how those who hold the old one follow.
 //!
 //! Such a commit names, signed and sealed, every commit that it no longer leads to. What must stay true: nobody follows
-//! such a commit away from something that it does not name.
+//! such a commit away from something that it does not name; what was made here since is put behind it.
 
 use std::collections::HashSet;
 
@@ -9,14 +9,25 @@ use gix::hash::ObjectId;
 
 use super::Error;
 use super::ledger::Ledger;
-use crate::store::chain;
-use crate::store::unfold::Checkpoint;
+use super::remote::{self, Push, Verdict};
+use crate::device::Device;
+use crate::id::SessionId;
+use crate::store::draft::Draft;
+use crate::store::names::{self, HERE};
+use crate::store::pack::{self, PackWriter};
+use crate::store::refs::{self, Change, Known};
+use crate::store::tree::Read as ReadTree;
+use crate::store::unfold::{Checkpoint, Opened};
+use crate::store::{self, chain};
+
+/// A chain that was shortened so often that it named more of its past than this has to be fetched anew by whoever slept
+/// through all of it.
+const REMEMBERED: usize = 20_000;
 
 /// The commits that are named as replaced somewhere on the chain of this checkpoint.
 pub fn by(ledger: &Ledger<'_>, new: &Checkpoint) -> Result<Option<HashSet<ObjectId>>, Error> {
     let mut replaced = HashSet::new();
     for commit in chain::log(&ledger.store, &new.id())? {
-        // Older ones were believed when they were the newest, or are contained in what a later one names.
         let Ok(checkpoint) = ledger.checkpoint(&new.sid, &commit.id) else { break };
         if checkpoint.header.supersedes.is_none() {
             continue;
@@ -25,4 +36,128 @@ pub fn by(ledger: &Ledger<'_>, new: &Checkpoint) -> Result<Option<HashSet<Object
         replaced.extend(record.supersedes.iter().filter_map(|id| ObjectId::from_hex(id.as_bytes()).ok()));
     }
     Ok((!replaced.is_empty()).then_some(replaced))
+}
+
+/// Puts the checkpoints made here since behind a chain that stands in for what they were made upon. `None` if it does not,
+/// or if they are not all ours to sign again.
+pub fn carry(ledger: &Ledger<'_>, new: &Checkpoint, local: &ObjectId) -> Result<Option<ObjectId>, Error> {
+    let (Some(device), Some(replaced)) = (ledger.device, by(ledger, new)?) else { return Ok(None) };
+    let mut since = Vec::new();
+    let mut touches = false;
+    for commit in chain::log(&ledger.store, local)? {
+        if replaced.contains(&commit.id) {
+            touches = true;
+        } else {
+            since.push(commit.id);
+        }
+    }
+    if !touches {
+        return Ok(None);
+    }
+    let mut ours = Vec::new();
+    for id in since {
+        let checkpoint = ledger.checkpoint(&new.sid, &id)?;
+        if checkpoint.signer.fingerprint != device.signing().fingerprint() {
+            return Ok(None);
+        }
+        ours.push(ledger.opened(&checkpoint)?);
+    }
+    // A session that was deleted elsewhere is not brought back by what was made here in ignorance of it.
+    let onto = ledger.opened(new)?;
+    if onto.is_deleted() {
+        return Ok(None);
+    }
+    let mut writer = PackWriter::new(&ledger.store.repo.objects, ledger.store.repo.hash)?;
+    let (mut tip, mut sequence, mut total) = (new.id(), new.header.sequence, new.header.total);
+    for opened in ours.iter().rev() {
+        let tree = opened.tree(&ledger.store)?;
+        let mut draft = Draft::again(opened, &tree);
+        sequence += 1;
+        draft.parents = vec![tip];
+        draft.record.sequence = sequence;
+        (draft.total, draft.added) = (total, Some(opened.checkpoint.header.added));
+        total += opened.checkpoint.header.added;
+        tip = draft.write(&ledger.store, &tree, device.signing(), &mut writer)?;
+    }
+    writer.finish()?;
+    Ok(Some(tip))
+}
+
+/// Every commit of a chain, newest first, and those that it already stands in for.
+pub fn past(ledger: &Ledger<'_>, tip: &Opened) -> Result<Vec<ObjectId>, Error> {
+    let mut past: Vec<ObjectId> = chain::log(&ledger.store, &tip.id())?.into_iter().map(|commit| commit.id).collect();
+    let known: HashSet<ObjectId> = past.iter().copied().collect();
+    past.extend(by(ledger, &tip.checkpoint)?.unwrap_or_default().difference(&known));
+    past.truncate(REMEMBERED);
+    Ok(past)
+}
+
+/// A new chain in place of the one that ends in `tip`: its commits, oldest first. The last one names what it stands in for.
+pub struct Replacement<'a> {
+    pub device: &'a Device,
+    pub tip: &'a Opened,
+    pub drafts: Vec<(Draft, ReadTree)>,
+    pub why: &'static str,
+}
+
+impl Replacement<'_> {
+    /// Writes it, here and on the remote, if one is named: there first, from exactly the tip that was looked at.
+    pub fn put(self, ledger: &Ledger<'_>, sid: &SessionId, known: &Known, remote: Option<&str>) -> Result<ObjectId, Error> {
+        let superseded = past(ledger, self.tip)?;
+        let mut writer = PackWriter::new(&ledger.store.repo.objects, ledger.store.repo.hash)?;
+        let (mut parents, mut total) = (Vec::new(), 0);
+        let last = self.drafts.len() - 1;
+        let mut tip = self.tip.id();
+        for (n, (mut draft, tree)) in self.drafts.into_iter().enumerate() {
+            draft.parents = std::mem::take(&mut parents);
+            draft.total = total;
+            total += draft.added.unwrap_or(0);
+            if n == last {
+                // Whoever compares sequences must see that this one is the newer.
+                draft.record.sequence = self.tip.record.sequence + 1;
+                draft.record.supersedes = superseded.iter().map(ToString::to_string).collect();
+            }
+            total += draft.record.summary.bytes.min(1);
+            tip = draft.write(&ledger.store, &tree, self.device.signing(), &mut writer)?;
+            parents = vec![tip];
+        }
+        let pack = writer.finish()?;
+        let undo = |error: Error| {
+            if let Some(pack) = &pack {
+                pack::discard(pack);
+            }
+            error
+        };
+        let mut changes = vec![
+            Change { name: names::session(sid), to: Some(tip), from: known.local },
+            Change { name: names::seen(HERE, sid), to: Some(tip), from: known.seen.get(HERE).copied() },
+        ];
+        if let Some(chosen) = known.seen.get("@chosen") {
+            changes.push(Change { name: names::chosen(sid), to: None, from: Some(*chosen) });
+        }
+        if let Some(remote) = remote {
+            let instead_of = known.tracking.get(remote).copied();
+            push(ledger, remote, Push { sid: sid.clone(), tip, instead_of }).map_err(undo)?;
+            // The push may have moved the tracking ref itself.
+            let now = refs::of(&ledger.store, sid)?;
+            let seen = [(names::tracking(remote, sid), now.tracking.get(remote)), (names::seen(remote, sid), now.seen.get(remote))];
+            let moved = seen.into_iter().filter(|(_, from)| *from != Some(&tip));
+            changes.extend(moved.map(|(name, from)| Change { name, to: Some(tip), from: from.copied() }));
+        }
+        refs::update(&ledger.store, self.why, &changes).map_err(|error| match remote {
+            // It stands on the remote: the next look at it brings it here.
+            Some(_) => error.into(),
+            None => undo(error.into()),
+        })?;
+        Ok(tip)
+    }
+}
+
+fn push(ledger: &Ledger<'_>, remote: &str, push: Push) -> Result<(), Error> {
+    let sid = push.sid.clone();
+    match remote::push(&ledger.store.repo, remote, &[push])?.remove(&sid) {
+        Some(Verdict::Pushed | Verdict::UpToDate) => Ok(()),
+        Some(Verdict::Refused(why)) => Err(Error::Refused { remote: remote.to_owned(), why }),
+        Some(Verdict::Behind) | None => Err(store::Error::Moved { name: names::session(&sid) }.into()),
+    }
 }

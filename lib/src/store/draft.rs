@@ -34,24 +34,34 @@ pub struct Draft {
     pub manifest_signature: Option<Vec<u8>>,
     /// Sealed bytes of the chain so far.
     pub total: u64,
+    /// Those that count as this one's; by default what the pack holds.
+    pub added: Option<u64>,
 }
 
 impl Draft {
     /// The next checkpoint with the same contents: for whoever changes only what is around them.
     pub fn after(opened: &Opened, tree: &ReadTree) -> Draft {
+        let mut draft = Draft::again(opened, tree);
+        draft.parents = vec![opened.id()];
+        draft.record.sequence += 1;
+        draft
+    }
+
+    /// The same checkpoint at another place of a chain.
+    pub fn again(opened: &Opened, tree: &ReadTree) -> Draft {
         let header = &opened.checkpoint.header;
         let mut record = opened.record.clone();
-        record.sequence = header.sequence + 1;
         record.supersedes.clear();
         Draft {
             record,
             epoch: Arc::clone(&opened.epoch),
-            parents: vec![opened.id()],
+            parents: Vec::new(),
             wraps: tree.tree.keys.clone(),
             new_wraps: BTreeMap::new(),
             parts: tree.tree.parts.clone(),
             manifest_signature: opened.signature.clone(),
             total: header.total,
+            added: None,
         }
     }
 
@@ -70,7 +80,7 @@ impl Draft {
             let ids = wraps.iter().map(|wrap| blob(wrap)).collect::<Result<_, _>>()?;
             self.wraps.insert(epoch.clone(), ids);
         }
-        let added = pack.bytes();
+        let added = self.added.unwrap_or(pack.bytes());
         let mut header = serde_json::to_vec_pretty(&Header::of(&self.record, &self.epoch.id, added, self.total)).map_err(json)?;
         header.push(b'\n');
         let header = pack.add(&Entry::new(hash, ObjectKind::Blob, &header)?)?;

@@ -1,0 +1,224 @@
+//! Two machines went on with one session: one commit with both tips as parents, so that nothing is overwritten.
+//!
+//! Where one of them only went further, the join holds what that one holds; otherwise it holds ours, and names the other
+//! as open. What must stay true: everything that either side had is reachable from the join, and nobody who was taken from
+//! the readers on one side comes back through the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::sync::Arc;
+
+use gix::hash::ObjectId;
+
+use super::compare::Relation;
+use super::ledger::Ledger;
+use super::{Error, keys};
+use crate::agent::Role;
+use crate::capsule::Manifest;
+use crate::device::Device;
+use crate::id::SessionId;
+use crate::seal::{Callbacks, Epoch, random_hex};
+use crate::store::draft::Draft;
+use crate::store::names::{self, HERE};
+use crate::store::pack::{self, PackWriter};
+use crate::store::record::Line;
+use crate::store::refs::{self, Change, Known};
+use crate::store::unfold::Opened;
+use crate::store::{Store, chain};
+use crate::{capsule, time};
+
+/// Makes our own ref a tip that all known tips are part of; `None` if it was that already.
+pub fn join<C: Callbacks>(
+    ledger: &Ledger<'_>,
+    device: &Device,
+    sid: &SessionId,
+    known: &Known,
+    callbacks: &C,
+) -> Result<Option<ObjectId>, Error> {
+    let Some(local) = known.local else { return Ok(None) };
+    let mut heads = ledger.heads(sid, known)?;
+    if let [head] = &heads[..] {
+        // What is merely ahead of us was followed when the refs were looked at.
+        return Ok((head.id() != local).then(|| head.id()));
+    }
+    heads.sort_by_key(|head| head.id() != local);
+    let mut tips = Vec::new();
+    for head in &heads {
+        tips.push(ledger.opened(head)?);
+    }
+    if let Some(deleted) = tips.iter().find(|tip| tip.is_deleted()) {
+        return Err(Error::Deleted { sid: sid.clone(), by: deleted.record.device.clone(), at: deleted.record.made.clone() });
+    }
+    let (holds, open) = holds(ledger, &mut tips)?;
+    let readers = readers(ledger, &mut tips)?;
+    let to = keys::recipients(&keys::SealTo::Recipients(readers.iter().cloned().collect()), Some(device))?;
+    let tree = tips[holds].tree(&ledger.store)?;
+    let mut draft = Draft::after(&tips[holds], &tree);
+    let removed = tips.iter().any(|tip| tip.record.recipients.iter().any(|reader| !readers.contains(reader)));
+    if removed {
+        draft.epoch = Arc::new(Epoch::begin());
+        draft.record.seed = random_hex::<32>();
+    }
+    draft.parents = tips.iter().rev().map(Opened::id).collect();
+    draft.record.sequence = tips.iter().map(|tip| tip.record.sequence).max().unwrap_or(0) + 1;
+    draft.total = tips.iter().map(|tip| tip.checkpoint.header.total).max().unwrap_or(0);
+    draft.record.made = time::format(ledger.env.now());
+    draft.record.device = device.name.clone();
+    draft.record.recipients = to.names();
+    draft.record.open = open.iter().map(ToString::to_string).collect();
+    draft.wraps.clear();
+    let mut epochs = BTreeMap::from([(draft.epoch.id.clone(), Arc::clone(&draft.epoch))]);
+    for tip in &mut tips {
+        for name in tip.epochs.names().collect::<Vec<_>>() {
+            epochs.insert(name.clone(), tip.epochs.get(&ledger.store, &name, ledger.identities)?);
+        }
+    }
+    for (name, epoch) in epochs {
+        draft.new_wraps.insert(name.as_str().to_owned(), epoch.wrap(&to, callbacks)?);
+    }
+    let mut writer = PackWriter::new(&ledger.store.repo.objects, ledger.store.repo.hash)?;
+    let commit = draft.write(&ledger.store, &tree, device.signing(), &mut writer)?;
+    let pack = writer.finish()?;
+    let changes = [
+        Change { name: names::session(sid), to: Some(commit), from: Some(local) },
+        Change { name: names::seen(HERE, sid), to: Some(commit), from: known.seen.get(HERE).copied() },
+    ];
+    if let Err(error) = refs::update(&ledger.store, "samesession: join", &changes) {
+        if let Some(pack) = pack {
+            pack::discard(&pack);
+        }
+        return Err(error.into());
+    }
+    Ok(Some(commit))
+}
+
+/// Which tip's contents the join holds, and which ways stay open beside it.
+fn holds(ledger: &Ledger<'_>, tips: &mut [Opened]) -> Result<(usize, Vec<ObjectId>), Error> {
+    let mut holds = 0;
+    let mut open: BTreeSet<ObjectId> = tips.iter().flat_map(|tip| tip.record.open()).collect();
+    for n in 1..tips.len() {
+        let (a, b) = tips.split_at_mut(n);
+        match relation(ledger, &mut a[holds], &mut b[0])? {
+            Relation::Same | Relation::Ahead => {}
+            Relation::Behind => holds = n,
+            Relation::New | Relation::Diverged => drop(open.insert(b[0].id())),
+        }
+    }
+    // A way that was left open on one side may be what the other side is.
+    for id in tips.iter().map(Opened::id) {
+        open.remove(&id);
+    }
+    let mut ways: Vec<ObjectId> = open.into_iter().collect();
+    let others: Vec<usize> = (0..tips.len()).filter(|n| *n != holds).collect();
+    for n in others {
+        let id = tips[n].id();
+        let (first, second) = (holds.min(n), holds.max(n));
+        let (a, b) = tips.split_at_mut(second);
+        let relation = if holds < n { relation(ledger, &mut a[first], &mut b[0])? } else { relation(ledger, &mut b[0], &mut a[first])? };
+        if relation == Relation::Diverged {
+            ways.push(id);
+        }
+    }
+    Ok((holds, ways))
+}
+
+/// How the first one's transcript relates to the other's: `Ahead` is longer.
+fn relation(ledger: &Ledger<'_>, ours: &mut Opened, theirs: &mut Opened) -> Result<Relation, Error> {
+    let (mine, other) = (Transcript::of(ledger, ours)?, Transcript::of(ledger, theirs)?);
+    if (mine.size, &mine.sha256) == (other.size, &other.sha256) {
+        return Ok(Relation::Same);
+    }
+    let prefix = |short: &Transcript, long: &Transcript| short.own && long.own && long.lines.starts_with(&short.lines);
+    if prefix(&other, &mine) {
+        return Ok(Relation::Ahead);
+    }
+    if prefix(&mine, &other) {
+        return Ok(Relation::Behind);
+    }
+    let (ours_tree, theirs_tree) = (ours.tree(&ledger.store)?, theirs.tree(&ledger.store)?);
+    let mut a = skip(ours.contents(&ledger.store, &ours_tree, ledger.identities)?, mine.start)?;
+    let mut b = skip(theirs.contents(&ledger.store, &theirs_tree, ledger.identities)?, other.start)?;
+    let common = mine.size.min(other.size);
+    if !same(&mut (&mut a).take(common), &mut (&mut b).take(common))? {
+        return Ok(Relation::Diverged);
+    }
+    Ok(if mine.size > other.size { Relation::Ahead } else { Relation::Behind })
+}
+
+/// Where a checkpoint's transcript lies in its contents.
+struct Transcript {
+    start: u64,
+    size: u64,
+    sha256: String,
+    lines: Vec<Line>,
+    /// Its parts hold nothing else.
+    own: bool,
+}
+
+impl Transcript {
+    fn of(ledger: &Ledger<'_>, opened: &mut Opened) -> Result<Transcript, Error> {
+        let (store, identities): (&Store, _) = (&ledger.store, ledger.identities);
+        let tree = opened.tree(store)?;
+        let (sid, agent) = (opened.record.sid.clone(), opened.record.summary.agent.clone());
+        let manifest = Manifest::of(&opened.manifest_bytes(store, &tree, identities)?, &sid, &agent)?;
+        let (mut before, _) = opened.before(store, &tree, identities)?;
+        let mut start = 0;
+        for file in manifest.files {
+            if file.role == super::role_name(Role::Transcript) {
+                let lines = before.files.remove(&file.path).unwrap_or_default();
+                let own = !lines.is_empty() && lines.iter().map(|line| line.length as u64).sum::<u64>() == file.size;
+                return Ok(Transcript { start, size: file.size, sha256: file.sha256, lines, own });
+            }
+            start += file.size;
+        }
+        Err(capsule::Error::Lies("it holds no transcript".to_owned()).into())
+    }
+}
+
+fn skip<R: Read>(mut from: R, count: u64) -> Result<R, Error> {
+    std::io::copy(&mut (&mut from).take(count), &mut std::io::sink()).map_err(capsule::Error::Read)?;
+    Ok(from)
+}
+
+fn same(a: &mut impl Read, b: &mut impl Read) -> Result<bool, Error> {
+    let (mut left, mut right) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        let n = a.read(&mut left).map_err(capsule::Error::Read)?;
+        if n == 0 {
+            return Ok(true);
+        }
+        b.read_exact(&mut right[..n]).map_err(capsule::Error::Read)?;
+        if left[..n] != right[..n] {
+            return Ok(false);
+        }
+    }
+}
+
+/// Who reads what was joined: everybody whom either side reads to, but those whom one side has taken out since they parted.
+fn readers(ledger: &Ledger<'_>, tips: &mut [Opened]) -> Result<BTreeSet<String>, Error> {
+    let all: BTreeSet<String> = tips.iter().flat_map(|tip| tip.record.recipients.iter().cloned()).collect();
+    let Some(parted) = parted(ledger, tips)? else { return Ok(all) };
+    let before = parted.record.recipients;
+    let stays = |reader: &String| !before.contains(reader) || tips.iter().all(|tip| tip.record.recipients.contains(reader));
+    Ok(all.into_iter().filter(stays).collect())
+}
+
+/// The newest checkpoint that all tips descend from.
+fn parted(ledger: &Ledger<'_>, tips: &[Opened]) -> Result<Option<Opened>, Error> {
+    let mut common: Option<BTreeSet<ObjectId>> = None;
+    let mut first = Vec::new();
+    for tip in tips {
+        let log: Vec<ObjectId> = chain::log(&ledger.store, &tip.id())?.into_iter().map(|commit| commit.id).collect();
+        let ids: BTreeSet<ObjectId> = log.iter().copied().collect();
+        common = Some(match common {
+            None => {
+                first = log;
+                ids
+            }
+            Some(common) => common.intersection(&ids).copied().collect(),
+        });
+    }
+    let Some(id) = first.into_iter().find(|id| common.as_ref().is_some_and(|common| common.contains(id))) else { return Ok(None) };
+    let checkpoint = ledger.checkpoint(&tips[0].checkpoint.sid, &id)?;
+    Ok(Some(checkpoint.open(&ledger.store, ledger.identities, Some(&tips[0].checkpoint))?))
+}
