@@ -7,6 +7,7 @@ mod codex;
 mod commands;
 mod crash;
 mod damaged;
+mod doctor;
 mod hostile;
 mod init;
 mod interrupted;
