@@ -19,5 +19,6 @@ mod port;
 mod races;
 mod readme;
 mod recipients;
+mod repositories;
 mod roundtrip;
 mod secrets;

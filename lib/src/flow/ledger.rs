@@ -131,6 +131,10 @@ impl<'a> Ledger<'a> {
         mut all: BTreeMap<SessionId, Known>,
         findings: &mut Vec<Finding>,
     ) -> Result<BTreeMap<SessionId, Known>, Error> {
+        let tips = all.values().flat_map(|known| known.local.iter().chain(known.tracking.values()));
+        if let Err(error) = Checkpoint::bring(&self.store, tips) {
+            findings.push(Finding::Ignored { name: names::TRACKING.to_owned(), why: error.to_string() });
+        }
         let mut changes = Vec::new();
         for (sid, known) in &mut all {
             match self.follow(sid, known.clone(), findings) {

@@ -117,6 +117,11 @@ impl Tree {
         }
         Ok(tree)
     }
+
+    /// The files that every look at a checkpoint needs: all but the parts.
+    pub fn small(&self) -> impl Iterator<Item = &ObjectId> {
+        self.header.iter().chain(&self.manifest).chain(self.keys.values().flatten())
+    }
 }
 
 impl Read {

@@ -46,11 +46,22 @@ impl Checkpoint {
             return Err(not("it is another commit"));
         }
         let tree = Tree::header_of(store, &commit.tree)?;
+        store.want(tree.small())?;
         let header = tree.header.ok_or_else(|| not("it has no capsule.json"))?;
         let header = Header::parse(&store.blob(&header, MAX_HEADER)?).map_err(|why| not(&format!("capsule.json: {why}")))?;
         let sid = SessionId::parse(&header.sid).map_err(|error| not(&error.to_string()))?;
         let signer = commit.signer()?;
         Ok(Checkpoint { sid, header, signer, tree, commit })
+    }
+
+    /// Where blobs come only when they are wanted, those that a look at these commits needs are brought in one go.
+    pub fn bring<'a>(store: &Store, ids: impl Iterator<Item = &'a ObjectId>) -> Result<(), Error> {
+        if store.repo.promisor().is_none() {
+            return Ok(());
+        }
+        let tree = |id| Tree::header_of(store, &Commit::read(store, id).ok().filter(Commit::is_ours)?.tree).ok();
+        let trees: Vec<Tree> = ids.filter_map(tree).collect();
+        store.want(trees.iter().flat_map(Tree::small))
     }
 
     pub fn id(&self) -> ObjectId {
