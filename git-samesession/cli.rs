@@ -25,9 +25,15 @@ pub enum Command {
     /// Make or show this machine's keys
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Let fetches of this repository bring sessions, and say who reads those that begin here
+    Init(Init),
     /// List the agents' sessions on this machine
     Sessions(Sessions),
-    /// Show what one session consists of
+    /// List the sessions of this repository, here and as last fetched
+    List(List),
+    /// Show a session's checkpoints, newest first
+    Log(Log),
+    /// Show what one session, or one checkpoint of the repository, consists of
     Show(Show),
     /// Seal a session into the repository, or into a file
     Checkpoint(Checkpoint),
@@ -66,6 +72,22 @@ pub enum DeviceCommand {
 }
 
 #[derive(Args)]
+pub struct Init {
+    /// Where sessions go; by default the remote it was before, else 'origin', else the only one there is
+    #[arg(long, value_name = "REMOTE")]
+    pub remote: Option<String>,
+    /// Who may open the sessions that begin here, besides this device: an age or SSH public key, or a file of them
+    #[arg(short, long = "recipient", value_name = "KEY|FILE")]
+    pub recipients: Vec<String>,
+    /// Leave fetches as they are; a session comes when it is asked for
+    #[arg(long)]
+    pub on_demand: bool,
+    /// Take back what 'init' has set, and nothing else
+    #[arg(long, conflicts_with_all = ["remote", "recipients", "on_demand"])]
+    pub uninstall: bool,
+}
+
+#[derive(Args)]
 pub struct Sessions {
     /// Only this agent's sessions: 'claude' or 'codex'
     #[arg(long)]
@@ -79,10 +101,29 @@ pub struct Sessions {
 }
 
 #[derive(Args)]
-pub struct Show {
-    /// The agent's id of the session, its sid, a unique prefix of either, or 'current'; 'current' if not given
+pub struct List {
+    /// Only the sessions that this remote had when it was last fetched from
+    #[arg(long, value_name = "REMOTE")]
+    pub remote: Option<String>,
+    /// Deleted sessions, too
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Args)]
+pub struct Log {
+    /// A session of this repository, or the checkpoint to begin with; 'current' if not given
     pub session: Option<String>,
-    /// Only look among this agent's sessions: 'claude' or 'codex'
+    /// Show so many checkpoints at most
+    #[arg(short, long, value_name = "N")]
+    pub number: Option<usize>,
+}
+
+#[derive(Args)]
+pub struct Show {
+    /// A session on this machine, or a session or checkpoint of this repository; 'current' if not given
+    pub session: Option<String>,
+    /// Only look among this agent's sessions on this machine: 'claude' or 'codex'
     #[arg(long)]
     pub agent: Option<String>,
 }

@@ -1,8 +1,6 @@
 //! `restore`: a session from the repository or a capsule's file, installed where its agent looks for it.
 
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use samesession::agent::{Reached, ResumeCommand};
 use samesession::env::Env;
@@ -14,6 +12,7 @@ use samesession::flow::recover::Recovered;
 use samesession::flow::restore::{self, Options, Outcome};
 use samesession::flow::signed::SignedBy;
 use samesession::flow::{self, Relation, doctor, keys};
+use samesession::path;
 use samesession::policy::Limits;
 use serde::Serialize;
 
@@ -202,42 +201,5 @@ pub fn signer(by: &SignedBy) -> (String, Option<String>) {
 
 /// As one would type it in a shell.
 pub fn typed(command: &ResumeCommand) -> String {
-    format!("cd {} && {}", quoted(&command.cwd), command.argv.join(" "))
-}
-
-fn quoted(path: &Path) -> String {
-    let bytes = path.as_os_str().as_bytes();
-    match path.to_str().filter(|text| !text.contains(char::is_control)) {
-        Some(text) if text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@".contains(c)) => text.to_owned(),
-        Some(text) => format!("'{}'", text.replace('\'', "'\\''")),
-        // One line of text all the same, in the form that bash, zsh and ksh take.
-        None => {
-            let byte = |&b: &u8| match b {
-                b'\'' | b'\\' => format!("\\{}", b as char),
-                b' '..=b'~' => (b as char).to_string(),
-                b => format!("\\x{b:02x}"),
-            };
-            format!("$'{}'", bytes.iter().map(byte).collect::<String>())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::ffi::OsStr;
-
-    #[test]
-    fn a_directory_of_any_name_can_be_typed() {
-        for (bytes, typed) in [
-            (&b"/a/b-c.d"[..], "/a/b-c.d"),
-            (b"/a b", "'/a b'"),
-            (b"/it's $HOME", "'/it'\\''s $HOME'"),
-            ("/\u{e9}".as_bytes(), "'/\u{e9}'"),
-            (b"/two\nlines's", "$'/two\\x0alines\\'s'"),
-            (b"/caf\xe9\\", "$'/caf\\xe9\\\\'"),
-        ] {
-            assert_eq!(quoted(Path::new(OsStr::from_bytes(bytes))), typed);
-        }
-    }
+    format!("cd {} && {}", path::typed(&command.cwd), command.argv.join(" "))
 }

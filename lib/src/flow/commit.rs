@@ -30,6 +30,7 @@ use crate::store::names::{self, HERE};
 use crate::store::pack::{self, PackWriter};
 use crate::store::record::{Kind, Line, Record, Summary, unhex};
 use crate::store::refs::{self, Change, Known};
+use crate::store::tidy;
 use crate::store::tree::Read as ReadTree;
 use crate::store::unfold::{Checkpoint, Opened};
 use crate::{capsule, fault, store, time};
@@ -354,6 +355,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
             return Err(error);
         }
         let _ = fault::point("commit.referenced");
+        // The checkpoint stands: that packs stay many is no failure of it, and the next one tries again.
+        let _ = tidy::consolidate(store);
         let recipients = self.recipients;
         Ok(Outcome { tip, sequence, state: State::Made, added, captured, recipients, open, findings: Vec::new() })
     }

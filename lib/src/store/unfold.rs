@@ -57,6 +57,11 @@ impl Checkpoint {
         self.commit.id
     }
 
+    /// Of how many epochs its tree has the keys.
+    pub fn epochs(&self) -> usize {
+        self.tree.keys.len()
+    }
+
     /// Opens the record; `more` may lend the keys of a later checkpoint, which are wrapped to whoever was added since.
     pub fn open(&self, store: &Store, with: &Identities, more: Option<&Checkpoint>) -> Result<Opened, Error> {
         let damaged = |why: String| Error::Damaged { commit: self.id(), why };
