@@ -2,6 +2,7 @@
 
 mod support;
 
+mod byhand;
 mod capture;
 mod codex;
 mod commands;
