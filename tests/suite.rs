@@ -9,6 +9,7 @@ mod crash;
 mod damaged;
 mod hostile;
 mod interrupted;
+mod listing;
 mod manual;
 mod model;
 mod names;
