@@ -25,6 +25,8 @@ pub enum Command {
     /// Make or show this machine's keys
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Let fetches of this repository bring sessions, and say who reads those that begin here
+    Init(Init),
     /// List the agents' sessions on this machine
     Sessions(Sessions),
     /// List the sessions of this repository, here and as last fetched
@@ -39,6 +41,10 @@ pub enum Command {
     Inspect(Inspect),
     /// Install a session from the repository or a capsule's file, so that its agent can go on with it
     Restore(Restore),
+    /// Write a checkpoint of the repository into a capsule file
+    Export(Export),
+    /// Take a capsule file into the repository, as a checkpoint of its session
+    Import(Import),
     /// Bring sessions from a remote
     Fetch(Fetch),
     /// Send sessions to a remote
@@ -63,6 +69,22 @@ pub enum DeviceCommand {
     },
     /// Show the name, the key to encrypt to and the fingerprint to compare
     Show,
+}
+
+#[derive(Args)]
+pub struct Init {
+    /// Where sessions go; by default the remote it was before, else 'origin', else the only one there is
+    #[arg(long, value_name = "REMOTE")]
+    pub remote: Option<String>,
+    /// Who may open the sessions that begin here, besides this device: an age or SSH public key, or a file of them
+    #[arg(short, long = "recipient", value_name = "KEY|FILE")]
+    pub recipients: Vec<String>,
+    /// Leave fetches as they are; a session comes when it is asked for
+    #[arg(long)]
+    pub on_demand: bool,
+    /// Take back what 'init' has set, and nothing else
+    #[arg(long, conflicts_with_all = ["remote", "recipients", "on_demand"])]
+    pub uninstall: bool,
 }
 
 #[derive(Args)]
@@ -241,6 +263,43 @@ pub struct Restore {
     /// Take this capsule even if its signature is missing or bad
     #[arg(long)]
     pub allow_unsigned: bool,
+    #[command(flatten)]
+    pub keys: Keys,
+}
+
+#[derive(Args)]
+pub struct Export {
+    /// A session or checkpoint of this repository
+    pub session: String,
+    /// The file to write; '-' for standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Replace the file if it exists
+    #[arg(short, long)]
+    pub force: bool,
+    /// Who may open it besides this device, instead of those who can open the checkpoint: a key or a file of them
+    #[arg(short, long = "recipient", value_name = "KEY|FILE", conflicts_with_all = ["passphrase", "passphrase_file", "passphrase_fd"])]
+    pub recipients: Vec<String>,
+    #[command(flatten)]
+    pub passphrase: Passphrase,
+}
+
+#[derive(Args)]
+pub struct Import {
+    /// The capsule; '-' for standard input
+    pub file: PathBuf,
+    /// Who may open the checkpoint besides this device and those who can open the session's newest one: a key or a file of them
+    #[arg(short, long = "recipient", value_name = "KEY|FILE")]
+    pub recipients: Vec<String>,
+    /// Accept the signer with this fingerprint without asking, and remember it
+    #[arg(long = "trust", value_name = "FINGERPRINT")]
+    pub trust: Vec<String>,
+    /// Take this capsule even if its signature is missing or bad
+    #[arg(long)]
+    pub allow_unsigned: bool,
+    /// Begin again with a session that was deleted
+    #[arg(long)]
+    pub revive: bool,
     #[command(flatten)]
     pub keys: Keys,
 }

@@ -5,8 +5,11 @@ mod delete;
 mod demo;
 mod device;
 mod doctor;
+mod export;
 mod fetch;
 mod gc;
+mod import;
+mod init;
 mod inspect;
 mod list;
 mod log;
@@ -15,12 +18,15 @@ mod restore;
 mod sessions;
 mod show;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use is_terminal::IsTerminal;
 use samesession::device::Device;
 use samesession::env::Env;
 use samesession::flow::ledger::{Finding, Ledger};
 use samesession::flow::named::Named;
+use samesession::flow::output::Output;
 use samesession::flow::{self, Selector};
 use samesession::seal::Callbacks;
 
@@ -32,6 +38,7 @@ use crate::ui::Ui;
 pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
     match command {
         Command::Device(options) => device::run(env, ui, options),
+        Command::Init(options) => init::run(env, ui, options),
         Command::Sessions(options) => sessions::run(env, ui, options),
         Command::List(options) => list::run(env, ui, options),
         Command::Log(options) => log::run(env, ui, options),
@@ -39,6 +46,8 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
         Command::Checkpoint(options) => checkpoint::run(env, ui, options),
         Command::Inspect(options) => inspect::run(env, ui, options),
         Command::Restore(options) => restore::run(env, ui, options),
+        Command::Export(options) => export::run(env, ui, options),
+        Command::Import(options) => import::run(env, ui, options),
         Command::Fetch(options) => fetch::run(env, ui, options),
         Command::Push(options) => push::run(env, ui, options),
         Command::Delete(options) => delete::run(env, ui, options),
@@ -145,6 +154,17 @@ fn chosen(env: &Env, ui: &Ui, session: Option<&str>, agent: Option<&str>) -> Res
 struct Chosen {
     selector: Selector,
     agent: Option<String>,
+}
+
+/// Where a capsule goes; `-` is standard output, which has no place for anything beside it.
+fn output(ui: &Ui, path: &Path, replace: bool) -> Result<Output, Failure> {
+    if path != Path::new("-") {
+        return Ok(Output::File { path: path.to_owned(), replace });
+    }
+    if io::stdout().is_terminal() {
+        return Err(Failure::OutputIsTerminal);
+    }
+    if ui.json { Err(Failure::TwoAnswers) } else { Ok(Output::Stream(Box::new(io::stdout()))) }
 }
 
 /// `-` is standard input, as for other programs that read a file.

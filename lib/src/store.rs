@@ -13,6 +13,7 @@ pub mod names;
 pub mod pack;
 pub mod record;
 pub mod refs;
+pub mod tidy;
 pub mod tree;
 pub mod unfold;
 

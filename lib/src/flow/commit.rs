@@ -1,19 +1,21 @@
-//! `checkpoint`: one session as a commit on its chain.
+//! `checkpoint`: one session as a commit on its chain, whether it stands in its agent's home or comes in a capsule.
 //!
 //! The parents are the newest tips known here; what they hold already is kept. What must stay true: the ref moves from the
 //! tips that were looked at, or everything is done anew from what stands there then; a session that went another way than
 //! its chain never hides that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use gix::hash::ObjectId;
 
-use super::capture::{Capture, Captured};
+use super::capture::Captured;
 use super::compare::{self, Relation};
 use super::ledger::{Finding, Ledger};
-use super::source::{self, Attempt, Source};
+use super::native::Native;
+use super::source::{self, Source};
 use super::{Error, keys};
 use crate::agent::{Role, jsonl};
 use crate::capsule::{FileEntry, Manifest};
@@ -21,13 +23,14 @@ use crate::device::Device;
 use crate::durable::At;
 use crate::id::SessionId;
 use crate::progress::Progress;
-use crate::seal::{Callbacks, Epoch, EpochId, NAMESPACE, random_hex};
+use crate::seal::{Callbacks, Epoch, EpochId, random_hex};
 use crate::store::draft::{Draft, Paging, list};
 use crate::store::fold::{Before, Fold, Folded};
 use crate::store::names::{self, HERE};
 use crate::store::pack::{self, PackWriter};
-use crate::store::record::{Kind, Record, Summary, unhex};
+use crate::store::record::{Kind, Line, Record, Summary, unhex};
 use crate::store::refs::{self, Change, Known};
+use crate::store::tidy;
 use crate::store::tree::Read as ReadTree;
 use crate::store::unfold::{Checkpoint, Opened};
 use crate::{capsule, fault, store, time};
@@ -40,6 +43,35 @@ pub struct Options {
     pub recipients: Vec<String>,
     /// Begin again where the session was deleted.
     pub revive: bool,
+}
+
+/// What a checkpoint is made of.
+pub trait Input {
+    fn sid(&self) -> SessionId;
+    fn title(&self) -> Option<&str>;
+    fn bytes(&self) -> u64;
+
+    /// The transcript as a file, to be compared with those of checkpoints.
+    fn transcript(&mut self) -> Result<PathBuf, Error>;
+
+    /// Puts every file into a fold. `begin` makes one, and another one where what is read changed under the reader.
+    fn fold(&mut self, begin: &mut Begin<'_>, progress: &dyn Progress) -> Result<(Folded, Captured), Error>;
+
+    /// Whether what the newest checkpoint holds is known to be newer, although the transcripts are the same.
+    fn is_older(&self, _than: &Manifest) -> bool {
+        false
+    }
+
+    fn signed(&self, files: Vec<FileEntry>) -> Result<Signed, Error>;
+}
+
+pub type Begin<'a> = dyn FnMut() -> Result<Fold, Error> + 'a;
+
+/// A manifest, to the byte, with the signature of whoever captured the session, if there is one.
+pub struct Signed {
+    pub manifest: Manifest,
+    pub json: Vec<u8>,
+    pub signature: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone)]
@@ -73,13 +105,25 @@ pub fn commit<C: Callbacks>(
     callbacks: &C,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    let sid = source.selected.session.sid();
+    add(ledger, device, &mut Native { source, device, env: ledger.env }, options, callbacks, progress)
+}
+
+/// The same of a session from anywhere.
+pub fn add<C: Callbacks>(
+    ledger: &Ledger<'_>,
+    device: &Device,
+    input: &mut dyn Input,
+    options: &Options,
+    callbacks: &C,
+    progress: &dyn Progress,
+) -> Result<Outcome, Error> {
+    let sid = input.sid();
     let mut findings = Vec::new();
     for _ in 0..ATTEMPTS {
         findings.clear();
         let known = ledger.sync(&sid, &mut findings)?;
         let step = Step::begin(ledger, device, &sid, known, options, callbacks)?;
-        match step.take(source, progress) {
+        match step.take(input, progress) {
             Err(Error::Store(store::Error::Moved { .. })) => {}
             done => return done.map(|outcome| Outcome { findings, ..outcome }),
         }
@@ -133,15 +177,15 @@ impl<'a, C: Callbacks> Step<'a, C> {
         Ok(Step { ledger, device, callbacks, sid: sid.clone(), known, heads, ways, recipients })
     }
 
-    fn take(mut self, source: &mut Source, progress: &dyn Progress) -> Result<Outcome, Error> {
-        progress.stage("sealing", Some(source.bytes()));
+    fn take(mut self, input: &mut dyn Input, progress: &dyn Progress) -> Result<Outcome, Error> {
+        progress.stage("sealing", Some(input.bytes()));
         let mut trees = Vec::new();
         for way in &self.ways {
             trees.push(way.tree(&self.ledger.store)?);
         }
-        self.build_upon_the_nearest(source, &mut trees)?;
-        let mut before_manifest = None;
-        let (folded, captured) = source.attempt(|source| {
+        self.build_upon_the_nearest(input, &mut trees)?;
+        let (mut before_manifest, mut known_parts) = (None, HashMap::new());
+        let mut begin = || {
             let (before, manifest) = match self.ways.first_mut() {
                 None => (Before::default(), None),
                 Some(way) => {
@@ -152,42 +196,41 @@ impl<'a, C: Callbacks> Step<'a, C> {
             before_manifest = manifest;
             let (epoch, seed) = self.epoch()?;
             let pack = PackWriter::new(&self.ledger.store.repo.objects, self.ledger.store.repo.hash)?;
-            let known = before.known.clone();
-            let mut fold = Fold::new(self.ledger.store.repo.hash, epoch, seed, before, pack);
-            match source.capture(self.ledger.env, &mut fold, progress)? {
-                Capture::Done(captured) => Ok(Attempt::Done((fold.finish()?, known), captured)),
-                Capture::Changed(path) => Ok(Attempt::Changed(path)),
-            }
-        })?;
-        let (folded, known_parts) = folded;
+            known_parts = before.known.clone();
+            Ok(Fold::new(self.ledger.store.repo.hash, epoch, seed, before, pack))
+        };
+        let (folded, captured) = input.fold(&mut begin, progress)?;
         fault::point("commit.folded").at("write to", &self.ledger.store.repo.objects)?;
         source::refuse_giant(captured.bytes)?;
-        let open = match self.others(source, &folded, before_manifest.as_ref(), &trees)? {
+        let open = match self.others(input, &folded, before_manifest.as_ref(), &trees)? {
             Some(open) => open,
             None => return self.nothing(State::Behind, captured),
         };
         let same_files = before_manifest.as_ref().is_some_and(|before| alike(&before.files, &folded.files));
+        if !same_files && before_manifest.as_ref().is_some_and(|before| told_the_same(before, &folded) && input.is_older(before)) {
+            return self.nothing(State::Behind, captured);
+        }
         if same_files
             && let [head] = &self.heads[..]
             && let Some(way) = self.ways.first()
             && way.id() == head.id()
             && way.record.recipients == self.recipients
             && way.record.open() == open
-            && way.record.summary.title == source.selected.session.title
+            && way.record.summary.title.as_deref() == input.title()
         {
             self.catch_up()?;
             return self.nothing(State::Unchanged, captured);
         }
-        self.write(source, folded, known_parts, captured, open, &trees)
+        self.write(input, folded, known_parts, captured, open, &trees)
     }
 
-    /// Of several ways the one that the session here goes on from comes first.
-    fn build_upon_the_nearest(&mut self, source: &Source, trees: &mut [ReadTree]) -> Result<(), Error> {
+    /// Of several ways the one that the session goes on from comes first.
+    fn build_upon_the_nearest(&mut self, input: &mut dyn Input, trees: &mut [ReadTree]) -> Result<(), Error> {
         if self.ways.len() < 2 {
             return Ok(());
         }
         for n in 0..self.ways.len() {
-            if matches!(self.relation(source, n, &trees[n])?, Relation::Ahead | Relation::Same) {
+            if matches!(self.relation(input, n, &trees[n])?, Relation::Ahead | Relation::Same) {
                 self.ways.swap(0, n);
                 trees.swap(0, n);
                 break;
@@ -196,10 +239,10 @@ impl<'a, C: Callbacks> Step<'a, C> {
         Ok(())
     }
 
-    /// The ways that stay open beside this checkpoint; `None` if one of them already holds all that stands here.
+    /// The ways that stay open beside this checkpoint; `None` if one of them already holds all that comes.
     fn others(
         &mut self,
-        source: &Source,
+        input: &mut dyn Input,
         folded: &Folded,
         before: Option<&Manifest>,
         trees: &[ReadTree],
@@ -208,7 +251,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let mut chosen = false;
         for n in 0..self.ways.len() {
             let quick = n == 0 && before.is_some_and(|before| went_on(before, folded));
-            let relation = if quick { Relation::Ahead } else { self.relation(source, n, &trees[n])? };
+            let relation = if quick { Relation::Ahead } else { self.relation(input, n, &trees[n])? };
             match relation {
                 Relation::Behind => return Ok(None),
                 Relation::Diverged => open.push(self.ways[n].id()),
@@ -220,9 +263,9 @@ impl<'a, C: Callbacks> Step<'a, C> {
         Ok(Some(if chosen { Vec::new() } else { open }))
     }
 
-    /// How the transcript here relates to that of a checkpoint.
-    fn relation(&mut self, source: &Source, n: usize, tree: &ReadTree) -> Result<Relation, Error> {
-        let here = &source.selected.session.transcript;
+    /// How the transcript that comes relates to that of a checkpoint.
+    fn relation(&mut self, input: &mut dyn Input, n: usize, tree: &ReadTree) -> Result<Relation, Error> {
+        let here = input.transcript()?;
         let way = &mut self.ways[n];
         let (store, identities) = (&self.ledger.store, self.ledger.identities);
         let manifest = Manifest::of(&way.manifest_bytes(store, tree, identities)?, &way.record.sid, &way.record.summary.agent)?;
@@ -239,7 +282,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
             let theirs = dir.path().join(if packed { "theirs.jsonl.zst" } else { "theirs.jsonl" });
             let mut out = crate::durable::create_private(&theirs)?;
             std::io::copy(&mut content, &mut out).map_err(capsule::Error::Read)?;
-            return Ok(compare::growing(here, &theirs).at("compare", here)?);
+            return Ok(compare::growing(&here, &theirs).at("compare", &here)?);
         }
         Ok(Relation::Diverged)
     }
@@ -254,9 +297,9 @@ impl<'a, C: Callbacks> Step<'a, C> {
 
     fn write(
         mut self,
-        source: &Source,
+        input: &dyn Input,
         mut folded: Folded,
-        known: std::collections::HashMap<[u8; 32], crate::store::record::Line>,
+        known: HashMap<[u8; 32], Line>,
         captured: Captured,
         open: Vec<ObjectId>,
         trees: &[ReadTree],
@@ -266,10 +309,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let nothing = BTreeMap::new();
         let there = trees.first().map_or(&nothing, |tree| &tree.tree.parts);
         let mut parts = folded.blobs(there);
-        let mut manifest = source.manifest(self.ledger.env, self.device);
-        manifest.files = std::mem::take(&mut folded.files);
-        let mut manifest_json = serde_json::to_vec_pretty(&manifest).map_err(|error| capsule::Error::Write(error.into()))?;
-        manifest_json.push(b'\n');
+        let Signed { manifest, json, signature } = input.signed(std::mem::take(&mut folded.files))?;
         let paging = Paging { known: &known, there, epoch: &folded.epoch, seed: &folded.seed };
         let summary = Summary {
             agent: manifest.agent.clone(),
@@ -278,10 +318,10 @@ impl<'a, C: Callbacks> Step<'a, C> {
             files: manifest.files.len(),
             bytes: manifest.files.iter().map(|file| file.size).sum(),
             created: manifest.created.clone(),
-            device: self.device.name.clone(),
+            device: manifest.origin.device.clone(),
         };
         let mut record = Record::new(Kind::Checkpoint, &self.sid, summary);
-        record.manifest = paging.seal(&manifest_json, hash, &mut folded.pack, &mut parts)?;
+        record.manifest = paging.seal(&json, hash, &mut folded.pack, &mut parts)?;
         record.parts = paging.seal(&list(&folded.lines), hash, &mut folded.pack, &mut parts)?;
         record.dictionaries = folded.dictionaries;
         record.sequence = self.heads.iter().map(|head| head.header.sequence).max().unwrap_or(0) + 1;
@@ -299,7 +339,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
             wraps,
             new_wraps,
             parts,
-            manifest_signature: Some(self.device.signing().sign(NAMESPACE, &manifest_json)?.into_bytes()),
+            manifest_signature: signature,
             total: self.heads.iter().map(|head| head.header.total).max().unwrap_or(0),
             added: None,
         };
@@ -315,6 +355,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
             return Err(error);
         }
         let _ = fault::point("commit.referenced");
+        // The checkpoint stands: that packs stay many is no failure of it, and the next one tries again.
+        let _ = tidy::consolidate(store);
         let recipients = self.recipients;
         Ok(Outcome { tip, sequence, state: State::Made, added, captured, recipients, open, findings: Vec::new() })
     }
@@ -374,9 +416,21 @@ impl<'a, C: Callbacks> Step<'a, C> {
 
 /// Whether the transcript was found as it was before, with or without more behind it.
 fn went_on(before: &Manifest, folded: &Folded) -> bool {
-    let transcript = |file: &&FileEntry| file.role == super::role_name(Role::Transcript);
-    let (Some(old), Some(new)) = (before.files.iter().find(transcript), folded.files.iter().find(transcript)) else { return false };
-    (new.size, &new.sha256) == (old.size, &old.sha256) || folded.kept.get(&new.path) == Some(&old.size)
+    let (Some(old), Some(new)) = (transcript(&before.files), transcript(&folded.files)) else { return false };
+    is_the_same(old, new) || folded.kept.get(&new.path) == Some(&old.size)
+}
+
+/// Whether it was found with nothing behind it.
+fn told_the_same(before: &Manifest, folded: &Folded) -> bool {
+    matches!((transcript(&before.files), transcript(&folded.files)), (Some(old), Some(new)) if is_the_same(old, new))
+}
+
+fn is_the_same(old: &FileEntry, new: &FileEntry) -> bool {
+    (new.size, &new.sha256) == (old.size, &old.sha256)
+}
+
+fn transcript(files: &[FileEntry]) -> Option<&FileEntry> {
+    files.iter().find(|file| file.role == super::role_name(Role::Transcript))
 }
 
 /// The same files, wherever this machine and another have them: directories and permissions are the machine's.

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use gix::hash::ObjectId;
 
-use super::Error;
 use super::glance::{Glance, Glances};
 use super::ledger::{Finding, Ledger};
+use super::{Error, remotes};
 use crate::id::SessionId;
 use crate::store::refs::{self, Known};
 use crate::store::unfold::Checkpoint;
@@ -65,11 +65,10 @@ pub enum State {
 
 pub fn list(ledger: &Ledger<'_>, options: &Options) -> Result<Outcome, Error> {
     let before = refs::all(&ledger.store)?;
-    if let Some(remote) = &options.remote {
-        let fetched = before.values().any(|known| known.tracking.contains_key(remote));
-        if !fetched && !ledger.store.repo.remotes().contains(&remote.as_str()) {
-            return Err(Error::NoSuchRemote(remote.clone()));
-        }
+    if let Some(remote) = &options.remote
+        && !before.values().any(|known| known.tracking.contains_key(remote))
+    {
+        remotes::store(&ledger.store.repo, Some(remote))?;
     }
     let mut findings = Vec::new();
     let after = ledger.sync_these(before.clone(), &mut findings)?;

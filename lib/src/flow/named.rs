@@ -27,7 +27,10 @@ pub fn resolve(ledger: &Ledger<'_>, what: &str, findings: &mut Vec<Finding>) -> 
     let sids = match what {
         "current" => current(ledger, &all)?,
         "latest" => latest(ledger, &all)?,
-        _ => matching(&all, what),
+        _ => match matching(&all, what) {
+            none if none.is_empty() => native(ledger, &all, what),
+            found => found,
+        },
     };
     match &sids[..] {
         [sid] => Ok(Named { known: all.remove(sid).unwrap_or_default(), sid: sid.clone(), exactly: None }),
@@ -47,6 +50,19 @@ fn matching(all: &BTreeMap<SessionId, Known>, what: &str) -> Vec<SessionId> {
     }
     // Shorter ones match half of everything, and look like names of branches.
     all.keys().filter(|sid| what.len() >= 4 && sid.as_str().starts_with(what)).cloned().collect()
+}
+
+/// By the beginning of the agent's id, which only those can see who can open a chain.
+fn native(ledger: &Ledger<'_>, all: &BTreeMap<SessionId, Known>, what: &str) -> Vec<SessionId> {
+    if what.len() < 4 || !what.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+        return Vec::new();
+    }
+    let fits = |(sid, known): &(&SessionId, &Known)| {
+        let heads = ledger.heads(sid, known).unwrap_or_default();
+        let mut opened = heads.iter().filter_map(|head| ledger.opened(head).ok());
+        opened.any(|opened| opened.record.summary.native_id.starts_with(what))
+    };
+    all.iter().filter(fits).map(|(sid, _)| sid.clone()).collect()
 }
 
 fn current(ledger: &Ledger<'_>, all: &BTreeMap<SessionId, Known>) -> Result<Vec<SessionId>, Error> {

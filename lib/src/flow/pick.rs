@@ -7,7 +7,7 @@ use gix::hash::ObjectId;
 
 use super::ledger::{Finding, Ledger};
 use super::named::{self, Named};
-use super::restore::Consent;
+use super::signed::Consent;
 use super::{Error, Way};
 use crate::signers::KnownSigners;
 use crate::store::names;

@@ -2,7 +2,8 @@
 //!
 //! One pass, constant memory, every core. A file that only grew keeps the parts it had, however they were cut, and its new
 //! end becomes a part of its own; once a file ends in many small parts they are made one. Tiny files share parts. What
-//! must stay true: the parts' contents one behind the other are the files' contents one behind the other.
+//! must stay true: the parts' contents one behind the other are the files' contents one behind the other, and no dictionary is
+//! needed for what a dictionary is made of.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
@@ -204,7 +205,8 @@ impl Fold {
         let mut small = 0;
         for line in self.before.take(name) {
             take(&mut content, &mut buffer, line.length)?;
-            if buffer.len() != line.length || <[u8; 32]>::from(Sha256::digest(&buffer)) != line.sha256 {
+            let opens = beginning.ready.is_some() || line.dictionary.is_none();
+            if !opens || buffer.len() != line.length || <[u8; 32]>::from(Sha256::digest(&buffer)) != line.sha256 {
                 break;
             }
             if line.length < chunk::MIN {
@@ -297,7 +299,9 @@ fn take(content: &mut Exact<'_>, buffer: &mut Vec<u8>, len: usize) -> Result<boo
 
 fn work(job: Job, known: &HashMap<[u8; 32], Line>, epoch: &Epoch, packer: &mut Packer, hash: Kind) -> Result<Done, Error> {
     let sha256: [u8; 32] = Sha256::digest(&job.plain).into();
-    if let Some(line) = known.get(&sha256) {
+    // How a file begins must open without a dictionary, since its other parts' dictionary is made of it.
+    let plain = job.dictionary.is_none();
+    if let Some(line) = known.get(&sha256).filter(|line| !plain || line.dictionary.is_none()) {
         return Ok(Done::Known(line.clone()));
     }
     let with = job.dictionary.as_deref();

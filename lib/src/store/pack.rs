@@ -16,6 +16,8 @@ use gix::object::Kind as ObjectKind;
 use super::Error;
 use crate::durable::{self, At};
 
+/// What the `.keep` beside a pack of ours says: by this we know it for ours.
+pub const KEEP: &[u8] = b"samesession\n";
 const HEADER: [u8; 8] = *b"PACK\0\0\0\x02";
 
 /// An object, ready to be written; making one needs no writer, so many threads can.
@@ -32,6 +34,11 @@ impl Entry {
         put_head(&mut bytes, kind, data.len());
         put_stored(&mut bytes, data);
         Ok(Entry { id, crc: crc32fast::hash(&bytes), bytes })
+    }
+
+    /// As it lies in another pack of ours: a whole object behind its head, and no delta.
+    pub fn raw(id: ObjectId, bytes: Vec<u8>, crc: u32) -> Entry {
+        Entry { id, bytes, crc }
     }
 }
 
@@ -90,7 +97,7 @@ impl PackWriter {
         file.as_file().sync_all().at("sync", file.path())?;
         // Git takes a pack for complete when it sees the index, so that comes last; a keep without a pack is harmless.
         let keep = pack.with_extension("keep");
-        fs::write(&keep, b"samesession\n").at("write", &keep)?;
+        fs::write(&keep, KEEP).at("write", &keep)?;
         place(file, &pack)?;
         place(index, &pack.with_extension("idx"))?;
         durable::sync_dir(&self.dir)?;
