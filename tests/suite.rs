@@ -11,6 +11,7 @@ mod damaged;
 mod hostile;
 mod init;
 mod interrupted;
+mod listing;
 mod manual;
 mod model;
 mod names;
