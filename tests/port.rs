@@ -231,9 +231,8 @@ fn a_file_is_sealed_to_whom_it_shall_be() {
     fs::write(&wrong, "another\n").expect("written");
     import(&third, &capsule, &laptop, &[with[0], wrong.to_str().expect("UTF-8")]).fails(1, "wrong passphrase");
     assert_eq!(stored(&third), before);
-    import(&third, &capsule, &laptop, &with).ok();
-    // The chain that begins here is for this device and those who were named with it.
-    let done = third.json([os(&"import"), os(&capsule), os(&with[0]), os(&with[1]), os(&"-r"), os(&desktop.recipient())]);
+    // The chain that begins here is for this device and those who are named.
+    let done = import(&third, &capsule, &laptop, &[with[0], with[1], "-r", &desktop.recipient(), "--json"]).ok().json();
     let readers: Vec<&str> = done["recipients"].as_array().expect("readers").iter().filter_map(Value::as_str).collect();
     assert_eq!(readers, [third.recipient(), desktop.recipient()]);
     export(&laptop, "nothing-of-that-name", &file(&laptop, "y"), &[]).fails(1, "no session matches");

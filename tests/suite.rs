@@ -2,6 +2,7 @@
 
 mod support;
 
+mod byhand;
 mod capture;
 mod codex;
 mod commands;
@@ -11,6 +12,7 @@ mod doctor;
 mod hostile;
 mod init;
 mod interrupted;
+mod listing;
 mod manual;
 mod model;
 mod names;

@@ -229,8 +229,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
         if self.ways.len() < 2 {
             return Ok(());
         }
-        for n in 0..self.ways.len() {
-            if matches!(self.relation(input, n, &trees[n])?, Relation::Ahead | Relation::Same) {
+        for (n, tree) in trees.iter().enumerate() {
+            if matches!(self.relation(input, n, tree)?, Relation::Ahead | Relation::Same) {
                 self.ways.swap(0, n);
                 trees.swap(0, n);
                 break;
@@ -249,9 +249,9 @@ impl<'a, C: Callbacks> Step<'a, C> {
     ) -> Result<Option<Vec<ObjectId>>, Error> {
         let mut open = Vec::new();
         let mut chosen = false;
-        for n in 0..self.ways.len() {
+        for (n, tree) in trees.iter().enumerate() {
             let quick = n == 0 && before.is_some_and(|before| went_on(before, folded));
-            let relation = if quick { Relation::Ahead } else { self.relation(input, n, &trees[n])? };
+            let relation = if quick { Relation::Ahead } else { self.relation(input, n, tree)? };
             match relation {
                 Relation::Behind => return Ok(None),
                 Relation::Diverged => open.push(self.ways[n].id()),

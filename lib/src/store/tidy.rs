@@ -31,6 +31,8 @@ pub use reach::{reachable, tips};
 pub const BOUND: usize = 24;
 /// Half of them at least, or it would be done anew at every other checkpoint.
 const AT_LEAST: usize = BOUND / 2;
+/// So many may lie there if Git has them in an index of its own.
+const INDEXED: usize = BOUND * 4;
 /// What is larger stays as it is: nobody should wait for a checkpoint because gigabytes are copied.
 const LARGE: u64 = 512 << 20;
 /// How long `sweep` waits for somebody else who is tidying.
@@ -63,17 +65,19 @@ pub fn consolidate(store: &Store) -> Result<Tidied, Error> {
         return Ok(busy);
     }
     let mut ours = packs::ours(&dir, now)?;
-    // What stands in a multi-pack index is found fast as it is, and taking it out would cost Git that index.
-    for multi in packs::multi(&dir) {
-        let Some(named) = packs::named(&multi) else { return Ok(Tidied::default()) };
-        ours.retain(|pack| pack.path.with_extension("idx").file_name().is_none_or(|name| !named.contains(name)));
+    if ours.len() <= INDEXED {
+        // Those in a multi-pack index are found fast as they are, and taking them out would cost Git that index.
+        let multi = packs::multi(&dir);
+        let Some(named) = multi.iter().map(|multi| packs::named(multi)).collect::<Option<Vec<_>>>() else { return Ok(Tidied::default()) };
+        ours.retain(|pack| !named.iter().any(|named| pack.is_in(named)));
     }
     ours.retain(|pack| pack.size <= LARGE);
-    let few = smaller(&ours);
-    let opened: Vec<Opened> = few.iter().filter_map(|pack| Opened::open(pack, store.repo.hash)).filter(Opened::is_sound).collect();
+    let few = smaller(&ours).iter();
+    let opened: Vec<Opened> = few.filter_map(|pack| Opened::open(pack, store.repo.hash)).filter(Opened::is_sound).collect();
     if opened.len() < 2 {
         return Ok(Tidied::default());
     }
+    forget(&dir, &opened)?;
     merge(store, &opened, |_| true)
 }
 
@@ -149,13 +153,13 @@ fn merge(store: &Store, opened: &[Opened], stays: impl Fn(&ObjectId) -> bool) ->
     let mut tidied = Tidied { dropped: dropped.len(), ..Tidied::default() };
     let new = into.finish()?;
     // No younger than what is in it, or `sweep` would have to wait again.
-    if let (Some(new), Some(youngest)) = (&new, opened.iter().map(|pack| pack.modified).max()) {
+    if let (Some(new), Some(youngest)) = (&new, opened.iter().map(|opened| opened.pack.modified).max()) {
         let _ = File::open(new).and_then(|file| file.set_modified(youngest));
     }
     fault::point("tidy.packed").at("write to", objects)?;
     tidied.written = new.iter().filter_map(|new| fs::metadata(new).ok()).map(|meta| meta.len()).sum();
     let mut gone = 0;
-    for pack in opened {
+    for Opened { pack, .. } in opened {
         // After a crash the same objects may make the same pack once more, and then it is one of those that were read.
         if Some(&pack.path) != new.as_ref() {
             packs::remove(&pack.path)?;
@@ -175,8 +179,7 @@ fn forget(dir: &Path, opened: &[Opened]) -> Result<(), Error> {
     let multi = packs::multi(dir);
     let touched = multi.iter().any(|multi| {
         let named = packs::named(multi);
-        let names = |pack: &Opened| pack.path.with_extension("idx").file_name().map(|name| named.as_ref().is_none_or(|n| n.contains(name)));
-        opened.iter().any(|pack| names(pack).unwrap_or(true))
+        opened.iter().any(|opened| named.as_ref().is_none_or(|named| opened.pack.is_in(named)))
     });
     if !touched {
         return Ok(());

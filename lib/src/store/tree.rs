@@ -144,7 +144,7 @@ impl Read {
 
 fn put(mut items: Vec<Item>, known: &Read, hash: Kind, into: &mut PackWriter) -> Result<ObjectId, Error> {
     // Git sorts a directory as if its name ended in a slash.
-    items.sort_by(|a, b| key(a).cmp(&key(b)));
+    items.sort_by_key(key);
     let mut bytes = Vec::with_capacity(items.len() * 64);
     for item in &items {
         bytes.extend_from_slice(if item.dir { b"40000 " } else { b"100644 " });

@@ -29,6 +29,13 @@ pub struct Pack {
     pub modified: SystemTime,
 }
 
+impl Pack {
+    /// Whether a multi-pack index that names these stands in for it.
+    pub fn is_in(&self, named: &HashSet<OsString>) -> bool {
+        self.path.with_extension("idx").file_name().is_some_and(|name| named.contains(name))
+    }
+}
+
 /// The keep files beside packs, ours or not: one look at the directory.
 pub fn kept(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = match fs::read_dir(dir) {
@@ -103,9 +110,7 @@ pub fn named(multi: &Path) -> Option<HashSet<OsString>> {
 
 /// A pack opened for copying: its files may go meanwhile.
 pub struct Opened {
-    pub path: PathBuf,
-    pub size: u64,
-    pub modified: SystemTime,
+    pub pack: Pack,
     data: data::File,
     entries: Vec<(ObjectId, Range<u64>, u32)>,
 }
@@ -124,7 +129,7 @@ impl Opened {
         let ends: Vec<u64> = ends.collect();
         let spans = listed.iter().zip(ends).map(|(entry, end)| Some((entry.oid, entry.pack_offset..end, entry.crc32?)));
         let entries = spans.collect::<Option<_>>()?;
-        Some(Opened { path: pack.path.clone(), size: pack.size, modified: pack.modified, data, entries })
+        Some(Opened { pack: pack.clone(), data, entries })
     }
 
     pub fn ids(&self) -> impl Iterator<Item = &ObjectId> {

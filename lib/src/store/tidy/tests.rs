@@ -190,6 +190,17 @@ fn a_multi_pack_index_of_gits_is_never_left_pointing_to_nowhere() {
 }
 
 #[test]
+fn a_multi_pack_index_is_no_reason_to_let_packs_become_ever_more() {
+    let scene = Scene::new(HASHES[0]);
+    let ids = scene.blobs(INDEXED + 1);
+    scene.git(&["multi-pack-index", "write"]);
+    assert!(consolidate(&scene.store()).expect("done").packs > AT_LEAST);
+    assert!(scene.count() <= BOUND && !scene.packs().join("multi-pack-index").exists());
+    scene.git(&["multi-pack-index", "write"]);
+    scene.all_there(&ids);
+}
+
+#[test]
 fn a_sweep_keeps_what_is_reachable_and_leaves_young_packs_alone() {
     let key = SigningKey::generate("test").expect("a key");
     for hash in HASHES {
