@@ -182,7 +182,7 @@ fn agree(typed: &Typed, printed: &str) {
 fn plain(line: &str) -> String {
     let mut words: Vec<&str> = Vec::new();
     for word in line.split_whitespace() {
-        let unit = word.trim_end_matches(',');
+        let unit = word.trim_end_matches([',', ';']);
         match words.last_mut().filter(|last| matches!(unit, "B" | "KiB" | "MiB") && last.parse::<f64>().is_ok()) {
             Some(number) => *number = "SIZE",
             None => words.push(word),

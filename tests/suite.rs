@@ -4,6 +4,7 @@ mod support;
 
 mod byhand;
 mod capture;
+mod chains;
 mod codex;
 mod commands;
 mod crash;
