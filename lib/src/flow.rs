@@ -35,11 +35,13 @@ mod journal;
 mod native;
 mod placed;
 pub mod plan;
+mod readers;
 pub mod recover;
 pub mod remote;
 pub mod remotes;
 mod replaced;
 mod select;
+pub mod settings;
 pub mod source;
 mod stage;
 
