@@ -21,6 +21,8 @@ pub mod log;
 pub mod named;
 pub mod output;
 pub mod pick;
+pub mod recipient_list;
+pub mod recipients;
 pub mod restore;
 pub mod sessions;
 pub mod shorten;
@@ -143,6 +145,12 @@ pub enum Error {
     WhichRemote(Vec<String>),
     #[error("refs cannot be named after the remote '{0}'")]
     RemoteName(String),
+    #[error("'{0}' reads no session here that this device can open, and is no default")]
+    NoSuchReader(String),
+    #[error("nobody could open session {} any more", sid.short())]
+    LastReader { sid: SessionId },
+    #[error("this device could not open session {} any more", sid.short())]
+    LocksOut { sid: SessionId },
     #[error("interrupted")]
     Interrupted,
 }
