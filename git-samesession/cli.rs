@@ -53,6 +53,9 @@ pub enum Command {
     Delete(Delete),
     /// Shorten chains of checkpoints
     Gc(Gc),
+    /// Say who can open sessions
+    #[command(subcommand)]
+    Recipient(RecipientCommand),
     /// Look for trouble, and finish or undo what a crash left
     Doctor,
     /// Carry sample sessions between two throw-away homes
@@ -69,6 +72,41 @@ pub enum DeviceCommand {
     },
     /// Show the name, the key to encrypt to and the fingerprint to compare
     Show,
+}
+
+#[derive(Subcommand)]
+pub enum RecipientCommand {
+    /// Let somebody open sessions, those that are here with their whole history, and those that will begin here
+    Add {
+        /// An age or SSH public key, or a file of them
+        #[arg(value_name = "KEY|FILE", required = true)]
+        keys: Vec<String>,
+        /// Only this session: the others and the defaults stay as they are
+        #[arg(long = "session", value_name = "SESSION")]
+        sessions: Vec<String>,
+    },
+    /// Seal nothing more to somebody; what they could read until now they keep
+    Remove {
+        /// An age or SSH public key, or a file of them
+        #[arg(value_name = "KEY|FILE", required = true)]
+        keys: Vec<String>,
+        /// Only from this session: the others and the defaults stay as they are
+        #[arg(long = "session", value_name = "SESSION")]
+        sessions: Vec<String>,
+        /// Even if this device could not open the sessions any more
+        #[arg(short, long)]
+        force: bool,
+    },
+    /// Show who can open sessions, and with what kinds of keys
+    List {
+        /// A session of this repository; all of them if not given
+        session: Option<String>,
+    },
+    /// Wrap the keys of sessions anew, to the same recipients
+    Rewrap {
+        /// A session of this repository; all that this device can open if not given
+        session: Option<String>,
+    },
 }
 
 #[derive(Args)]

@@ -14,6 +14,7 @@ mod inspect;
 mod list;
 mod log;
 mod push;
+mod recipient;
 mod restore;
 mod sessions;
 mod show;
@@ -52,6 +53,7 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
         Command::Push(options) => push::run(env, ui, options),
         Command::Delete(options) => delete::run(env, ui, options),
         Command::Gc(options) => gc::run(env, ui, options),
+        Command::Recipient(options) => recipient::run(env, ui, options),
         Command::Doctor => doctor::run(env, ui),
         Command::Demo => demo::run(env, ui),
     }

@@ -166,6 +166,9 @@ impl Failure {
                 E::Busy(_) => ("busy", 1),
                 E::UnknownSigner { .. } | E::UnknownMaker { .. } => ("unknown-signer", 1),
                 E::SeveralWays { .. } => ("several-ways", 1),
+                E::NoSuchReader(_) => ("no-recipient", 1),
+                E::LastReader { .. } => ("last-recipient", 1),
+                E::LocksOut { .. } => ("locked-out", 1),
                 E::Deleted { .. } => ("deleted", 1),
                 E::NotThere { .. } => ("no-session", 1),
                 E::Undecided { .. } => ("several-ways", 1),
@@ -281,6 +284,11 @@ impl Failure {
                 E::Store(store::Error::Moved { .. }) => hint("others are writing to it: try again"),
                 E::Store(store::Error::Damaged { .. } | store::Error::Missing(_)) => {
                     hint("fetch it again, or restore an older one: 'git samesession log' lists them")
+                }
+                E::NoSuchReader(_) => hint("'git samesession recipient list' shows who reads what"),
+                E::LastReader { .. } => hint("add somebody else first: git samesession recipient add KEY|FILE"),
+                E::LocksOut { .. } => {
+                    hint("it could neither restore it nor make another checkpoint of it; if that is meant, repeat the command with --force")
                 }
                 E::NoDestination(_) => hint("make the directory first, or name another one with --into"),
                 E::Live { .. } => hint("quit it, then restore again"),

@@ -21,6 +21,7 @@ mod packs;
 mod places;
 mod port;
 mod races;
+mod readers;
 mod readme;
 mod recipients;
 mod repositories;

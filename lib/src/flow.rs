@@ -21,6 +21,8 @@ pub mod log;
 pub mod named;
 pub mod output;
 pub mod pick;
+pub mod recipient_list;
+pub mod recipients;
 pub mod restore;
 pub mod sessions;
 pub mod shorten;
@@ -35,11 +37,13 @@ mod journal;
 mod native;
 mod placed;
 pub mod plan;
+mod readers;
 pub mod recover;
 pub mod remote;
 pub mod remotes;
 mod replaced;
 mod select;
+pub mod settings;
 pub mod source;
 mod stage;
 
@@ -141,6 +145,12 @@ pub enum Error {
     WhichRemote(Vec<String>),
     #[error("refs cannot be named after the remote '{0}'")]
     RemoteName(String),
+    #[error("'{0}' reads no session here that this device can open, and is no default")]
+    NoSuchReader(String),
+    #[error("nobody could open session {} any more", sid.short())]
+    LastReader { sid: SessionId },
+    #[error("this device could not open session {} any more", sid.short())]
+    LocksOut { sid: SessionId },
     #[error("interrupted")]
     Interrupted,
 }

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use gix::hash::ObjectId;
 
@@ -15,20 +14,21 @@ use super::capture::Captured;
 use super::compare::{self, Relation};
 use super::ledger::{Finding, Ledger};
 use super::native::Native;
+use super::readers::{self, Readers};
 use super::source::{self, Source};
-use super::{Error, keys};
+use super::{Error, keys, settings};
 use crate::agent::{Role, jsonl};
 use crate::capsule::{FileEntry, Manifest};
 use crate::device::Device;
 use crate::durable::At;
 use crate::id::SessionId;
 use crate::progress::Progress;
-use crate::seal::{Callbacks, Epoch, EpochId, random_hex};
+use crate::seal::Callbacks;
 use crate::store::draft::{Draft, Paging, list};
 use crate::store::fold::{Before, Fold, Folded};
-use crate::store::names::{self, HERE};
+use crate::store::names;
 use crate::store::pack::{self, PackWriter};
-use crate::store::record::{Kind, Line, Record, Summary, unhex};
+use crate::store::record::{Kind, Line, Record, Summary};
 use crate::store::refs::{self, Change, Known};
 use crate::store::tidy;
 use crate::store::tree::Read as ReadTree;
@@ -140,7 +140,7 @@ struct Step<'a, C> {
     heads: Vec<Checkpoint>,
     /// The ways the session is known to have gone; the first is the one that is built upon.
     ways: Vec<Opened>,
-    recipients: Vec<String>,
+    readers: Readers,
 }
 
 impl<'a, C: Callbacks> Step<'a, C> {
@@ -153,30 +153,21 @@ impl<'a, C: Callbacks> Step<'a, C> {
         callbacks: &'a C,
     ) -> Result<Step<'a, C>, Error> {
         let heads = ledger.heads(sid, &known)?;
-        let mut ways: Vec<Opened> = Vec::new();
-        for head in &heads {
-            let opened = ledger.opened(head)?;
-            if opened.is_deleted() && !options.revive {
-                return Err(Error::Deleted { sid: sid.clone(), by: opened.record.device, at: opened.record.made });
-            }
-            let others = opened.record.open();
-            ways.push(opened);
-            for other in others {
-                let way = ledger.checkpoint(sid, &other)?.open(&ledger.store, ledger.identities, Some(head))?;
-                ways.push(way);
-            }
+        let mut ways = readers::ways(ledger, sid, &heads)?;
+        let deleted = |way: &&Opened| way.is_deleted() && heads.iter().any(|head| head.id() == way.id());
+        if let Some(way) = ways.iter().find(deleted).filter(|_| !options.revive) {
+            return Err(Error::Deleted { sid: sid.clone(), by: way.record.device.clone(), at: way.record.made.clone() });
         }
         ways.retain(|way| !way.is_deleted());
+        let named = |names: &[String]| Ok::<_, Error>(keys::recipients(&keys::SealTo::Recipients(names.to_vec()), None)?.names());
+        let mut readers = Readers::of(&ways);
+        readers.join(&device.recipient());
         // The defaults say who reads chains that begin; a chain says itself who reads it.
-        let mut named = options.recipients.clone();
-        match ways.is_empty() {
-            true => named.extend(ledger.store.repo.config.all("samesession.recipient").iter().cloned()),
-            false => named.extend(ways.iter().flat_map(|way| way.record.recipients.iter().cloned())),
+        if ways.is_empty() {
+            readers.add(&named(settings::recipients(&ledger.store.repo))?);
         }
-        // In the order in which the chain has them: on each machine it would be another one's turn to come first.
-        named.push(device.recipient());
-        let recipients = keys::recipients(&keys::SealTo::Recipients(named), None)?.names();
-        Ok(Step { ledger, device, callbacks, sid: sid.clone(), known, heads, ways, recipients })
+        readers.add(&named(&options.recipients)?);
+        Ok(Step { ledger, device, callbacks, sid: sid.clone(), known, heads, ways, readers })
     }
 
     fn take(mut self, input: &mut dyn Input, progress: &dyn Progress) -> Result<Outcome, Error> {
@@ -196,7 +187,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
                 }
             };
             before_manifest = manifest;
-            let (epoch, seed) = self.epoch()?;
+            let (epoch, seed) = self.readers.epoch(&self.ways);
             let pack = PackWriter::new(&self.ledger.store.repo.objects, self.ledger.store.repo.hash)?;
             known_parts = before.known.clone();
             Ok(Fold::new(self.ledger.store.repo.hash, epoch, seed, before, pack))
@@ -216,7 +207,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
             && let [head] = &self.heads[..]
             && let Some(way) = self.ways.first()
             && way.id() == head.id()
-            && way.record.recipients == self.recipients
+            && self.readers.are_those_of(&way.record)
             && way.record.open() == open
             && way.record.summary.title.as_deref() == input.title()
         {
@@ -277,14 +268,6 @@ impl<'a, C: Callbacks> Step<'a, C> {
         Ok(matches!(relation(self.ledger, input, &mut opened, &tree)?, Relation::Ahead | Relation::Same))
     }
 
-    /// The key for what is new: the chain's, or the first of a new chain.
-    fn epoch(&self) -> Result<(Arc<Epoch>, [u8; 32]), Error> {
-        match self.ways.first() {
-            Some(way) => Ok((Arc::clone(&way.epoch), way.record.seed().unwrap_or_default())),
-            None => Ok((Arc::new(Epoch::begin()), unhex(&random_hex::<32>()).unwrap_or_default())),
-        }
-    }
-
     fn write(
         mut self,
         input: &dyn Input,
@@ -318,16 +301,17 @@ impl<'a, C: Callbacks> Step<'a, C> {
         record.made = time::format(self.ledger.env.now());
         record.device = self.device.name.clone();
         record.seed = crate::id::hex(&folded.seed);
-        record.recipients = self.recipients.clone();
+        record.recipients = self.readers.names.clone();
+        record.removed = self.readers.removed.clone();
         record.open = open.iter().map(ToString::to_string).collect();
-        let (wraps, new_wraps) = self.wraps(&folded.epoch)?;
+        let wraps = self.readers.wraps(self.ledger, &mut self.ways, &folded.epoch, false, self.callbacks)?;
         let sequence = record.sequence;
         let draft = Draft {
             record,
             epoch: folded.epoch,
             parents: self.heads.iter().map(Checkpoint::id).collect(),
-            wraps,
-            new_wraps,
+            wraps: wraps.kept,
+            new_wraps: wraps.new,
             parts,
             manifest_signature: signature,
             total: self.heads.iter().map(|head| head.header.total).max().unwrap_or(0),
@@ -347,42 +331,12 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let _ = fault::point("commit.referenced");
         // The checkpoint stands: that packs stay many is no failure of it, and the next one tries again.
         let _ = tidy::consolidate(store);
-        let recipients = self.recipients;
+        let recipients = self.readers.names;
         Ok(Outcome { tip, sequence, state: State::Made, added, captured, recipients, open, findings: Vec::new() })
     }
 
-    /// The keys of every epoch of the chain, as they are; or sealed anew if somebody has come to it.
-    #[allow(clippy::type_complexity)]
-    fn wraps(&mut self, current: &Arc<Epoch>) -> Result<(BTreeMap<String, Vec<ObjectId>>, BTreeMap<String, Vec<Vec<u8>>>), Error> {
-        let mut wraps = BTreeMap::new();
-        let mut new = BTreeMap::new();
-        let to = keys::recipients(&keys::SealTo::Recipients(self.recipients.clone()), Some(self.device))?;
-        let store = &self.ledger.store;
-        for way in &mut self.ways {
-            let names: Vec<EpochId> = way.epochs.names().collect();
-            let same = way.record.recipients == self.recipients;
-            for name in names {
-                match way.epochs.wraps().get(name.as_str()) {
-                    Some(known) if same => drop(wraps.insert(name.as_str().to_owned(), known.clone())),
-                    _ => {
-                        let epoch = way.epochs.get(store, &name, self.ledger.identities)?;
-                        new.insert(name.as_str().to_owned(), epoch.wrap(&to, self.callbacks)?);
-                    }
-                }
-            }
-        }
-        let name = current.id.as_str();
-        if !wraps.contains_key(name) && !new.contains_key(name) {
-            new.insert(name.to_owned(), current.wrap(&to, self.callbacks)?);
-        }
-        Ok((wraps, new))
-    }
-
     fn move_ref(&self, tip: ObjectId) -> Result<(), Error> {
-        let mut changes = vec![
-            Change { name: names::session(&self.sid), to: Some(tip), from: self.known.local },
-            Change { name: names::seen(HERE, &self.sid), to: Some(tip), from: self.known.seen.get(HERE).copied() },
-        ];
+        let mut changes = self.known.advance(&self.sid, tip);
         if let Some(chosen) = self.known.seen.get(names::CHOSEN) {
             changes.push(Change { name: names::chosen(&self.sid), to: None, from: Some(*chosen) });
         }
@@ -400,7 +354,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
     fn nothing(self, state: State, captured: Captured) -> Result<Outcome, Error> {
         let tip = self.heads.first().map(|head| (head.id(), head.header.sequence));
         let (tip, sequence) = tip.ok_or_else(|| Error::NoSuchSession(self.sid.to_string()))?;
-        Ok(Outcome { tip, sequence, state, added: 0, captured, recipients: self.recipients, open: Vec::new(), findings: Vec::new() })
+        Ok(Outcome { tip, sequence, state, added: 0, captured, recipients: self.readers.names, open: Vec::new(), findings: Vec::new() })
     }
 }
 

@@ -6,14 +6,11 @@
 mod record;
 
 use self::record::Record;
-use super::remotes::{self, STORE, Trap};
+use super::remotes::{self, Trap};
+use super::settings::{self, ON_DEMAND, RECIPIENT, STORE};
 use super::{Error, keys};
 use crate::git::{Config, Git, Repository};
 use crate::store::names;
-
-const RECIPIENT: &str = "samesession.recipient";
-/// As Git lists it.
-const ON_DEMAND: &str = "samesession.ondemand";
 
 #[derive(Debug, Default)]
 pub struct Options {
@@ -104,7 +101,7 @@ struct Plan {
 fn plan(repo: &Repository, options: &Options) -> Result<Plan, Error> {
     let (all, own) = (&repo.config, repo.own_config()?);
     let mut steps = Vec::new();
-    let mut recipients = named(all.all(RECIPIENT));
+    let mut recipients: Vec<String> = settings::recipients(repo).iter().flat_map(|value| settings::keys_of(value)).collect();
     for key in keys::recipients(&keys::SealTo::Recipients(options.recipients.clone()), None)?.names() {
         if !recipients.contains(&key) {
             steps.push(Step::Add { key: RECIPIENT.to_owned(), value: key.clone() });
@@ -135,12 +132,6 @@ fn refspecs(all: &Config, own: &Config, remote: &str, on_demand: bool) -> Vec<St
         steps.push(Step::Add { key, value: ours });
     }
     steps
-}
-
-/// Recipients as their keys, files of keys included; what cannot be read stays as it is written.
-fn named(values: &[String]) -> Vec<String> {
-    let one = |value: &String| keys::recipients(&keys::SealTo::Recipients(vec![value.clone()]), None).map(|keys| keys.names());
-    values.iter().flat_map(|value| one(value).unwrap_or_else(|_| vec![value.clone()])).collect()
 }
 
 fn set(own: &Config, key: &str, value: &str) -> Step {

@@ -3,11 +3,10 @@
 //! Knows the configuration, and no refs. What must stay true: a remote is never guessed where several could be meant.
 
 use super::Error;
+use super::settings::STORE;
 use crate::git::{Config, Repository};
 use crate::path::typed;
 use crate::store::names;
-
-pub const STORE: &str = "samesession.store";
 
 /// The remote named, else the configured one, else `origin`, else the only one there is; `None` where there is none at all.
 pub fn store<'a>(repo: &'a Repository, named: Option<&'a str>) -> Result<Option<&'a str>, Error> {

@@ -47,6 +47,8 @@ pub struct PackWriter {
     dir: PathBuf,
     hash: Kind,
     offset: u64,
+    /// Where what is written for the present checkpoint begins.
+    mark: u64,
     /// What the index will say of each object.
     seen: BTreeMap<ObjectId, (u64, u32)>,
 }
@@ -58,7 +60,7 @@ impl PackWriter {
         fs::create_dir_all(&dir).at("create directory", &dir)?;
         // Git clears files of this name away itself when a crash leaves them.
         let file = tempfile::Builder::new().prefix("tmp_pack_").tempfile_in(&dir).at("create a file in", &dir)?;
-        let mut writer = PackWriter { out: BufWriter::with_capacity(1 << 17, file), dir, hash, offset: 0, seen: BTreeMap::new() };
+        let mut writer = PackWriter { out: BufWriter::with_capacity(1 << 17, file), dir, hash, offset: 0, mark: 0, seen: BTreeMap::new() };
         // The count is not known yet.
         writer.put(&HEADER)?;
         writer.put(&[0; 4])?;
@@ -79,6 +81,16 @@ impl PackWriter {
 
     pub fn bytes(&self) -> u64 {
         self.offset
+    }
+
+    /// What comes now belongs to another checkpoint, where one pack holds those of several chains.
+    pub fn next_checkpoint(&mut self) {
+        self.mark = self.offset;
+    }
+
+    /// As `bytes`, of the present checkpoint alone.
+    pub fn added(&self) -> u64 {
+        self.offset - self.mark
     }
 
     /// Makes the pack part of the repository, and durable. Returns its path; an empty one is not kept.

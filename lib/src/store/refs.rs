@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use gix::hash::ObjectId;
 
-use super::names::{self, Named};
+use super::names::{self, HERE, Named};
 use super::{Error, Store};
 use crate::git::{self, failed};
 use crate::id::SessionId;
@@ -29,6 +29,16 @@ pub struct Known {
     pub local: Option<ObjectId>,
     pub tracking: BTreeMap<String, ObjectId>,
     pub seen: BTreeMap<String, ObjectId>,
+}
+
+impl Known {
+    /// Our chain goes on from where it was seen, and with it the pin that remembers it.
+    pub fn advance(&self, sid: &SessionId, tip: ObjectId) -> Vec<Change> {
+        vec![
+            Change { name: names::session(sid), to: Some(tip), from: self.local },
+            Change { name: names::seen(HERE, sid), to: Some(tip), from: self.seen.get(HERE).copied() },
+        ]
+    }
 }
 
 /// All our refs, by session.

@@ -73,6 +73,11 @@ impl Checkpoint {
         self.tree.keys.len()
     }
 
+    /// The epochs whose keys it brings itself.
+    pub fn epoch_names(&self) -> impl Iterator<Item = &str> {
+        self.tree.keys.keys().map(String::as_str)
+    }
+
     /// Opens the record; `more` may lend the keys of a later checkpoint, which are wrapped to whoever was added since.
     pub fn open(&self, store: &Store, with: &Identities, more: Option<&Checkpoint>) -> Result<Opened, Error> {
         let damaged = |why: String| Error::Damaged { commit: self.id(), why };
