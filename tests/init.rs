@@ -75,6 +75,7 @@ fn the_second_time_nothing_is_changed_and_taking_it_back_leaves_every_byte_as_it
         let tree = snapshot(&laptop.cwd);
 
         let first = laptop.json(["init", "-r", &other]);
+        assert_eq!(first["schema"], "samesession.init/1");
         assert_eq!(first["changes"].as_array().expect("changes").len(), 3, "{first}");
         assert_eq!(all(&laptop, "remote.origin.fetch"), ["+refs/heads/*:refs/remotes/origin/*", SPEC]);
         assert_eq!(all(&laptop, "samesession.store"), ["origin"]);

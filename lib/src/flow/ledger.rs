@@ -159,7 +159,7 @@ impl<'a> Ledger<'a> {
         // `@here` follows our own ref, and brings it back where it vanished without `delete`.
         if known.local.is_none()
             && let Some(tip) = known.seen.get(HERE).copied()
-            && self.store.has(&tip)
+            && self.checkpoint(sid, &tip).is_ok()
         {
             known.local = Some(tip);
             findings.push(Finding::BroughtBack { sid: sid.clone(), tip });
@@ -196,7 +196,10 @@ impl<'a> Ledger<'a> {
                 }
             }
         }
-        if let Some(local) = known.local {
+        // Whoever can write to a ref of ours can make it lead anywhere: that is not what a pin brings back.
+        if let Some(local) = known.local.filter(|local| known.seen.get(HERE) != Some(local))
+            && self.checkpoint(sid, &local).is_ok()
+        {
             known.seen.insert(HERE.to_owned(), local);
         }
         Ok(known)
