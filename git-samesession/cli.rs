@@ -184,6 +184,7 @@ pub struct Delete {
 #[derive(Args)]
 pub struct Gc {
     /// The sessions; every one if none is named
+    #[arg(value_name = "SESSION")]
     pub sessions: Vec<String>,
     /// Keep the newest N checkpoints of a session
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(usize))]

@@ -4,10 +4,12 @@ mod support;
 
 mod byhand;
 mod capture;
+mod chains;
 mod codex;
 mod commands;
 mod crash;
 mod damaged;
+mod doctor;
 mod hostile;
 mod init;
 mod interrupted;

@@ -173,7 +173,9 @@ impl<'a, C: Callbacks> Step<'a, C> {
             true => named.extend(ledger.store.repo.config.all("samesession.recipient").iter().cloned()),
             false => named.extend(ways.iter().flat_map(|way| way.record.recipients.iter().cloned())),
         }
-        let recipients = keys::recipients(&keys::SealTo::Recipients(named), Some(device))?.names();
+        // In the order in which the chain has them: on each machine it would be another one's turn to come first.
+        named.push(device.recipient());
+        let recipients = keys::recipients(&keys::SealTo::Recipients(named), None)?.names();
         Ok(Step { ledger, device, callbacks, sid: sid.clone(), known, heads, ways, recipients })
     }
 
@@ -230,7 +232,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
             return Ok(());
         }
         for (n, tree) in trees.iter().enumerate() {
-            if matches!(self.relation(input, n, tree)?, Relation::Ahead | Relation::Same) {
+            if matches!(relation(self.ledger, input, &mut self.ways[n], tree)?, Relation::Ahead | Relation::Same) {
                 self.ways.swap(0, n);
                 trees.swap(0, n);
                 break;
@@ -251,40 +253,28 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let mut chosen = false;
         for (n, tree) in trees.iter().enumerate() {
             let quick = n == 0 && before.is_some_and(|before| went_on(before, folded));
-            let relation = if quick { Relation::Ahead } else { self.relation(input, n, tree)? };
+            let relation = if quick { Relation::Ahead } else { relation(self.ledger, input, &mut self.ways[n], tree)? };
             match relation {
                 Relation::Behind => return Ok(None),
                 Relation::Diverged => open.push(self.ways[n].id()),
                 Relation::Ahead | Relation::Same | Relation::New => {
-                    chosen |= self.known.seen.get("@chosen") == Some(&self.ways[n].id());
+                    chosen |= self.known.seen.get(names::CHOSEN) == Some(&self.ways[n].id());
                 }
             }
+        }
+        if !open.is_empty() && !chosen {
+            chosen = self.chose_an_older_one(input)?;
         }
         Ok(Some(if chosen { Vec::new() } else { open }))
     }
 
-    /// How the transcript that comes relates to that of a checkpoint.
-    fn relation(&mut self, input: &mut dyn Input, n: usize, tree: &ReadTree) -> Result<Relation, Error> {
-        let here = input.transcript()?;
-        let way = &mut self.ways[n];
-        let (store, identities) = (&self.ledger.store, self.ledger.identities);
-        let manifest = Manifest::of(&way.manifest_bytes(store, tree, identities)?, &way.record.sid, &way.record.summary.agent)?;
-        let dir = tempfile::Builder::new().prefix("samesession-compare-").tempdir_in(self.ledger.env.temp_dir());
-        let dir = dir.at("create a directory in", self.ledger.env.temp_dir())?;
-        let mut contents = way.contents(store, tree, identities)?;
-        for file in &manifest.files {
-            let mut content = (&mut contents).take(file.size);
-            if file.role != super::role_name(Role::Transcript) {
-                std::io::copy(&mut content, &mut std::io::sink()).map_err(capsule::Error::Read)?;
-                continue;
-            }
-            let packed = jsonl::is_packed(file.path.as_path());
-            let theirs = dir.path().join(if packed { "theirs.jsonl.zst" } else { "theirs.jsonl" });
-            let mut out = crate::durable::create_private(&theirs)?;
-            std::io::copy(&mut content, &mut out).map_err(capsule::Error::Read)?;
-            return Ok(compare::growing(&here, &theirs).at("compare", &here)?);
-        }
-        Ok(Relation::Diverged)
+    /// Whether what comes goes on from an older checkpoint, which somebody restored here knowing that.
+    fn chose_an_older_one(&self, input: &mut dyn Input) -> Result<bool, Error> {
+        let Some(chosen) = self.known.seen.get(names::CHOSEN) else { return Ok(false) };
+        let Ok(checkpoint) = self.ledger.checkpoint(&self.sid, chosen) else { return Ok(false) };
+        let mut opened = checkpoint.open(&self.ledger.store, self.ledger.identities, self.heads.first())?;
+        let tree = opened.tree(&self.ledger.store)?;
+        Ok(matches!(relation(self.ledger, input, &mut opened, &tree)?, Relation::Ahead | Relation::Same))
     }
 
     /// The key for what is new: the chain's, or the first of a new chain.
@@ -393,7 +383,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
             Change { name: names::session(&self.sid), to: Some(tip), from: self.known.local },
             Change { name: names::seen(HERE, &self.sid), to: Some(tip), from: self.known.seen.get(HERE).copied() },
         ];
-        if let Some(chosen) = self.known.seen.get("@chosen") {
+        if let Some(chosen) = self.known.seen.get(names::CHOSEN) {
             changes.push(Change { name: names::chosen(&self.sid), to: None, from: Some(*chosen) });
         }
         Ok(refs::update(&self.ledger.store, "samesession: checkpoint", &changes)?)
@@ -412,6 +402,29 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let (tip, sequence) = tip.ok_or_else(|| Error::NoSuchSession(self.sid.to_string()))?;
         Ok(Outcome { tip, sequence, state, added: 0, captured, recipients: self.recipients, open: Vec::new(), findings: Vec::new() })
     }
+}
+
+/// How the transcript that comes relates to that of a checkpoint.
+fn relation(ledger: &Ledger<'_>, input: &mut dyn Input, way: &mut Opened, tree: &ReadTree) -> Result<Relation, Error> {
+    let here = input.transcript()?;
+    let (store, identities) = (&ledger.store, ledger.identities);
+    let manifest = Manifest::of(&way.manifest_bytes(store, tree, identities)?, &way.record.sid, &way.record.summary.agent)?;
+    let dir = tempfile::Builder::new().prefix("samesession-compare-").tempdir_in(ledger.env.temp_dir());
+    let dir = dir.at("create a directory in", ledger.env.temp_dir())?;
+    let mut contents = way.contents(store, tree, identities)?;
+    for file in &manifest.files {
+        let mut content = (&mut contents).take(file.size);
+        if file.role != super::role_name(Role::Transcript) {
+            std::io::copy(&mut content, &mut std::io::sink()).map_err(capsule::Error::Read)?;
+            continue;
+        }
+        let packed = jsonl::is_packed(file.path.as_path());
+        let theirs = dir.path().join(if packed { "theirs.jsonl.zst" } else { "theirs.jsonl" });
+        let mut out = crate::durable::create_private(&theirs)?;
+        std::io::copy(&mut content, &mut out).map_err(capsule::Error::Read)?;
+        return Ok(compare::growing(&here, &theirs).at("compare", &here)?);
+    }
+    Ok(Relation::Diverged)
 }
 
 /// Whether the transcript was found as it was before, with or without more behind it.

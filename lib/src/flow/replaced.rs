@@ -132,7 +132,7 @@ impl Replacement<'_> {
             Change { name: names::session(sid), to: Some(tip), from: known.local },
             Change { name: names::seen(HERE, sid), to: Some(tip), from: known.seen.get(HERE).copied() },
         ];
-        if let Some(chosen) = known.seen.get("@chosen") {
+        if let Some(chosen) = known.seen.get(names::CHOSEN) {
             changes.push(Change { name: names::chosen(sid), to: None, from: Some(*chosen) });
         }
         if let Some(remote) = remote {

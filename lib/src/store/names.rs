@@ -12,6 +12,8 @@ pub const SEEN: &str = "refs/samesession-seen/";
 /// The store under which our own tips are pinned. A remote may be called so, but no session is fetched from one whose name
 /// begins with '@'.
 pub const HERE: &str = "@here";
+/// The store under which it is noted which of several ways somebody has chosen here.
+pub const CHOSEN: &str = "@chosen";
 
 pub fn session(sid: &SessionId) -> String {
     format!("{SESSIONS}{sid}")
@@ -27,7 +29,7 @@ pub fn seen(store: &str, sid: &SessionId) -> String {
 
 /// Which of two ways of an open session somebody has chosen here.
 pub fn chosen(sid: &SessionId) -> String {
-    format!("{SEEN}@chosen/sessions/{sid}")
+    seen(CHOSEN, sid)
 }
 
 /// What the refspec of a remote maps.

@@ -110,14 +110,14 @@ fn sessions(ledger: &Ledger<'_>) -> Result<Vec<Finding>, Error> {
     let repo = &ledger.store.repo;
     let mut found = vec![survey.summary(repo)];
     found.extend(survey.left_behind(&repo.remotes()));
-    found.extend(survey.wrong.into_iter().take(SHOWN).map(|text| finding(Verdict::Trouble, text)));
+    found.extend(survey.wrong.iter().take(SHOWN).map(|text| finding(Verdict::Trouble, text.clone())));
     for (signer, (refs, sid)) in &survey.unknown {
         let way_out = format!("git samesession restore {} --trust {signer}", sid.short());
         let text =
             format!("{refs} refs are signed by a key that this device does not know, {signer}; if it is somebody you trust: {way_out}");
         found.push(finding(Verdict::Note, text));
     }
-    found.extend(followed.iter().filter_map(of_following));
+    found.extend(followed.iter().filter_map(|said| of_following(said, &survey)));
     found.extend(vanished(ledger)?);
     let burden = survey.places.values().map(BTreeSet::len).max().unwrap_or(0);
     let bytes: u64 = survey.bytes.values().sum();
@@ -180,8 +180,7 @@ impl Survey {
 
     fn summary(&self, repo: &Repository) -> Finding {
         let all: BTreeSet<&SessionId> = self.places.values().flatten().collect();
-        let sessions = if all.len() == 1 { "session" } else { "sessions" };
-        finding(Verdict::Fine, format!("{} {sessions} in '{}'", all.len(), repo.common.display()))
+        finding(Verdict::Fine, format!("{} in '{}'", counted(all.len()), repo.common.display()))
     }
 
     /// Refs that remember a remote which is no more.
@@ -190,13 +189,18 @@ impl Survey {
         let text = |(place, sids): (&String, &BTreeSet<SessionId>)| {
             let refs = typed(format!("{}{place}", names::TRACKING));
             let way_out = format!("git for-each-ref --format='delete %(refname)' {refs} | git update-ref --stdin");
+            let are = if sids.len() == 1 { "is" } else { "are" };
+            let sessions = counted(sids.len());
             format!(
-                "{} sessions are remembered of '{place}', which is no remote here: it was renamed or removed; to forget them: {way_out}",
-                sids.len()
+                "{sessions} {are} remembered of '{place}', which is no remote here: it was renamed or removed; to forget that: {way_out}"
             )
         };
         gone.map(|gone| finding(Verdict::Trouble, text(gone))).collect()
     }
+}
+
+fn counted(sessions: usize) -> String {
+    if sessions == 1 { "1 session".to_owned() } else { format!("{sessions} sessions") }
 }
 
 fn remove(name: &str) -> String {
@@ -204,10 +208,12 @@ fn remove(name: &str) -> String {
 }
 
 /// What it means that a chain could not simply be followed.
-fn of_following(said: &ledger::Finding) -> Option<Finding> {
+fn of_following(said: &ledger::Finding, survey: &Survey) -> Option<Finding> {
     match said {
-        // The survey has named them.
-        ledger::Finding::Ignored { .. } | ledger::Finding::Unknown { .. } => None,
+        // The survey has named most of them.
+        ledger::Finding::Unknown { .. } => None,
+        ledger::Finding::Ignored { name, .. } if survey.wrong.iter().any(|text| text.contains(name.as_str())) => None,
+        ledger::Finding::Ignored { name, why } => Some(finding(Verdict::Trouble, format!("'{name}' cannot be followed: {why}"))),
         ledger::Finding::Rewound { remote, sid, seen, now } => {
             let (short, was, is) = (sid.short(), seen.to_hex_with_len(10), now.to_hex_with_len(10));
             let text = format!(
