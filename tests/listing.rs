@@ -80,7 +80,7 @@ fn a_session_is_listed_where_it_is_and_how_it_stands_to_the_remote() {
     assert_eq!((mine["sequence"].as_u64(), mine["bytes"].as_u64().is_some_and(|n| n > 0)), (Some(1), true));
     laptop.run(["list", "--remote", "origin"]).ok();
     assert!(laptop.json(["list", "--remote", "origin"])["sessions"].as_array().expect("sessions").is_empty());
-    laptop.run(["list", "--remote", "upstream"]).fails(1, "no remote called 'upstream'");
+    laptop.run(["list", "--remote", "upstream"]).fails(1, "no remote 'upstream'");
 
     push(&laptop);
     let state = |machine: &Machine| {
