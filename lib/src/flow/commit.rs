@@ -159,11 +159,10 @@ impl<'a, C: Callbacks> Step<'a, C> {
             if opened.is_deleted() && !options.revive {
                 return Err(Error::Deleted { sid: sid.clone(), by: opened.record.device, at: opened.record.made });
             }
-            let others = opened.record.open();
+            let others = ledger.ways(&opened)?;
             ways.push(opened);
             for other in others {
-                let way = ledger.checkpoint(sid, &other)?.open(&ledger.store, ledger.identities, Some(head))?;
-                ways.push(way);
+                ways.push(other.open(&ledger.store, ledger.identities, Some(head))?);
             }
         }
         ways.retain(|way| !way.is_deleted());
