@@ -130,6 +130,19 @@ impl Machine {
         self.tip()
     }
 
+    /// One of another session.
+    #[track_caller]
+    pub fn checkpoint_of(&self, native: &str) {
+        self.say_in(native, "something");
+        self.run_here(["checkpoint", native]).ok();
+    }
+
+    /// What the origin has is the chain here.
+    #[track_caller]
+    pub fn adopts(&self) {
+        self.git(["update-ref", &session_ref(), &tracking_ref()]);
+    }
+
     #[track_caller]
     pub fn tip(&self) -> String {
         self.rev(&session_ref())

@@ -20,9 +20,9 @@ const MESSAGE: &str = "samesession checkpoint\n";
 /// A checkpoint, true until a test makes it otherwise.
 #[derive(Clone)]
 pub struct Forged<'a> {
-    maker: &'a Machine,
+    pub maker: &'a Machine,
     /// Where its objects are and go.
-    at: &'a Machine,
+    pub at: &'a Machine,
     /// Mode and object of every file in its tree.
     pub paths: BTreeMap<String, (String, String)>,
     pub parents: Vec<String>,
@@ -31,7 +31,7 @@ pub struct Forged<'a> {
     pub manifest_signature: Vec<u8>,
     /// Everything is sealed to this.
     pub epoch: String,
-    key: String,
+    pub key: String,
     /// In the place of `manifest.age` and `capsule.json`, where they are to be nonsense.
     pub envelope: Option<Vec<u8>>,
     pub public: Option<Vec<u8>>,
