@@ -124,7 +124,7 @@ fn tell(ui: &Ui, findings: &[Finding]) {
                 format!("warning: '{remote}' was rewound: it had {seen} of session {sid} and shows {now}, which does not descend from it")
             }
             Finding::BroughtBack { sid, tip } => {
-                format!("session {} had lost its ref and has it back, at {}", sid.short(), tip.to_hex_with_len(10))
+                format!("session {} had lost checkpoints here and has them back, up to {}", sid.short(), tip.to_hex_with_len(10))
             }
         });
     }

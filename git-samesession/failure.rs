@@ -266,6 +266,10 @@ impl Failure {
                 }
                 E::Deleted { .. } => hint("to begin again with it: git samesession checkpoint --revive, or import --revive"),
                 E::Undecided { sid } => vec![format!("choose one first: git samesession restore {}", sid.short())],
+                E::Theirs { name, .. } if name.starts_with("refs/samesession/") => {
+                    vec![format!("if it is of no use, remove it: git update-ref -d {name}")]
+                }
+                E::Theirs { .. } => hint("whoever put it there has to put it right; nothing here depends on it"),
                 E::NoRemote => hint("to add one: git remote add origin URL"),
                 E::UnknownMaker { checkpoint } => vec![
                     "compare the fingerprint with what 'git samesession device show' says on the device that made it".to_owned(),

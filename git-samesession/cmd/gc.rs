@@ -48,7 +48,9 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Gc) -> Result<(), Failure> {
     let keep = Keep { last: options.keep_last, younger_than };
     let answer = super::with_ledger(env, ui, |ledger, findings| {
         let mut sessions = Vec::new();
-        if keep.last.is_some() || keep.younger_than.is_some() {
+        if keep.last.is_none() && keep.younger_than.is_none() {
+            ledger.sync_all(findings)?;
+        } else {
             let sids: Vec<SessionId> = match options.sessions.is_empty() {
                 true => ledger.sync_all(findings)?.into_iter().filter(|(_, known)| known.local.is_some()).map(|(sid, _)| sid).collect(),
                 false => options
@@ -65,7 +67,9 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Gc) -> Result<(), Failure> {
                         sessions.push(Row { sid: sid.to_string(), kept: done.kept, dropped: done.dropped, remote: done.remote });
                     }
                     // Asked for by name it is an error; among all of them it is only left as it is.
-                    Err(error @ (flow::Error::Undecided { .. } | flow::Error::Seal(_))) if options.sessions.is_empty() => {
+                    Err(
+                        error @ (flow::Error::Undecided { .. } | flow::Error::Seal(_) | flow::Error::Store(_) | flow::Error::Theirs { .. }),
+                    ) if options.sessions.is_empty() => {
                         ui.note(&format!("{} is left as it is: {error}", sid.short()));
                     }
                     Err(error) => return Err(error.into()),

@@ -71,6 +71,13 @@ pub enum Error {
     Read(#[source] std::io::Error),
 }
 
+impl Error {
+    /// Whether it says no more than that nobody here can open it, or not without being asked.
+    pub fn is_no_key(&self) -> bool {
+        matches!(self, Error::NoMatch { .. } | Error::NoRecipient | Error::NeedsPassphrase | Error::WrongPassphrase)
+    }
+}
+
 /// Random bytes from the operating system, as hexadecimal digits.
 pub fn random_hex<const N: usize>() -> String {
     use ssh_key::rand_core::RngCore;

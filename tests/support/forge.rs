@@ -234,7 +234,7 @@ fn recipient(device: &Path) -> String {
     identity.lines().find_map(|line| line.strip_prefix("# public key: ")).expect("its public key").to_owned()
 }
 
-fn signing_key(device: &Path) -> SigningKey {
+pub fn signing_key(device: &Path) -> SigningKey {
     SigningKey::from_openssh(&fs::read_to_string(device.join("signing_key")).expect("a device")).expect("a key")
 }
 

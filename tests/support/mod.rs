@@ -2,7 +2,9 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod agents;
+pub mod clones;
 pub mod faults;
 pub mod forge;
+pub mod forged;
 pub mod model;
 pub mod sandbox;

@@ -153,7 +153,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
         callbacks: &'a C,
     ) -> Result<Step<'a, C>, Error> {
         let heads = ledger.heads(sid, &known)?;
-        let mut ways = readers::ways(ledger, sid, &heads)?;
+        let mut ways = readers::ways(ledger, &heads)?;
         let deleted = |way: &&Opened| way.is_deleted() && heads.iter().any(|head| head.id() == way.id());
         if let Some(way) = ways.iter().find(deleted).filter(|_| !options.revive) {
             return Err(Error::Deleted { sid: sid.clone(), by: way.record.device.clone(), at: way.record.made.clone() });

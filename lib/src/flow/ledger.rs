@@ -13,7 +13,7 @@ use crate::device::Device;
 use crate::env::Env;
 use crate::git::Repository;
 use crate::id::SessionId;
-use crate::seal::{Identities, Signer};
+use crate::seal::{self, Identities, Signer};
 use crate::signers::KnownSigners;
 use crate::store::names::{self, HERE};
 use crate::store::refs::{self, Change, Known};
@@ -28,6 +28,8 @@ pub struct Ledger<'a> {
     pub store: Store,
     pub identities: &'a Identities,
     pub device: Option<&'a Device>,
+    /// Those of the identities that open without asking anybody.
+    silent: Identities,
     known: KnownSigners,
     /// Fingerprints that are believed for this once.
     pub trust: Vec<String>,
@@ -62,7 +64,11 @@ impl<'a> Ledger<'a> {
     }
 
     pub fn of(env: &'a Env, repo: Repository, device: Option<&'a Device>, identities: &'a Identities) -> Result<Ledger<'a>, Error> {
-        Ok(Ledger { env, store: Store::open(repo)?, identities, device, known: KnownSigners::load(env)?, trust: Vec::new() })
+        let mut silent = Identities::default();
+        if let Some(device) = device {
+            silent.add_device(device.identity());
+        }
+        Ok(Ledger { env, store: Store::open(repo)?, identities, device, silent, known: KnownSigners::load(env)?, trust: Vec::new() })
     }
 
     pub fn believes(&self, signer: &Signer) -> bool {
@@ -98,27 +104,54 @@ impl<'a> Ledger<'a> {
         Ok(checkpoint.open(&self.store, self.identities, None)?)
     }
 
-    /// Brings one session's refs up to date with what is known of remotes; returns how they are then.
+    /// As `checkpoint`, and what is sealed in it agrees with what is not, as far as this device's own key opens it.
+    fn sound(&self, sid: &SessionId, id: &ObjectId) -> Result<Checkpoint, Error> {
+        let checkpoint = self.checkpoint(sid, id)?;
+        match checkpoint.open(&self.store, &self.silent, None) {
+            Err(error @ (store::Error::Damaged { .. } | store::Error::NotACheckpoint { .. })) => Err(error.into()),
+            Err(store::Error::Seal(error @ (seal::Error::Damaged(_) | seal::Error::NotSealed))) => Err(error.into()),
+            // Nobody here may be able to read it, or it may not be here as a whole: its signature holds all the same.
+            _ => Ok(checkpoint),
+        }
+    }
+
+    /// Whether it is a checkpoint that this device's own key opens.
+    fn opens(&self, sid: &SessionId, id: &ObjectId) -> bool {
+        self.checkpoint(sid, id).is_ok_and(|checkpoint| checkpoint.open(&self.store, &self.silent, None).is_ok())
+    }
+
+    /// The other ways that a checkpoint leaves open. What is no checkpoint of its session is no way either: nothing but a
+    /// faulty or a hostile program would name it, and it shall not stand in the way of those that are.
+    pub fn ways(&self, opened: &Opened) -> Result<Vec<Checkpoint>, Error> {
+        let sid = &opened.checkpoint.sid;
+        let ways = opened.record.open().into_iter().map(|id| self.checkpoint(sid, &id));
+        ways.filter(|way| !matches!(way, Err(Error::Store(store::Error::NotACheckpoint { .. })))).collect()
+    }
+
+    /// Brings one session's refs up to date with what is known of remotes; returns how they are then. That what stands
+    /// under our own name cannot be believed is an error: nobody can go on from it, or shall write over it.
     pub fn sync(&self, sid: &SessionId, findings: &mut Vec<Finding>) -> Result<Known, Error> {
+        self.sync_but(sid, &[names::session(sid)], findings)
+    }
+
+    fn sync_but(&self, sid: &SessionId, vital: &[String], findings: &mut Vec<Finding>) -> Result<Known, Error> {
+        let mut found = Vec::new();
         let before = refs::of(&self.store, sid)?;
-        let after = self.follow(sid, before.clone(), findings)?;
+        let after = self.follow(sid, before.clone(), &mut found)?;
         self.write_back(&moves(sid, &before, &after))?;
+        for finding in found {
+            match finding {
+                Finding::Unknown { name, checkpoint } if vital.contains(&name) => return Err(Error::UnknownMaker { checkpoint }),
+                Finding::Ignored { name, why } if vital.contains(&name) => return Err(Error::Theirs { name, why }),
+                other => findings.push(other),
+            }
+        }
         Ok(after)
     }
 
     /// The same for whoever is about to go on from what this remote has: that it cannot be believed stops them.
     pub fn sync_with(&self, sid: &SessionId, remote: &str, findings: &mut Vec<Finding>) -> Result<Known, Error> {
-        let mut found = Vec::new();
-        let known = self.sync(sid, &mut found)?;
-        let name = names::tracking(remote, sid);
-        for finding in found {
-            match finding {
-                Finding::Unknown { name: of, checkpoint } if of == name => return Err(Error::UnknownMaker { checkpoint }),
-                Finding::Ignored { name: of, why } if of == name => return Err(Error::Theirs { name, why }),
-                other => findings.push(other),
-            }
-        }
-        Ok(known)
+        self.sync_but(sid, &[names::session(sid), names::tracking(remote, sid)], findings)
     }
 
     pub fn sync_all(&self, findings: &mut Vec<Finding>) -> Result<BTreeMap<SessionId, Known>, Error> {
@@ -156,35 +189,28 @@ impl<'a> Ledger<'a> {
     }
 
     fn follow(&self, sid: &SessionId, mut known: Known, findings: &mut Vec<Finding>) -> Result<Known, Error> {
-        // `@here` follows our own ref, and brings it back where it vanished without `delete`.
-        if known.local.is_none()
-            && let Some(tip) = known.seen.get(HERE).copied()
-            && self.checkpoint(sid, &tip).is_ok()
-        {
-            known.local = Some(tip);
-            findings.push(Finding::BroughtBack { sid: sid.clone(), tip });
-        }
+        self.keep_ours(sid, &mut known, findings)?;
         for (remote, tip) in known.tracking.clone() {
             let pin = known.seen.get(&remote).copied();
             // What was verified when it was pinned, and stands in our own chain, has nothing new to say.
             if pin == Some(tip) && self.holds(known.local, &tip)? {
                 continue;
             }
-            let theirs = match self.checkpoint(sid, &tip) {
+            let theirs = match if pin == Some(tip) { self.checkpoint(sid, &tip) } else { self.sound(sid, &tip) } {
                 Ok(theirs) => theirs,
                 Err(error) => {
-                    let name = names::tracking(&remote, sid);
                     known.tracking.remove(&remote);
-                    findings.push(match error {
-                        Error::UnknownMaker { checkpoint } => Finding::Unknown { name, checkpoint },
-                        error => Finding::Ignored { name, why: error.to_string() },
-                    });
+                    findings.push(passed_by(names::tracking(&remote, sid), error)?);
                     continue;
                 }
             };
             match pin {
                 Some(seen) if seen != tip && !self.follows(&theirs, &seen)? => {
                     findings.push(Finding::Rewound { remote: remote.clone(), sid: sid.clone(), seen, now: tip });
+                    // What was seen there goes on here, under a name from which `push` puts the remote right.
+                    if known.local.is_none() && self.opens(sid, &seen) {
+                        known.local = Some(seen);
+                    }
                 }
                 _ => drop(known.seen.insert(remote, tip)),
             }
@@ -203,6 +229,36 @@ impl<'a> Ledger<'a> {
             known.seen.insert(HERE.to_owned(), local);
         }
         Ok(known)
+    }
+
+    /// `@here` follows our own ref, and brings it back where it vanished without `delete`, or where something else than we
+    /// set it back. A ref of which nothing is known, and which names no checkpoint, is left alone.
+    fn keep_ours(&self, sid: &SessionId, known: &mut Known, findings: &mut Vec<Finding>) -> Result<(), Error> {
+        let pin = known.seen.get(HERE).copied().filter(|pin| self.store.has(pin));
+        let Some(local) = known.local.filter(|local| Some(*local) != pin) else {
+            if let (None, Some(tip)) = (known.local, pin)
+                && self.checkpoint(sid, &tip).is_ok()
+            {
+                known.local = Some(tip);
+                findings.push(Finding::BroughtBack { sid: sid.clone(), tip });
+            }
+            return Ok(());
+        };
+        let lost = match (self.sound(sid, &local), pin) {
+            (Ok(_), None) => None,
+            (Ok(now), Some(pin)) => (!self.follows(&now, &pin)?).then_some(pin),
+            (Err(_), Some(pin)) => Some(pin),
+            (Err(error), None) => {
+                known.local = None;
+                findings.push(passed_by(names::session(sid), error)?);
+                None
+            }
+        };
+        if let Some(tip) = lost {
+            known.local = Some(tip);
+            findings.push(Finding::BroughtBack { sid: sid.clone(), tip });
+        }
+        Ok(())
     }
 
     /// Whether a chain of ours, if there is one, leads to this tip.
@@ -231,7 +287,7 @@ impl<'a> Ledger<'a> {
         if chain::descends(&self.store, &new.id(), old)? {
             return Ok(true);
         }
-        Ok(replaced::by(self, new)?.is_some_and(|replaced| replaced.contains(old)))
+        replaced::stands_in_for(self, new, old)
     }
 
     /// The tips that no other known tip descends from: one, where nothing went two ways.
@@ -249,7 +305,7 @@ impl<'a> Ledger<'a> {
         if heads.len() > 1 {
             let mut replaced = HashSet::new();
             for head in &heads {
-                replaced.extend(replaced::by(self, head)?.unwrap_or_default());
+                replaced.extend(replaced::by(self, head)?.ids);
             }
             heads.retain(|head| !replaced.contains(&head.id()));
         }
@@ -257,14 +313,26 @@ impl<'a> Ledger<'a> {
     }
 }
 
+/// What is said of a ref that is not what its name says.
+fn passed_by(name: String, error: Error) -> Result<Finding, Error> {
+    match error {
+        Error::Interrupted => Err(Error::Interrupted),
+        Error::UnknownMaker { checkpoint } => Ok(Finding::Unknown { name, checkpoint }),
+        error => Ok(Finding::Ignored { name, why: error.to_string() }),
+    }
+}
+
 fn moves(sid: &SessionId, before: &Known, after: &Known) -> Vec<Change> {
     let mut changes = Vec::new();
-    if before.local != after.local {
-        changes.push(Change { name: names::session(sid), to: after.local, from: before.local });
+    // What stands there and was passed by stays as it is.
+    let ours = after.local.filter(|_| before.local != after.local);
+    if ours.is_some() {
+        changes.push(Change { name: names::session(sid), to: ours, from: before.local });
     }
     for (store, tip) in &after.seen {
         let from = before.seen.get(store).copied();
-        if from != Some(*tip) {
+        // What was brought back is so only while nobody deletes it.
+        if from != Some(*tip) || store == HERE && ours == from {
             changes.push(Change { name: names::seen(store, sid), to: Some(*tip), from });
         }
     }

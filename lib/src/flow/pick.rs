@@ -3,6 +3,8 @@
 //! A maker whom nobody here knows is asked about before anything is opened. What must stay true: of two ways that a session
 //! went, neither is taken without being chosen.
 
+use std::collections::BTreeSet;
+
 use gix::hash::ObjectId;
 
 use super::ledger::{Finding, Ledger};
@@ -10,6 +12,7 @@ use super::named::{self, Named};
 use super::signed::Consent;
 use super::{Error, Way};
 use crate::signers::KnownSigners;
+use crate::store::chain;
 use crate::store::names;
 use crate::store::refs::{self, Change};
 use crate::store::unfold::{Checkpoint, Opened};
@@ -35,38 +38,70 @@ pub fn pick(
     consent: &mut dyn Consent,
     findings: &mut Vec<Finding>,
 ) -> Result<Picked, Error> {
-    let mut named = named::resolve(ledger, what, findings)?;
-    let unknown: Vec<_> =
-        findings.iter().filter_map(Finding::unknown).filter(|(sid, _)| **sid == named.sid).map(|(_, c)| c.clone()).collect();
-    for checkpoint in unknown {
-        if ledger.believes(&checkpoint.signer) {
-            continue;
+    loop {
+        let mut found = Vec::new();
+        let picked = named::resolve(ledger, what, &mut found).and_then(|named| match stranger(&named, &found) {
+            Some(checkpoint) => Err(Error::UnknownMaker { checkpoint }),
+            None => open(ledger, named, &found),
+        });
+        let accepted = match picked {
+            Err(Error::UnknownMaker { checkpoint }) => accept(ledger, *checkpoint, trust, consent),
+            picked => {
+                findings.extend(found);
+                return picked;
+            }
+        };
+        if let Err(error) = accepted {
+            findings.extend(found);
+            return Err(error);
         }
-        let name = checkpoint.open(&ledger.store, ledger.identities, None).map(|opened| opened.record.device).unwrap_or_default();
-        let mut asked = || !trust.dry_run && consent.accept_signer(&checkpoint.signer, &name);
-        if !trust.named.contains(&checkpoint.signer.fingerprint) && !asked() {
-            return Err(Error::UnknownSigner { signer: checkpoint.signer, name });
-        }
-        if !trust.dry_run {
-            KnownSigners::load(ledger.env)?.add(&checkpoint.signer, &name)?;
-        }
-        ledger.trust.push(checkpoint.signer.fingerprint.clone());
     }
-    if findings.iter().any(|finding| finding.unknown().is_some()) {
-        findings.clear();
-        named = named::resolve(ledger, what, findings)?;
-    }
-    open(ledger, named)
 }
 
-/// Remembers those makers of what was found whose fingerprints are named; whether there were any.
+/// Somebody unknown has made a tip of it.
+fn stranger(named: &Named, findings: &[Finding]) -> Option<Box<Checkpoint>> {
+    let (_, checkpoint) = findings.iter().filter_map(Finding::unknown).find(|(sid, _)| **sid == named.sid)?;
+    Some(Box::new(checkpoint.clone()))
+}
+
+/// Believes its maker from here on, if somebody says so.
+fn accept(ledger: &mut Ledger<'_>, checkpoint: Checkpoint, trust: &Trust<'_>, consent: &mut dyn Consent) -> Result<(), Error> {
+    let name = called(ledger, &checkpoint);
+    let mut asked = || !trust.dry_run && consent.accept_signer(&checkpoint.signer, &name);
+    if !trust.named.contains(&checkpoint.signer.fingerprint) && !asked() {
+        return Err(Error::UnknownSigner { signer: checkpoint.signer, name });
+    }
+    if !trust.dry_run {
+        KnownSigners::load(ledger.env)?.add(&checkpoint.signer, &name)?;
+    }
+    ledger.trust.push(checkpoint.signer.fingerprint);
+    Ok(())
+}
+
+/// What the maker of a checkpoint calls itself, as far as it can be read.
+fn called(ledger: &Ledger<'_>, checkpoint: &Checkpoint) -> String {
+    checkpoint.open(&ledger.store, ledger.identities, None).map(|opened| opened.record.device).unwrap_or_default()
+}
+
+/// Remembers those makers of what was found whose fingerprints are named; whether there were any. They may have made what
+/// lies behind a tip, too: a way that somebody known has joined, say.
 pub fn believe(ledger: &mut Ledger<'_>, named: &[String], findings: &[Finding]) -> Result<bool, Error> {
+    let mut made: Vec<Checkpoint> = findings.iter().filter_map(Finding::unknown).map(|(_, checkpoint)| checkpoint.clone()).collect();
+    let wanted = |made: &[Checkpoint], print: &String| !made.iter().any(|checkpoint| checkpoint.signer.fingerprint == *print);
+    let rest: Vec<String> = named.iter().filter(|print| wanted(&made, print)).cloned().collect();
+    if !rest.is_empty() {
+        let tips = refs::all(&ledger.store)?.into_values().flat_map(|known| known.local.into_iter().chain(known.tracking.into_values()));
+        for tip in tips.collect::<BTreeSet<_>>() {
+            let signed = chain::log(&ledger.store, &tip).unwrap_or_default().into_iter();
+            let by_them = signed.filter(|commit| commit.signer().is_ok_and(|signer| rest.contains(&signer.fingerprint)));
+            made.extend(by_them.filter_map(|commit| Checkpoint::read(&ledger.store, &commit.id).ok()));
+        }
+    }
     let mut any = false;
-    for (_, checkpoint) in findings.iter().filter_map(Finding::unknown) {
+    for checkpoint in made {
         let fingerprint = &checkpoint.signer.fingerprint;
-        if named.contains(fingerprint) && !ledger.trust.contains(fingerprint) {
-            let name = checkpoint.open(&ledger.store, ledger.identities, None).map(|opened| opened.record.device).unwrap_or_default();
-            KnownSigners::load(ledger.env)?.add(&checkpoint.signer, &name)?;
+        if named.contains(fingerprint) && !ledger.believes(&checkpoint.signer) {
+            KnownSigners::load(ledger.env)?.add(&checkpoint.signer, &called(ledger, &checkpoint))?;
             ledger.trust.push(fingerprint.clone());
             any = true;
         }
@@ -74,7 +109,7 @@ pub fn believe(ledger: &mut Ledger<'_>, named: &[String], findings: &[Finding]) 
     Ok(any)
 }
 
-fn open(ledger: &Ledger<'_>, named: Named) -> Result<Picked, Error> {
+fn open(ledger: &Ledger<'_>, named: Named, findings: &[Finding]) -> Result<Picked, Error> {
     let heads = ledger.heads(&named.sid, &named.known)?;
     if let Some(checkpoint) = named.exactly {
         let newest = matches!(&heads[..], [head] if head.id() == checkpoint.id());
@@ -83,17 +118,26 @@ fn open(ledger: &Ledger<'_>, named: Named) -> Result<Picked, Error> {
         let chosen = !newest || !opened.record.open.is_empty();
         return Ok(Picked { opened: refuse_deleted(opened)?, chosen });
     }
+    if heads.is_empty() {
+        // All there is of it is not what it should be.
+        let ignored = findings.iter().find_map(|finding| match finding {
+            Finding::Ignored { name, why } if name.ends_with(named.sid.as_str()) => Some((name.clone(), why.clone())),
+            _ => None,
+        });
+        return Err(ignored.map_or_else(|| Error::NoSuchSession(named.sid.to_string()), |(name, why)| Error::Theirs { name, why }));
+    }
     let [head] = &heads[..] else {
         let ways = heads.iter().map(|head| way(ledger, head, None)).collect::<Result<_, _>>()?;
         return Err(Error::SeveralWays { sid: named.sid, ways });
     };
     let opened = refuse_deleted(ledger.opened(head)?)?;
-    if opened.record.open.is_empty() {
+    let others = ledger.ways(&opened)?;
+    if others.is_empty() {
         return Ok(Picked { opened, chosen: false });
     }
     let mut ways = vec![way(ledger, head, None)?];
-    for other in opened.record.open() {
-        ways.push(way(ledger, &ledger.checkpoint(&named.sid, &other)?, Some(head))?);
+    for other in others {
+        ways.push(way(ledger, &other, Some(head))?);
     }
     Err(Error::SeveralWays { sid: named.sid, ways })
 }

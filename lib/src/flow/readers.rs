@@ -31,15 +31,15 @@ pub struct Wraps {
 }
 
 /// The ways that a session is known to have gone: its newest checkpoints, each followed by those that it leaves open.
-pub fn ways(ledger: &Ledger<'_>, sid: &SessionId, heads: &[Checkpoint]) -> Result<Vec<Opened>, Error> {
+pub fn ways(ledger: &Ledger<'_>, heads: &[Checkpoint]) -> Result<Vec<Opened>, Error> {
     let mut ways: Vec<Opened> = Vec::new();
     for head in heads {
         let opened = ledger.opened(head)?;
-        let others = opened.record.open();
+        let others = ledger.ways(&opened)?;
         ways.push(opened);
         for other in others {
-            if !ways.iter().any(|way| way.id() == other) {
-                ways.push(ledger.checkpoint(sid, &other)?.open(&ledger.store, ledger.identities, Some(head))?);
+            if !ways.iter().any(|way| way.id() == other.id()) {
+                ways.push(other.open(&ledger.store, ledger.identities, Some(head))?);
             }
         }
     }

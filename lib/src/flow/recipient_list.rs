@@ -87,7 +87,7 @@ pub fn list(ledger: &Ledger<'_>, session: Option<&str>, findings: &mut Vec<Findi
 /// Nothing, if the session was deleted or nobody known here made any of it.
 fn look(ledger: &Ledger<'_>, sid: &SessionId, known: &Known) -> Result<Option<Session>, Error> {
     let heads = ledger.heads(sid, known)?;
-    let mut ways = readers::ways(ledger, sid, &heads)?;
+    let mut ways = readers::ways(ledger, &heads)?;
     ways.retain(|way| !way.is_deleted());
     let Some(first) = ways.first() else { return Ok(None) };
     let (agent, title) = (first.record.summary.agent.clone(), first.record.summary.title.clone());

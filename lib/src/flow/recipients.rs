@@ -194,7 +194,7 @@ impl<C: Callbacks> Work<'_, C> {
         // Where others went on, too, what is said here holds when the two are joined.
         let heads = ledger.heads(sid, known)?;
         let Some(head) = heads.iter().find(|head| Some(head.id()) == known.local).or(heads.first()) else { return Ok(None) };
-        let mut ways = readers::ways(ledger, sid, std::slice::from_ref(head))?;
+        let mut ways = readers::ways(ledger, std::slice::from_ref(head))?;
         let deleted = ways.iter().find(|way| way.is_deleted()).map(|way| (way.record.device.clone(), way.record.made.clone()));
         ways.retain(|way| !way.is_deleted());
         let Some(first) = ways.first() else {

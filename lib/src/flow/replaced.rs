@@ -25,24 +25,50 @@ use crate::store::{self, chain};
 /// through all of it.
 const REMEMBERED: usize = 20_000;
 
+/// What the chain of a checkpoint stands in for.
+#[derive(Debug, Default)]
+pub struct Replaced {
+    pub ids: HashSet<ObjectId>,
+    /// It stands in for more, and nobody here can read for what.
+    pub unread: bool,
+}
+
 /// The commits that are named as replaced somewhere on the chain of this checkpoint.
-pub fn by(ledger: &Ledger<'_>, new: &Checkpoint) -> Result<Option<HashSet<ObjectId>>, Error> {
-    let mut replaced = HashSet::new();
+pub fn by(ledger: &Ledger<'_>, new: &Checkpoint) -> Result<Replaced, Error> {
+    let mut replaced = Replaced::default();
     for commit in chain::log(&ledger.store, &new.id())? {
         let Ok(checkpoint) = ledger.checkpoint(&new.sid, &commit.id) else { break };
         if checkpoint.header.supersedes.is_none() {
             continue;
         }
-        let record = checkpoint.open(&ledger.store, ledger.identities, Some(new))?.record;
-        replaced.extend(record.supersedes.iter().filter_map(|id| ObjectId::from_hex(id.as_bytes()).ok()));
+        let named = match checkpoint.open(&ledger.store, ledger.identities, Some(new)) {
+            Ok(opened) => opened.record.supersedes,
+            Err(store::Error::Seal(error)) if error.is_no_key() => {
+                replaced.unread = true;
+                checkpoint.header.supersedes.into_iter().collect()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        replaced.ids.extend(named.iter().filter_map(|id| ObjectId::from_hex(id.as_bytes()).ok()));
     }
-    Ok((!replaced.is_empty()).then_some(replaced))
+    Ok(replaced)
+}
+
+/// Whether it stands in for this commit. To whom it is sealed knows; everybody else takes the word of its maker, whom they
+/// believe: of what they could read it takes nothing away.
+pub fn stands_in_for(ledger: &Ledger<'_>, new: &Checkpoint, old: &ObjectId) -> Result<bool, Error> {
+    let replaced = by(ledger, new)?;
+    Ok(replaced.unread || replaced.ids.contains(old))
 }
 
 /// Puts the checkpoints made here since behind a chain that stands in for what they were made upon. `None` if it does not,
 /// or if they are not all ours to sign again.
 pub fn carry(ledger: &Ledger<'_>, new: &Checkpoint, local: &ObjectId) -> Result<Option<ObjectId>, Error> {
-    let (Some(device), Some(replaced)) = (ledger.device, by(ledger, new)?) else { return Ok(None) };
+    let Some(device) = ledger.device else { return Ok(None) };
+    let replaced = by(ledger, new)?.ids;
+    if replaced.is_empty() {
+        return Ok(None);
+    }
     let mut since = Vec::new();
     let mut touches = false;
     for commit in chain::log(&ledger.store, local)? {
@@ -74,7 +100,7 @@ pub fn carry(ledger: &Ledger<'_>, new: &Checkpoint, local: &ObjectId) -> Result<
     for opened in ours.into_iter().rev() {
         let tree = opened.tree(&ledger.store)?;
         let mut draft = Draft::again(&opened, &tree);
-        let added = opened.checkpoint.header.added;
+        let (added, left_open) = (opened.checkpoint.header.added, opened.record.open());
         // Who came to the chain meanwhile reads this, too, and who was removed does not come back with it.
         ways.push(opened);
         let readers = Readers::of(&ways);
@@ -88,8 +114,17 @@ pub fn carry(ledger: &Ledger<'_>, new: &Checkpoint, local: &ObjectId) -> Result<
         sequence += 1;
         draft.parents = vec![tip];
         draft.record.sequence = sequence;
+        // A way that the new chain stands in for is on it now.
+        let mut open: Vec<String> = Vec::new();
+        for way in left_open {
+            let way = if replaced.contains(&way) { new.id() } else { way }.to_string();
+            if !open.contains(&way) {
+                open.push(way);
+            }
+        }
+        draft.record.open = open;
         (draft.total, draft.added) = (total, Some(added));
-        total += added;
+        total = total.saturating_add(added);
         tip = draft.write(&ledger.store, &tree, device.signing(), &mut writer)?;
     }
     writer.finish()?;
@@ -100,7 +135,7 @@ pub fn carry(ledger: &Ledger<'_>, new: &Checkpoint, local: &ObjectId) -> Result<
 pub fn past(ledger: &Ledger<'_>, tip: &Opened) -> Result<Vec<ObjectId>, Error> {
     let mut past: Vec<ObjectId> = chain::log(&ledger.store, &tip.id())?.into_iter().map(|commit| commit.id).collect();
     let known: HashSet<ObjectId> = past.iter().copied().collect();
-    past.extend(by(ledger, &tip.checkpoint)?.unwrap_or_default().difference(&known));
+    past.extend(by(ledger, &tip.checkpoint)?.ids.difference(&known));
     past.truncate(REMEMBERED);
     Ok(past)
 }
@@ -124,13 +159,12 @@ impl Replacement<'_> {
         for (n, (mut draft, tree)) in self.drafts.into_iter().enumerate() {
             draft.parents = std::mem::take(&mut parents);
             draft.total = total;
-            total += draft.added.unwrap_or(0);
+            total = draft.total.saturating_add(draft.added.unwrap_or(0));
             if n == last {
                 // Whoever compares sequences must see that this one is the newer.
                 draft.record.sequence = self.tip.record.sequence + 1;
                 draft.record.supersedes = superseded.iter().map(ToString::to_string).collect();
             }
-            total += draft.record.summary.bytes.min(1);
             tip = draft.write(&ledger.store, &tree, self.device.signing(), &mut writer)?;
             parents = vec![tip];
         }

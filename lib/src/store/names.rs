@@ -50,7 +50,8 @@ pub fn parse(name: &str) -> Option<Named> {
         return Some(Named::Local(SessionId::parse(sid).ok()?));
     }
     let below = |rest: &str| {
-        let (store, sid) = rest.rsplit_once("/sessions/")?;
+        // The first of them: what a remote puts below a session's name is none of ours, and could stand in that one's way.
+        let (store, sid) = rest.split_once("/sessions/")?;
         Some((store.to_owned(), SessionId::parse(sid).ok()?))
     };
     if let Some((remote, sid)) = name.strip_prefix(TRACKING).and_then(below) {
@@ -78,6 +79,7 @@ mod tests {
             &tracking("@here", &sid),
             "refs/samesession/roster",
             "refs/samesession-remote/origin/roster",
+            &format!("{}/sessions/{sid}", tracking("origin", &sid)),
         ] {
             assert_eq!(parse(other), None, "{other}");
         }

@@ -16,6 +16,8 @@ use crate::seal::EpochId;
 
 const HEADER_SCHEMA: &str = "samesession.commit/1";
 const RECORD_SCHEMA: &str = "samesession.record/1";
+/// No chain is as long, and no sequence behind it can overflow.
+const MAX_SEQUENCE: u64 = 1 << 48;
 /// What a checkpoint may ask of its reader.
 const CAPABILITIES: &[&str] = &[];
 
@@ -183,6 +185,9 @@ impl Header {
         let header: Header = parse(bytes, HEADER_SCHEMA)?;
         SessionId::parse(&header.sid).map_err(|error| error.to_string())?;
         EpochId::parse(&header.epoch).ok_or("its epoch has no name")?;
+        if !(1..=MAX_SEQUENCE).contains(&header.sequence) {
+            return Err(format!("it has the number {}", header.sequence));
+        }
         Ok(header)
     }
 }
@@ -251,7 +256,7 @@ fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], known: &str) -> Result<T,
     serde_json::from_value(value).map_err(|error| error.to_string())
 }
 
-fn is_hex(text: &str, len: usize) -> bool {
+pub(super) fn is_hex(text: &str, len: usize) -> bool {
     text.len() == len && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 

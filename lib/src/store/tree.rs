@@ -8,14 +8,18 @@ use std::collections::{BTreeMap, HashSet};
 use gix::hash::{Kind, ObjectId};
 
 use super::pack::{Entry, PackWriter};
+use super::record::is_hex;
 use super::{Error, Store};
+use crate::seal::EpochId;
 
 pub const HEADER: &str = "capsule.json";
 pub const MANIFEST: &str = "manifest.age";
 const KEYS: &str = "keys";
 const DATA: &str = "data";
 /// The largest listing of parts: 256 of them hold a terabyte's.
-const MAX: usize = 16 << 20;
+const MAX: usize = 1 << 20;
+/// Wraps of one epoch: one for each class of recipients, and a handful of classes.
+const WRAPS: usize = 64;
 
 /// What a checkpoint's tree names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,15 +83,10 @@ impl Tree {
             match (item.dir, item.name.as_str()) {
                 (false, HEADER) => read.tree.header = Some(item.id),
                 (false, MANIFEST) => read.tree.manifest = Some(item.id),
-                (true, KEYS) => {
-                    for epoch in read.items(store, &item.id)? {
-                        let wraps = read.items(store, &epoch.id)?;
-                        read.tree.keys.insert(epoch.name, wraps.into_iter().map(|wrap| wrap.id).collect());
-                    }
-                }
+                (true, KEYS) => read.tree.keys = read.keys(store, &item.id)?,
                 (true, DATA) => {
-                    for first in read.items(store, &item.id)? {
-                        for second in read.items(store, &first.id)? {
+                    for first in read.digits(store, &item.id)? {
+                        for second in read.digits(store, &first.id)? {
                             read.leaf(store, &format!("{}{}", first.name, second.name), &second.id)?;
                         }
                     }
@@ -101,21 +100,16 @@ impl Tree {
 
     /// The header alone, for a look at many.
     pub fn header_of(store: &Store, id: &ObjectId) -> Result<Tree, Error> {
-        let mut tree = Tree::default();
-        for item in Read::default().items(store, id)? {
-            match item.name.as_str() {
-                HEADER => tree.header = Some(item.id),
-                MANIFEST => tree.manifest = Some(item.id),
-                KEYS => {
-                    for epoch in Read::default().items(store, &item.id)? {
-                        let wraps = Read::default().items(store, &epoch.id)?;
-                        tree.keys.insert(epoch.name, wraps.into_iter().map(|wrap| wrap.id).collect());
-                    }
-                }
+        let mut read = Read::default();
+        for item in read.items(store, id)? {
+            match (item.dir, item.name.as_str()) {
+                (false, HEADER) => read.tree.header = Some(item.id),
+                (false, MANIFEST) => read.tree.manifest = Some(item.id),
+                (true, KEYS) => read.tree.keys = read.keys(store, &item.id)?,
                 _ => {}
             }
         }
-        Ok(tree)
+        Ok(read.tree)
     }
 
     /// The files that every look at a checkpoint needs: all but the parts.
@@ -125,11 +119,34 @@ impl Tree {
 }
 
 impl Read {
+    fn keys(&mut self, store: &Store, id: &ObjectId) -> Result<BTreeMap<String, Vec<ObjectId>>, Error> {
+        let mut keys = BTreeMap::new();
+        for epoch in self.items(store, id)? {
+            let wraps = self.items(store, &epoch.id)?;
+            if !epoch.dir || EpochId::parse(&epoch.name).is_none() {
+                return Err(not(id, "its keys are of no epoch"));
+            }
+            if wraps.len() > WRAPS || wraps.iter().any(|wrap| wrap.dir) {
+                return Err(not(&epoch.id, "an epoch of it has more keys than there can be"));
+            }
+            keys.insert(epoch.name, wraps.into_iter().map(|wrap| wrap.id).collect());
+        }
+        Ok(keys)
+    }
+
+    /// A level of the fan: directories of one digit each.
+    fn digits(&mut self, store: &Store, id: &ObjectId) -> Result<Vec<Item>, Error> {
+        let items = self.items(store, id)?;
+        let fits = |item: &Item| item.dir && is_hex(&item.name, 1);
+        if items.iter().all(fits) { Ok(items) } else { Err(not(id, "its parts are not where parts are")) }
+    }
+
     fn leaf(&mut self, store: &Store, prefix: &str, id: &ObjectId) -> Result<(), Error> {
         for part in self.items(store, id)? {
-            if part.name.starts_with(prefix) && !part.dir {
-                self.tree.parts.insert(part.name, part.id);
+            if part.dir || !is_hex(&part.name, 32) || !part.name.starts_with(prefix) {
+                return Err(not(id, "its parts are not where parts are"));
             }
+            self.tree.parts.insert(part.name, part.id);
         }
         Ok(())
     }
@@ -137,9 +154,12 @@ impl Read {
     fn items(&mut self, store: &Store, id: &ObjectId) -> Result<Vec<Item>, Error> {
         let bytes = store.object(id, gix::object::Kind::Tree, MAX)?;
         self.known.insert(*id);
-        parse(&bytes, store.repo.hash)
-            .ok_or_else(|| Error::NotACheckpoint { what: id.to_string(), why: "a tree of it is damaged".to_owned() })
+        parse(&bytes, store.repo.hash).ok_or_else(|| not(id, "a tree of it is damaged"))
     }
+}
+
+fn not(id: &ObjectId, why: &str) -> Error {
+    Error::NotACheckpoint { what: id.to_string(), why: why.to_owned() }
 }
 
 fn put(mut items: Vec<Item>, known: &Read, hash: Kind, into: &mut PackWriter) -> Result<ObjectId, Error> {
@@ -175,7 +195,12 @@ fn parse(mut bytes: &[u8], hash: Kind) -> Option<Vec<Item>> {
             // Links, submodules and programs are no part of any checkpoint.
             _ => return None,
         };
-        items.push(Item { dir, name: std::str::from_utf8(&bytes[space + 1..nul]).ok()?.to_owned(), id });
+        let item = Item { dir, name: std::str::from_utf8(&bytes[space + 1..nul]).ok()?.to_owned(), id };
+        // In Git's order, none of them twice: whoever reads it by hand must see the same.
+        if items.last().is_some_and(|before: &Item| before.name == item.name || key(before) >= key(&item)) {
+            return None;
+        }
+        items.push(item);
         bytes = &bytes[end..];
     }
     Some(items)

@@ -4,7 +4,7 @@
 //! session it claims; an `Opened` one's record is signed by the same key; a byte that comes out of `contents` was sealed
 //! to one of its epochs and stands where its list says.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -25,6 +25,12 @@ use crate::seal::{self, Epoch, EpochId, Identities, NAMESPACE, Signer, chunk};
 
 const MAX_HEADER: usize = 64 << 10;
 const MAX_WRAP: usize = 256 << 10;
+/// Of the list of parts, or of the manifest. A list of this length is about a hundred gigabytes.
+const MAX_TEXT: usize = 128 << 20;
+/// Many times what they have.
+const MAX_DICTIONARY: usize = 8 << 20;
+/// So many of them are kept ready.
+const DICTIONARIES: usize = 4;
 /// A part of random bytes, sealed.
 const MAX_PART: usize = chunk::MAX + (64 << 10);
 
@@ -50,7 +56,7 @@ impl Checkpoint {
         let header = tree.header.ok_or_else(|| not("it has no capsule.json"))?;
         let header = Header::parse(&store.blob(&header, MAX_HEADER)?).map_err(|why| not(&format!("capsule.json: {why}")))?;
         let sid = SessionId::parse(&header.sid).map_err(|error| not(&error.to_string()))?;
-        let signer = commit.signer()?;
+        let signer = commit.signer().map_err(|error| not(&error.to_string()))?;
         Ok(Checkpoint { sid, header, signer, tree, commit })
     }
 
@@ -89,8 +95,9 @@ impl Checkpoint {
         let epoch = EpochId::parse(&self.header.epoch).ok_or_else(|| damaged("its epoch has no name".to_owned()))?;
         let epoch = epochs.get(store, &epoch, with)?;
         let sealed = self.tree.manifest.ok_or_else(|| damaged("it has no manifest.age".to_owned()))?;
-        let envelope = Envelope::open(&store.blob(&sealed, envelope::MAX)?, &epoch)?;
-        let signer = seal::verify(NAMESPACE, &envelope.record, &envelope.record_signature)?;
+        let envelope = Envelope::open(&store.blob(&sealed, envelope::MAX)?, &epoch).map_err(|error| damaged(error.to_string()))?;
+        let signer = seal::verify(NAMESPACE, &envelope.record, &envelope.record_signature)
+            .map_err(|error| damaged(format!("its record: {error}")))?;
         if signer != self.signer {
             return Err(damaged("its record and its commit are signed by different keys".to_owned()));
         }
@@ -111,7 +118,8 @@ impl Epochs {
         if let Some(epoch) = self.open.get(id) {
             return Ok(Arc::clone(epoch));
         }
-        let wraps = self.wraps.get(id.as_str()).map_or(&[][..], Vec::as_slice);
+        let none = || Error::Seal(seal::Error::Damaged(format!("it has no key of epoch {}", id.as_str())));
+        let wraps = self.wraps.get(id.as_str()).filter(|wraps| !wraps.is_empty()).ok_or_else(none)?;
         let wraps = wraps.iter().take(64).map(|wrap| store.blob(wrap, MAX_WRAP)).collect::<Result<Vec<_>, _>>()?;
         let epoch = Arc::new(Epoch::unwrap(id, &wraps, with)?);
         self.open.insert(id.clone(), Arc::clone(&epoch));
@@ -173,6 +181,10 @@ impl Opened {
     fn text(&mut self, store: &Store, tree: &ReadTree, with: &Identities, pages: &Pages) -> Result<Vec<u8>, Error> {
         let mut unpacker = Unpacker::default();
         let mut text = Vec::new();
+        // It is held in memory, and a page may be named any number of times.
+        if pages.pages.iter().map(|page| page.length).sum::<usize>() > MAX_TEXT {
+            return Err(self.damaged("its pages are more than there can be"));
+        }
         for page in &pages.pages {
             let epoch = self.epochs.get(store, &page.epoch, with)?;
             let sealed = self.sealed(store, tree, page)?;
@@ -189,42 +201,26 @@ impl Opened {
         store.blob(id, MAX_PART)
     }
 
-    /// What parts were packed against.
-    fn dictionaries(&mut self, store: &Store, tree: &ReadTree, with: &Identities) -> Result<HashMap<String, Arc<Dictionary>>, Error> {
-        let mut unpacker = Unpacker::default();
-        let mut all = HashMap::new();
-        for (name, parts) in self.record.dictionaries.clone() {
-            if parts.len() > 64 {
-                return Err(self.damaged("a dictionary of it has too many parts"));
-            }
-            let mut sample = Vec::new();
-            for line in &parts {
-                let epoch = self.epochs.get(store, &line.epoch, with)?;
-                let sealed = self.sealed(store, tree, line)?;
-                sample.extend(unseal(&sealed, line, &epoch, &mut unpacker, None).map_err(|why| self.damaged(why))?);
-            }
-            all.insert(name, Arc::new(Dictionary::of(&sample)));
-        }
-        Ok(all)
-    }
-
     /// The files' contents, one behind the other.
     pub fn contents<'a>(&mut self, store: &'a Store, tree: &'a ReadTree, with: &Identities) -> Result<Contents<'a>, Error> {
         let lines = self.lines(store, tree, with)?;
-        for line in &lines {
+        let mut dictionaries = self.record.dictionaries.clone();
+        let used: HashSet<&String> = lines.iter().filter_map(|line| line.dictionary.as_ref()).collect();
+        dictionaries.retain(|name, _| used.contains(name));
+        for line in lines.iter().chain(dictionaries.values().flatten()) {
             self.epochs.get(store, &line.epoch, with)?;
         }
-        let dictionaries = Arc::new(self.dictionaries(store, tree, with)?);
         let epochs = Arc::new(self.epochs.open.clone());
         let worker = || {
-            let (epochs, dictionaries, mut unpacker) = (Arc::clone(&epochs), Arc::clone(&dictionaries), Unpacker::default());
-            move |(line, sealed): (Line, Vec<u8>)| {
+            let (epochs, mut unpacker) = (Arc::clone(&epochs), Unpacker::default());
+            move |Part { line, sealed, dictionary }: Part| {
                 let epoch = epochs.get(&line.epoch).ok_or("a key is missing")?;
-                let with = line.dictionary.as_ref().map(|name| dictionaries.get(name).ok_or("a dictionary is missing"));
-                unseal(&sealed, &line, epoch, &mut unpacker, with.transpose()?.map(|with| &**with))
+                unseal(&sealed, &line, epoch, &mut unpacker, dictionary.as_deref())
             }
         };
-        Ok(Contents { commit: self.id(), store, tree, lines: lines.into(), pool: Pool::new(worker), part: Vec::new(), at: 0 })
+        let pool = Pool::new(worker);
+        let ready = VecDeque::new();
+        Ok(Contents { commit: self.id(), store, tree, lines: lines.into(), dictionaries, epochs, ready, pool, part: Vec::new(), at: 0 })
     }
 
     /// What the next checkpoint can keep of this one.
@@ -274,28 +270,67 @@ fn unseal(sealed: &[u8], line: &Line, epoch: &Epoch, unpacker: &mut Unpacker, wi
     if plain.len() == line.length { Ok(plain) } else { Err(format!("part {} has another length", line.name)) }
 }
 
+/// A sealed part, and what it was packed against.
+struct Part {
+    line: Line,
+    sealed: Vec<u8>,
+    dictionary: Option<Arc<Dictionary>>,
+}
+
 /// A stream over parts that are opened ahead, on every core.
 pub struct Contents<'a> {
     commit: ObjectId,
     store: &'a Store,
     tree: &'a ReadTree,
     lines: VecDeque<Line>,
-    pool: Pool<(Line, Vec<u8>), Result<Vec<u8>, String>>,
+    dictionaries: BTreeMap<String, Vec<Line>>,
+    epochs: Arc<BTreeMap<EpochId, Arc<Epoch>>>,
+    /// Those that were needed last: a session has as many as it has large files, and each takes megabytes.
+    ready: VecDeque<(String, Arc<Dictionary>)>,
+    pool: Pool<Part, Result<Vec<u8>, String>>,
     part: Vec<u8>,
     at: usize,
 }
 
 impl Contents<'_> {
     fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        let damaged = |why: String| Error::Damaged { commit: self.commit, why };
         while let Some(line) = self.lines.pop_front() {
-            let id = self.tree.tree.parts.get(&line.name).ok_or_else(|| damaged(format!("part {} is missing", line.name)))?;
-            let sealed = self.store.blob(id, MAX_PART)?;
-            if let Some(plain) = self.pool.push((line, sealed)).map_err(|_| Error::Died)? {
-                return plain.map(Some).map_err(damaged);
+            let dictionary = line.dictionary.as_ref().map(|name| self.dictionary(name)).transpose()?;
+            let sealed = self.sealed(&line)?;
+            if let Some(plain) = self.pool.push(Part { line, sealed, dictionary }).map_err(|_| Error::Died)? {
+                return plain.map(Some).map_err(|why| self.damaged(why));
             }
         }
-        self.pool.next().map_err(|_| Error::Died)?.transpose().map_err(damaged)
+        self.pool.next().map_err(|_| Error::Died)?.transpose().map_err(|why| self.damaged(why))
+    }
+
+    fn dictionary(&mut self, name: &String) -> Result<Arc<Dictionary>, Error> {
+        if let Some((_, ready)) = self.ready.iter().find(|(ready, _)| ready == name) {
+            return Ok(Arc::clone(ready));
+        }
+        let parts = self.dictionaries.get(name).ok_or_else(|| self.damaged("a dictionary is missing"))?;
+        if parts.len() > 64 || parts.iter().map(|part| part.length).sum::<usize>() > MAX_DICTIONARY {
+            return Err(self.damaged("a dictionary of it is too large"));
+        }
+        let mut unpacker = Unpacker::default();
+        let mut sample = Vec::new();
+        for line in parts {
+            let epoch = self.epochs.get(&line.epoch).ok_or_else(|| self.damaged("a key is missing"))?;
+            sample.extend(unseal(&self.sealed(line)?, line, epoch, &mut unpacker, None).map_err(|why| self.damaged(why))?);
+        }
+        let ready = Arc::new(Dictionary::of(&sample));
+        self.ready.truncate(DICTIONARIES - 1);
+        self.ready.push_front((name.clone(), Arc::clone(&ready)));
+        Ok(ready)
+    }
+
+    fn sealed(&self, line: &Line) -> Result<Vec<u8>, Error> {
+        let id = self.tree.tree.parts.get(&line.name).ok_or_else(|| self.damaged(format!("part {} is missing", line.name)))?;
+        self.store.blob(id, MAX_PART)
+    }
+
+    fn damaged(&self, why: impl Into<String>) -> Error {
+        Error::Damaged { commit: self.commit, why: why.into() }
     }
 }
 

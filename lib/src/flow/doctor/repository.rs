@@ -225,7 +225,7 @@ fn of_following(said: &ledger::Finding, survey: &Survey) -> Option<Finding> {
             Some(finding(Verdict::Trouble, text))
         }
         ledger::Finding::BroughtBack { sid, tip } => {
-            let text = format!("session {} had lost its ref and has it back, at {}", sid.short(), tip.to_hex_with_len(10));
+            let text = format!("session {} had lost checkpoints here and has them back, up to {}", sid.short(), tip.to_hex_with_len(10));
             Some(finding(Verdict::Note, text))
         }
     }
