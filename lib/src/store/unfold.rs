@@ -25,6 +25,8 @@ use crate::seal::{self, Epoch, EpochId, Identities, NAMESPACE, Signer, chunk};
 
 const MAX_HEADER: usize = 64 << 10;
 const MAX_WRAP: usize = 256 << 10;
+/// Many times what they have.
+const MAX_DICTIONARY: usize = 8 << 20;
 /// A part of random bytes, sealed.
 const MAX_PART: usize = chunk::MAX + (64 << 10);
 
@@ -173,8 +175,8 @@ impl Opened {
         let mut unpacker = Unpacker::default();
         let mut all = HashMap::new();
         for (name, parts) in self.record.dictionaries.clone() {
-            if parts.len() > 64 {
-                return Err(self.damaged("a dictionary of it has too many parts"));
+            if parts.len() > 64 || parts.iter().map(|part| part.length).sum::<usize>() > MAX_DICTIONARY {
+                return Err(self.damaged("a dictionary of it is too large"));
             }
             let mut sample = Vec::new();
             for line in &parts {
