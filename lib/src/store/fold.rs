@@ -28,7 +28,7 @@ const GROUP: usize = 256 << 10;
 /// One file in this many begins a new group: by its name, so that a new file changes only the group it falls into.
 const GROUP_BEGINS: u8 = 8;
 /// So many small parts in a row at a file's end become one.
-const SMALL_PARTS: usize = 16;
+const SMALL_PARTS: usize = 6;
 const SMALL: usize = 32 << 10;
 
 /// What the checkpoint before this one gives.
