@@ -25,9 +25,15 @@ pub enum Command {
     /// Make or show this machine's keys
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Let fetches of this repository bring sessions, and say who reads those that begin here
+    Init(Init),
     /// List the agents' sessions on this machine
     Sessions(Sessions),
-    /// Show what one session consists of
+    /// List the sessions of this repository, here and as last fetched
+    List(List),
+    /// Show a session's checkpoints, newest first
+    Log(Log),
+    /// Show what one session, or one checkpoint of the repository, consists of
     Show(Show),
     /// Seal a session into the repository, or into a file
     Checkpoint(Checkpoint),
@@ -35,6 +41,10 @@ pub enum Command {
     Inspect(Inspect),
     /// Install a session from the repository or a capsule's file, so that its agent can go on with it
     Restore(Restore),
+    /// Write a checkpoint of the repository into a capsule file
+    Export(Export),
+    /// Take a capsule file into the repository, as a checkpoint of its session
+    Import(Import),
     /// Bring sessions from a remote
     Fetch(Fetch),
     /// Send sessions to a remote
@@ -43,6 +53,9 @@ pub enum Command {
     Delete(Delete),
     /// Shorten chains of checkpoints
     Gc(Gc),
+    /// Say who can open sessions
+    #[command(subcommand)]
+    Recipient(RecipientCommand),
     /// Look for trouble, and finish or undo what a crash left
     Doctor,
     /// Carry sample sessions between two throw-away homes
@@ -61,6 +74,57 @@ pub enum DeviceCommand {
     Show,
 }
 
+#[derive(Subcommand)]
+pub enum RecipientCommand {
+    /// Let somebody open sessions, those that are here with their whole history, and those that will begin here
+    Add {
+        /// An age or SSH public key, or a file of them
+        #[arg(value_name = "KEY|FILE", required = true)]
+        keys: Vec<String>,
+        /// Only this session: the others and the defaults stay as they are
+        #[arg(long = "session", value_name = "SESSION")]
+        sessions: Vec<String>,
+    },
+    /// Seal nothing more to somebody; what they could read until now they keep
+    Remove {
+        /// An age or SSH public key, or a file of them
+        #[arg(value_name = "KEY|FILE", required = true)]
+        keys: Vec<String>,
+        /// Only from this session: the others and the defaults stay as they are
+        #[arg(long = "session", value_name = "SESSION")]
+        sessions: Vec<String>,
+        /// Even if this device could not open the sessions any more
+        #[arg(short, long)]
+        force: bool,
+    },
+    /// Show who can open sessions, and with what kinds of keys
+    List {
+        /// A session of this repository; all of them if not given
+        session: Option<String>,
+    },
+    /// Wrap the keys of sessions anew, to the same recipients
+    Rewrap {
+        /// A session of this repository; all that this device can open if not given
+        session: Option<String>,
+    },
+}
+
+#[derive(Args)]
+pub struct Init {
+    /// Where sessions go; by default the remote it was before, else 'origin', else the only one there is
+    #[arg(long, value_name = "REMOTE")]
+    pub remote: Option<String>,
+    /// Who may open the sessions that begin here, besides this device: an age or SSH public key, or a file of them
+    #[arg(short, long = "recipient", value_name = "KEY|FILE")]
+    pub recipients: Vec<String>,
+    /// Leave fetches as they are; a session comes when it is asked for
+    #[arg(long)]
+    pub on_demand: bool,
+    /// Take back what 'init' has set, and nothing else
+    #[arg(long, conflicts_with_all = ["remote", "recipients", "on_demand"])]
+    pub uninstall: bool,
+}
+
 #[derive(Args)]
 pub struct Sessions {
     /// Only this agent's sessions: 'claude' or 'codex'
@@ -75,10 +139,29 @@ pub struct Sessions {
 }
 
 #[derive(Args)]
-pub struct Show {
-    /// The agent's id of the session, its sid, a unique prefix of either, or 'current'; 'current' if not given
+pub struct List {
+    /// Only the sessions that this remote had when it was last fetched from
+    #[arg(long, value_name = "REMOTE")]
+    pub remote: Option<String>,
+    /// Deleted sessions, too
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Args)]
+pub struct Log {
+    /// A session of this repository, or the checkpoint to begin with; 'current' if not given
     pub session: Option<String>,
-    /// Only look among this agent's sessions: 'claude' or 'codex'
+    /// Show so many checkpoints at most
+    #[arg(short, long, value_name = "N")]
+    pub number: Option<usize>,
+}
+
+#[derive(Args)]
+pub struct Show {
+    /// A session on this machine, or a session or checkpoint of this repository; 'current' if not given
+    pub session: Option<String>,
+    /// Only look among this agent's sessions on this machine: 'claude' or 'codex'
     #[arg(long)]
     pub agent: Option<String>,
 }
@@ -139,6 +222,7 @@ pub struct Delete {
 #[derive(Args)]
 pub struct Gc {
     /// The sessions; every one if none is named
+    #[arg(value_name = "SESSION")]
     pub sessions: Vec<String>,
     /// Keep the newest N checkpoints of a session
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(usize))]
@@ -218,6 +302,43 @@ pub struct Restore {
     /// Take this capsule even if its signature is missing or bad
     #[arg(long)]
     pub allow_unsigned: bool,
+    #[command(flatten)]
+    pub keys: Keys,
+}
+
+#[derive(Args)]
+pub struct Export {
+    /// A session or checkpoint of this repository
+    pub session: String,
+    /// The file to write; '-' for standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Replace the file if it exists
+    #[arg(short, long)]
+    pub force: bool,
+    /// Who may open it besides this device, instead of those who can open the checkpoint: a key or a file of them
+    #[arg(short, long = "recipient", value_name = "KEY|FILE", conflicts_with_all = ["passphrase", "passphrase_file", "passphrase_fd"])]
+    pub recipients: Vec<String>,
+    #[command(flatten)]
+    pub passphrase: Passphrase,
+}
+
+#[derive(Args)]
+pub struct Import {
+    /// The capsule; '-' for standard input
+    pub file: PathBuf,
+    /// Who may open the checkpoint besides this device and those who can open the session's newest one: a key or a file of them
+    #[arg(short, long = "recipient", value_name = "KEY|FILE")]
+    pub recipients: Vec<String>,
+    /// Accept the signer with this fingerprint without asking, and remember it
+    #[arg(long = "trust", value_name = "FINGERPRINT")]
+    pub trust: Vec<String>,
+    /// Take this capsule even if its signature is missing or bad
+    #[arg(long)]
+    pub allow_unsigned: bool,
+    /// Begin again with a session that was deleted
+    #[arg(long)]
+    pub revive: bool,
     #[command(flatten)]
     pub keys: Keys,
 }

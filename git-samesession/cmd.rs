@@ -5,20 +5,31 @@ mod delete;
 mod demo;
 mod device;
 mod doctor;
+mod export;
 mod fetch;
 mod gc;
+mod import;
+mod init;
 mod inspect;
+mod list;
+mod log;
 mod push;
+mod recipient;
 mod restore;
 mod sessions;
 mod show;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use is_terminal::IsTerminal;
 use samesession::device::Device;
 use samesession::env::Env;
 use samesession::flow::ledger::{Finding, Ledger};
+use samesession::flow::named::Named;
+use samesession::flow::output::Output;
 use samesession::flow::{self, Selector};
+use samesession::seal::Callbacks;
 
 use crate::cli::{self, Command};
 use crate::failure::Failure;
@@ -28,15 +39,21 @@ use crate::ui::Ui;
 pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
     match command {
         Command::Device(options) => device::run(env, ui, options),
+        Command::Init(options) => init::run(env, ui, options),
         Command::Sessions(options) => sessions::run(env, ui, options),
+        Command::List(options) => list::run(env, ui, options),
+        Command::Log(options) => log::run(env, ui, options),
         Command::Show(options) => show::run(env, ui, options),
         Command::Checkpoint(options) => checkpoint::run(env, ui, options),
         Command::Inspect(options) => inspect::run(env, ui, options),
         Command::Restore(options) => restore::run(env, ui, options),
+        Command::Export(options) => export::run(env, ui, options),
+        Command::Import(options) => import::run(env, ui, options),
         Command::Fetch(options) => fetch::run(env, ui, options),
         Command::Push(options) => push::run(env, ui, options),
         Command::Delete(options) => delete::run(env, ui, options),
         Command::Gc(options) => gc::run(env, ui, options),
+        Command::Recipient(options) => recipient::run(env, ui, options),
         Command::Doctor => doctor::run(env, ui),
         Command::Demo => demo::run(env, ui),
     }
@@ -53,13 +70,45 @@ fn device_or_new(env: &Env, ui: &Ui) -> Result<Device, flow::Error> {
 
 /// The repository around, with this machine's keys, if it has any. What is worth saying of its refs is said afterwards.
 fn with_ledger<T>(env: &Env, ui: &Ui, work: impl FnOnce(&mut Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>) -> Result<T, Failure> {
+    with_ledger_as(env, ui, &Terminal { quiet: ui.quiet }, work)
+}
+
+/// The same, with somebody else to be asked for what keys may need.
+fn with_ledger_as<T, C: Callbacks>(
+    env: &Env,
+    ui: &Ui,
+    callbacks: &C,
+    work: impl FnOnce(&mut Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let device = Device::load(env)?;
-    let identities = flow::keys::identities(env, device.as_ref(), &[], None, &Terminal { quiet: ui.quiet })?;
+    let identities = flow::keys::identities(env, device.as_ref(), &[], None, callbacks)?;
     let mut ledger = Ledger::open(env, device.as_ref(), &identities)?;
     let mut findings = Vec::new();
     let done = work(&mut ledger, &mut findings);
     tell(ui, &findings);
     done
+}
+
+/// The session or checkpoint of the repository that is meant; asked for like `chosen`. What was found out about others'
+/// refs on the way is of no interest.
+fn named(ui: &Ui, ledger: &Ledger<'_>, what: &str, findings: &mut Vec<Finding>) -> Result<Named, flow::Error> {
+    let found = match flow::named::resolve(ledger, what, findings) {
+        Err(flow::Error::Ambiguous { what, candidates }) if !ui.json => match terminal::choose(&candidates) {
+            Some(n) => {
+                findings.clear();
+                flow::named::resolve(ledger, &candidates[n].native, findings)
+            }
+            None => Err(flow::Error::Ambiguous { what, candidates }),
+        },
+        found => found,
+    };
+    if let Ok(found) = &found {
+        findings.retain(|finding| match finding {
+            Finding::Ignored { name, .. } | Finding::Unknown { name, .. } => name.ends_with(found.sid.as_str()),
+            _ => true,
+        });
+    }
+    found
 }
 
 fn tell(ui: &Ui, findings: &[Finding]) {
@@ -107,6 +156,17 @@ fn chosen(env: &Env, ui: &Ui, session: Option<&str>, agent: Option<&str>) -> Res
 struct Chosen {
     selector: Selector,
     agent: Option<String>,
+}
+
+/// Where a capsule goes; `-` is standard output, which has no place for anything beside it.
+fn output(ui: &Ui, path: &Path, replace: bool) -> Result<Output, Failure> {
+    if path != Path::new("-") {
+        return Ok(Output::File { path: path.to_owned(), replace });
+    }
+    if io::stdout().is_terminal() {
+        return Err(Failure::OutputIsTerminal);
+    }
+    if ui.json { Err(Failure::TwoAnswers) } else { Ok(Output::Stream(Box::new(io::stdout()))) }
 }
 
 /// `-` is standard input, as for other programs that read a file.

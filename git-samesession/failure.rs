@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use samesession::flow::pick;
-use samesession::{agent, capsule, device, env, flow, git, seal, store};
+use samesession::{agent, capsule, device, env, flow, git, path, seal, store};
 use serde::Serialize;
 
 use crate::terminal;
@@ -166,14 +166,18 @@ impl Failure {
                 E::Busy(_) => ("busy", 1),
                 E::UnknownSigner { .. } | E::UnknownMaker { .. } => ("unknown-signer", 1),
                 E::SeveralWays { .. } => ("several-ways", 1),
+                E::NoSuchReader(_) => ("no-recipient", 1),
+                E::LastReader { .. } => ("last-recipient", 1),
+                E::LocksOut { .. } => ("locked-out", 1),
                 E::Deleted { .. } => ("deleted", 1),
                 E::NotThere { .. } => ("no-session", 1),
                 E::Undecided { .. } => ("several-ways", 1),
                 E::NoDevice => ("no-device", 1),
                 E::Refused { .. } => ("not-pushed", 1),
-                E::NoRemote | E::NoSuchRemote(_) | E::WhichRemote(_) => ("no-remote", 1),
+                E::NoRemote => ("no-remote", 1),
                 E::Theirs { .. } => ("not-a-checkpoint", 128),
                 E::Git(git::Error::NoRepository) => ("no-repository", 128),
+                E::NoSuchRemote { .. } | E::WhichRemote(_) => ("no-remote", 1),
                 E::Store(store::Error::Moved { .. }) => ("moved", 1),
                 E::Store(store::Error::NotACheckpoint { .. }) => ("not-a-checkpoint", 128),
                 E::Store(store::Error::Damaged { .. } | store::Error::Missing(_)) => ("bad-capsule", 128),
@@ -238,9 +242,10 @@ impl Failure {
                     let known: Vec<_> = agent::all().iter().map(|agent| agent.name()).collect();
                     vec![format!("known agents: {}; a newer git-samesession may know more", known.join(", "))]
                 }
-                E::NoSuchSession(_) | E::NoCurrentSession(_) => {
-                    hint("'git samesession sessions --all' lists every session on this machine")
-                }
+                E::NoSuchSession(_) | E::NoCurrentSession(_) => vec![
+                    "'git samesession sessions --all' lists every session on this machine".to_owned(),
+                    "'git samesession list' lists those of the repository".to_owned(),
+                ],
                 E::Ambiguous { .. } => hint("name the session by its id, or narrow the choice with --agent"),
                 E::Changing(_) => hint("try again when the agent has finished its turn"),
                 E::NothingYet(_) => hint("try again after the first answer"),
@@ -255,21 +260,35 @@ impl Failure {
                     "compare the fingerprint with what 'git samesession device show' says on the device that made the capsule".to_owned(),
                     format!("if they agree, repeat the command with --trust {}", signer.fingerprint),
                 ],
-                E::SeveralWays { ways, .. } => pick::commands(ways).into_iter().map(|way| format!("to go on from one: {way}")).collect(),
-                E::Deleted { .. } => hint("to begin again with it: git samesession checkpoint --revive"),
+                E::SeveralWays { ways, .. } => {
+                    let commands = pick::commands(ways).into_iter().map(|way| format!("to go on from one: {way}"));
+                    commands.chain(["other commands take one of them by its commit, too".to_owned()]).collect()
+                }
+                E::Deleted { .. } => hint("to begin again with it: git samesession checkpoint --revive, or import --revive"),
                 E::Undecided { sid } => vec![format!("choose one first: git samesession restore {}", sid.short())],
                 E::NoRemote => hint("to add one: git remote add origin URL"),
-                E::NoSuchRemote(_) => hint("'git remote' lists those there are; to add one: git remote add NAME URL"),
-                E::WhichRemote(_) => hint("name one, or set it once: git config samesession.store NAME"),
                 E::UnknownMaker { checkpoint } => vec![
                     "compare the fingerprint with what 'git samesession device show' says on the device that made it".to_owned(),
                     format!("if they agree: git samesession fetch --trust {}", checkpoint.signer.fingerprint),
                 ],
                 E::Git(git::Error::NoRepository) => hint("go into one, or use a file: git samesession checkpoint --output FILE"),
+                E::Git(git::Error::Untrusted(dir)) => {
+                    vec![format!("if you trust it: git config --global --add safe.directory {}", path::typed(dir))]
+                }
+                E::NoSuchRemote { known, .. } if known.is_empty() => hint("make it first: git remote add NAME ADDRESS"),
+                E::NoSuchRemote { known, .. } | E::WhichRemote(known) => {
+                    vec![format!("name one: git samesession init --remote NAME; there are {}", known.join(", "))]
+                }
+                E::RemoteName(_) => hint("give it another name: git remote rename OLD NEW"),
                 E::Git(git::Error::Start(_)) => hint("install Git, or put it on PATH"),
                 E::Store(store::Error::Moved { .. }) => hint("others are writing to it: try again"),
                 E::Store(store::Error::Damaged { .. } | store::Error::Missing(_)) => {
                     hint("fetch it again, or restore an older one: 'git samesession log' lists them")
+                }
+                E::NoSuchReader(_) => hint("'git samesession recipient list' shows who reads what"),
+                E::LastReader { .. } => hint("add somebody else first: git samesession recipient add KEY|FILE"),
+                E::LocksOut { .. } => {
+                    hint("it could neither restore it nor make another checkpoint of it; if that is meant, repeat the command with --force")
                 }
                 E::NoDestination(_) => hint("make the directory first, or name another one with --into"),
                 E::Live { .. } => hint("quit it, then restore again"),

@@ -7,9 +7,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-
 use samesession::flow::pick::short;
-use samesession::flow::restore::Consent;
+use samesession::flow::signed::Consent;
 use samesession::flow::{Candidate, Way};
 use samesession::seal::{Callbacks, ExposeSecret, SecretString, Signer};
 

@@ -75,8 +75,14 @@ impl Story {
             machine.at(machine.home.join("src/app"))
         };
         let [laptop, desktop] = ["laptop", "desktop"].map(machine);
+        let origin = sandbox.path().join("origin.git");
+        let git = |machine: &Machine, args: &[&str]| {
+            assert!(machine.command("git").args(args).status().expect("git").success(), "{args:?}");
+        };
+        git(&laptop, &["init", "-q", "--bare", origin.to_str().expect("UTF-8")]);
         for machine in [&laptop, &desktop] {
-            assert!(machine.command("git").args(["init", "-q"]).status().expect("git").success());
+            git(machine, &["init", "-q"]);
+            git(machine, &["remote", "add", "origin", origin.to_str().expect("UTF-8")]);
         }
         fs::create_dir_all(laptop.claude_project()).expect("made");
         fs::write(laptop.claude_project().join(format!("{SESSION}.jsonl")), record(&laptop, "Fix the flaky login test")).expect("written");
@@ -103,7 +109,7 @@ impl Story {
         let (machine, other) = (&self.machines[n], &self.machines[1 - n]);
         let words: Vec<&str> = command.split(' ').collect();
         match words.as_slice() {
-            ["git", "samesession", ..] => {
+            ["git", ..] => {
                 let mut command = command.to_owned();
                 for (word, stands_for) in [("age1…", Machine::recipient as fn(&Machine) -> String), ("SHA256:…", Machine::fingerprint)]
                 {
@@ -176,7 +182,7 @@ fn agree(typed: &Typed, printed: &str) {
 fn plain(line: &str) -> String {
     let mut words: Vec<&str> = Vec::new();
     for word in line.split_whitespace() {
-        let unit = word.trim_end_matches(',');
+        let unit = word.trim_end_matches([',', ';']);
         match words.last_mut().filter(|last| matches!(unit, "B" | "KiB" | "MiB") && last.parse::<f64>().is_ok()) {
             Some(number) => *number = "SIZE",
             None => words.push(word),

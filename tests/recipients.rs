@@ -398,7 +398,7 @@ fn an_unknown_signer_is_shown_and_believed_when_told() {
 
     restore(&desktop, &capsule, &laptop, &[]).ok();
     let line = fs::read_to_string(&known).expect("remembered");
-    assert!(line.starts_with("laptop namespaces=\"samesession\" ssh-ed25519 ") && line.lines().count() == 1, "{line}");
+    assert!(line.starts_with("laptop namespaces=\"samesession,git\" ssh-ed25519 ") && line.lines().count() == 1, "{line}");
     // From now on nobody is asked.
     let again = laptop.seal(CLAUDE_RICH, &desktop);
     let told = desktop.run(["restore".as_ref(), again.as_os_str()]).ok().stdout();

@@ -2,19 +2,28 @@
 
 mod support;
 
+mod byhand;
 mod capture;
+mod chains;
 mod codex;
 mod commands;
 mod crash;
 mod damaged;
+mod doctor;
 mod hostile;
+mod init;
 mod interrupted;
+mod listing;
 mod manual;
 mod model;
 mod names;
+mod packs;
 mod places;
+mod port;
 mod races;
+mod readers;
 mod readme;
 mod recipients;
+mod repositories;
 mod roundtrip;
 mod secrets;

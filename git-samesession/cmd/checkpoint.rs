@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use is_terminal::IsTerminal;
 use samesession::env::Env;
-use samesession::flow::checkpoint::{self, Options, Outcome, Output};
+use samesession::flow::checkpoint::{self, Options, Outcome};
 use samesession::flow::commit::State;
 use samesession::flow::keys::SealTo;
 use samesession::flow::ledger::Ledger;
+use samesession::flow::output::Output;
 use samesession::flow::source::Source;
 use samesession::flow::{self, remote};
 use samesession::git::Repository;
@@ -111,19 +111,15 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure>
         return commit(env, ui, options);
     }
     let stream = options.output.as_deref() == Some(Path::new("-"));
-    if stream && !options.dry_run && io::stdout().is_terminal() {
-        return Err(Failure::OutputIsTerminal);
-    }
-    if stream && ui.json {
-        return Err(Failure::TwoAnswers);
-    }
+    let output = match &options.output {
+        Some(path) if !options.dry_run => super::output(ui, path, options.force)?,
+        _ if stream && ui.json => return Err(Failure::TwoAnswers),
+        Some(path) if !stream => Output::File { path: path.clone(), replace: options.force },
+        _ => Output::Stream(Box::new(io::stdout())),
+    };
     let seal_to = match terminal::passphrase(&options.passphrase, true)? {
         Some(passphrase) => SealTo::Passphrase(passphrase),
         None => SealTo::Recipients(options.recipients.clone()),
-    };
-    let output = match &options.output {
-        Some(path) if !stream => Output::File { path: path.clone(), replace: options.force },
-        _ => Output::Stream(Box::new(io::stdout())),
     };
     let chosen = super::chosen(env, ui, options.session.as_deref(), options.agent.as_deref())?;
     let asked = Options { session: chosen.selector, agent: chosen.agent, output, seal_to, dry_run: options.dry_run };

@@ -1,19 +1,20 @@
-//! `demo`: the main job with nothing but this program: two throw-away homes, two sample sessions, and the proof.
+//! `demo`: the main job, shown: two throw-away homes, a bare repository between them, two sample sessions, and the proof.
 //!
 //! Touches nothing outside a temporary directory, which is removed at the end.
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use samesession::agent::{self, Agent};
 use samesession::device::Device;
 use samesession::env::Env;
 use samesession::flow::arriving::Arriving;
-use samesession::flow::checkpoint::{self, Options, Output};
-use samesession::flow::keys::{self, SealTo};
-use samesession::flow::restore;
-use samesession::flow::{Selector, sessions};
+use samesession::flow::ledger::Ledger;
+use samesession::flow::pick::{self, Trust};
+use samesession::flow::source::Source;
+use samesession::flow::{Selector, commit, exchange, keys, restore, sessions};
+use samesession::git::Git;
 use samesession::id::NativeId;
 use serde::Serialize;
 
@@ -54,9 +55,12 @@ struct Answer {
 struct Proof {
     agent: &'static str,
     native_id: String,
+    sid: String,
     title: Option<String>,
     made_in: String,
-    capsule_bytes: u64,
+    commit: String,
+    /// Bytes of new objects.
+    added_bytes: u64,
     same_id: bool,
     same_bytes: bool,
     stands_at: String,
@@ -74,12 +78,14 @@ impl View for Answer {
     const SCHEMA: &'static str = "samesession.demo/1";
 
     fn human(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "Two throw-away homes stand for two machines. On the first, each agent has a session.\n")?;
+        writeln!(out, "Two throw-away homes stand for two machines, with a bare repository between them.")?;
+        writeln!(out, "On the first, each agent has a session.\n")?;
         for proof in &self.sessions {
             let answer = |holds: bool| if holds { "yes" } else { "NO" };
             writeln!(out, "{} {} \"{}\"", proof.agent, proof.native_id, crate::ui::clipped(proof.title.as_deref().unwrap_or(""), 60))?;
             writeln!(out, "  made in                       {}", proof.made_in)?;
-            writeln!(out, "  sealed to the second machine  {}", bytes(proof.capsule_bytes))?;
+            writeln!(out, "  sealed to the second machine  commit {}, {}", proof.commit, bytes(proof.added_bytes))?;
+            writeln!(out, "  pushed, and fetched there     refs/samesession/sessions/{}…", &proof.sid[..8])?;
             writeln!(out, "  installed there at            {}", proof.stands_at)?;
             writeln!(out, "  same id                       {}", answer(proof.same_id))?;
             writeln!(out, "  same bytes                    {}", answer(proof.same_bytes))?;
@@ -99,52 +105,61 @@ pub fn run(env: &Env, ui: &Ui) -> Result<(), Failure> {
         fs::create_dir_all(&project)?;
         Ok(env.elsewhere(&home, &project))
     };
+    let origin = there.join("origin.git");
     let (first, second) = (machine("laptop").map_err(demo)?, machine("desktop").map_err(demo)?);
     let (laptop, desktop) = (Device::create(&first, Some("laptop"))?, Device::create(&second, Some("desktop"))?);
+    Git::at(&first, &there).run(&["init".as_ref(), "--quiet".as_ref(), "--bare".as_ref(), origin.as_os_str()])?;
+    for machine in [&first, &second] {
+        let git = Git::at(machine, machine.cwd());
+        git.run(&["init", "--quiet"])?;
+        git.run(&["remote".as_ref(), "add".as_ref(), "origin".as_ref(), origin.as_os_str()])?;
+    }
     let mut answer = Answer { sessions: Vec::new() };
     for sample in &SAMPLES {
         let transcript = first.home().join(sample.path);
         fs::create_dir_all(transcript.parent().unwrap_or(&there)).and_then(|()| fs::write(&transcript, sample.content)).map_err(demo)?;
-        let capsule = there.join(format!("{}.capsule", sample.agent));
-        answer.sessions.push(carry(ui, sample, (&first, &laptop), (&second, &desktop), &capsule)?);
+        answer.sessions.push(carry(ui, sample, (&first, &laptop), (&second, &desktop))?);
     }
     ui.report(&answer).map_err(Failure::Output)?;
     if answer.sessions.iter().all(Proof::holds) { Ok(()) } else { Err(Failure::Demo("a session did not arrive as it left".to_owned())) }
 }
 
-fn carry(ui: &Ui, sample: &Sample, from: (&Env, &Device), to: (&Env, &Device), capsule: &Path) -> Result<Proof, Failure> {
-    let quiet = Terminal { quiet: true };
-    let sealed = checkpoint::checkpoint(
-        from.0,
-        Options {
-            session: Selector::Named(sample.native.to_owned()),
-            agent: Some(sample.agent.to_owned()),
-            output: Output::File { path: capsule.to_owned(), replace: false },
-            seal_to: SealTo::Recipients(vec![to.1.recipient()]),
-            dry_run: false,
-        },
-        || Ok(Device::ensure(from.0)?.0),
-        &quiet,
-        &*ui.progress(),
-    )?;
-    let options = restore::Options { trust: vec![from.1.signing().fingerprint()], ..Default::default() };
+fn carry(ui: &Ui, sample: &Sample, from: (&Env, &Device), to: (&Env, &Device)) -> Result<Proof, Failure> {
+    let mut quiet = Terminal { quiet: true };
+    let progress = ui.progress();
+    let mut findings = Vec::new();
+    let session = Selector::Named(sample.native.to_owned());
+
+    let mut source = Source::find(from.0, &session, Some(sample.agent))?;
+    let (sid, title) = (source.selected.session.sid(), source.selected.session.title.clone());
+    let identities = keys::identities(from.0, Some(from.1), &[], None, &quiet)?;
+    let ledger = Ledger::open(from.0, Some(from.1), &identities)?;
+    let options = commit::Options { recipients: vec![to.1.recipient()], revive: false };
+    let made = commit::commit(&ledger, from.1, &mut source, &options, &quiet, &*progress)?;
+    for pushed in exchange::push(&ledger, "origin", Some(std::slice::from_ref(&sid)), &quiet, &mut findings, &*progress)? {
+        pushed.result?;
+    }
+
     let identities = keys::identities(to.0, Some(to.1), &[], None, &quiet)?;
-    let restored = restore::restore(
-        to.0,
-        Some(to.1),
-        &options,
-        Arriving::File { path: capsule, identities: &identities },
-        &mut quiet.clone(),
-        &*ui.progress(),
-    )?;
-    let shown = sessions::show(to.0, &Selector::Named(sample.native.to_owned()), Some(sample.agent))?;
+    let mut ledger = Ledger::open(to.0, Some(to.1), &identities)?;
+    let believed = [from.1.signing().fingerprint()];
+    exchange::fetch(&mut ledger, "origin", false, &believed, &mut findings, &*progress)?;
+    let trust = Trust { named: &believed, dry_run: false };
+    let mut picked = pick::pick(&mut ledger, sid.as_str(), &trust, &mut quiet, &mut findings)?;
+    let capsule = Arriving::Checkpoint { ledger: &ledger, opened: &mut picked.opened };
+    let options = restore::Options { trust: believed.to_vec(), ..Default::default() };
+    let restored = restore::restore(to.0, Some(to.1), &options, capsule, &mut quiet, &*progress)?;
+
+    let shown = sessions::show(to.0, &session, Some(sample.agent))?;
     let stands_at: PathBuf = shown.session.transcript.clone();
     Ok(Proof {
         agent: sample.agent,
         native_id: sample.native.to_owned(),
-        title: sealed.title,
+        sid: sid.to_string(),
+        commit: pick::short(&made.tip),
+        added_bytes: made.added,
+        title,
         made_in: restored.manifest.origin.cwd.clone().unwrap_or_default(),
-        capsule_bytes: sealed.sealed.unwrap_or(0),
         same_id: shown.session.native.as_str() == sample.native,
         same_bytes: fs::read(&stands_at).is_ok_and(|bytes| bytes == sample.content),
         found_by_agent_rule: found(to.0, sample, &restored),

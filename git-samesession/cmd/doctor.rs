@@ -31,7 +31,7 @@ impl View for Answer {
                 Verdict::Note => "note",
                 Verdict::Trouble => "TROUBLE",
             };
-            writeln!(out, "{mark:<8} {:<8} {}", row.about, harmless(&row.text))?;
+            writeln!(out, "{mark:<8} {:<10} {}", row.about, harmless(&row.text))?;
         }
         Ok(())
     }

@@ -1,8 +1,6 @@
 //! `restore`: a session from the repository or a capsule's file, installed where its agent looks for it.
 
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use samesession::agent::{Reached, ResumeCommand};
 use samesession::env::Env;
@@ -11,8 +9,10 @@ use samesession::flow::ledger::{Finding, Ledger};
 use samesession::flow::pick::{self, Picked, Trust};
 use samesession::flow::plan::Step;
 use samesession::flow::recover::Recovered;
-use samesession::flow::restore::{self, Options, Outcome, SignedBy};
+use samesession::flow::restore::{self, Options, Outcome};
+use samesession::flow::signed::SignedBy;
 use samesession::flow::{self, Relation, doctor, keys};
+use samesession::path;
 use samesession::policy::Limits;
 use serde::Serialize;
 
@@ -133,7 +133,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
 }
 
 /// A person at a terminal chooses between ways; a script gets them listed.
-fn picked(
+pub fn picked(
     ui: &Ui,
     ledger: &mut Ledger<'_>,
     what: &str,
@@ -158,15 +158,7 @@ pub fn answer(done: &Outcome, dry_run: bool) -> Answer {
     if done.torn > 0 {
         notes.push(format!("{} bytes of an unfinished record stay in the capsule", done.torn));
     }
-    let (signed_by, signer) = match &done.signed_by {
-        SignedBy::ThisDevice => ("this device".to_owned(), None),
-        SignedBy::Known { name, fingerprint } => (format!("{name} ({fingerprint})"), Some(fingerprint.clone())),
-        SignedBy::Accepted { name, fingerprint } => (format!("{name} ({fingerprint}), from now on remembered"), Some(fingerprint.clone())),
-        SignedBy::Unknown { name, fingerprint } => {
-            (format!("an unknown key, {fingerprint} (it calls itself {name})"), Some(fingerprint.clone()))
-        }
-        SignedBy::Nobody => ("nobody that could be checked".to_owned(), None),
-    };
+    let (signed_by, signer) = signer(&done.signed_by);
     let change = |step: &Step| Change {
         change: match step {
             Step::Create { .. } => "create",
@@ -194,44 +186,20 @@ pub fn answer(done: &Outcome, dry_run: bool) -> Answer {
     }
 }
 
+/// In words, and as a fingerprint.
+pub fn signer(by: &SignedBy) -> (String, Option<String>) {
+    match by {
+        SignedBy::ThisDevice => ("this device".to_owned(), None),
+        SignedBy::Known { name, fingerprint } => (format!("{name} ({fingerprint})"), Some(fingerprint.clone())),
+        SignedBy::Accepted { name, fingerprint } => (format!("{name} ({fingerprint}), from now on remembered"), Some(fingerprint.clone())),
+        SignedBy::Unknown { name, fingerprint } => {
+            (format!("an unknown key, {fingerprint} (it calls itself {name})"), Some(fingerprint.clone()))
+        }
+        SignedBy::Nobody => ("nobody that could be checked".to_owned(), None),
+    }
+}
+
 /// As one would type it in a shell.
 pub fn typed(command: &ResumeCommand) -> String {
-    format!("cd {} && {}", quoted(&command.cwd), command.argv.join(" "))
-}
-
-fn quoted(path: &Path) -> String {
-    let bytes = path.as_os_str().as_bytes();
-    match path.to_str().filter(|text| !text.contains(char::is_control)) {
-        Some(text) if text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@".contains(c)) => text.to_owned(),
-        Some(text) => format!("'{}'", text.replace('\'', "'\\''")),
-        // One line of text all the same, in the form that bash, zsh and ksh take.
-        None => {
-            let byte = |&b: &u8| match b {
-                b'\'' | b'\\' => format!("\\{}", b as char),
-                b' '..=b'~' => (b as char).to_string(),
-                b => format!("\\x{b:02x}"),
-            };
-            format!("$'{}'", bytes.iter().map(byte).collect::<String>())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::ffi::OsStr;
-
-    #[test]
-    fn a_directory_of_any_name_can_be_typed() {
-        for (bytes, typed) in [
-            (&b"/a/b-c.d"[..], "/a/b-c.d"),
-            (b"/a b", "'/a b'"),
-            (b"/it's $HOME", "'/it'\\''s $HOME'"),
-            ("/\u{e9}".as_bytes(), "'/\u{e9}'"),
-            (b"/two\nlines's", "$'/two\\x0alines\\'s'"),
-            (b"/caf\xe9\\", "$'/caf\\xe9\\\\'"),
-        ] {
-            assert_eq!(quoted(Path::new(OsStr::from_bytes(bytes))), typed);
-        }
-    }
+    format!("cd {} && {}", path::typed(&command.cwd), command.argv.join(" "))
 }

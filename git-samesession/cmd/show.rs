@@ -1,9 +1,15 @@
-//! `show`: what one native session consists of.
+//! `show`: what one native session consists of, or else one checkpoint of the repository.
+
+mod checkpoint;
 
 use std::io::{self, Write};
 
 use samesession::env::Env;
+use samesession::flow::ledger::Ledger;
 use samesession::flow::sessions::{self, Listed};
+use samesession::flow::{self, show};
+use samesession::id::SessionId;
+use samesession::seal::Identities;
 use serde::Serialize;
 
 use super::sessions::Row;
@@ -18,6 +24,14 @@ struct Answer {
     /// The same id at other places of this home.
     copies: Vec<String>,
     resume: Option<String>,
+    /// The newest in the repository around.
+    checkpoint: Option<Newest>,
+}
+
+#[derive(Serialize)]
+struct Newest {
+    commit: String,
+    sequence: u64,
 }
 
 #[derive(Serialize)]
@@ -47,6 +61,10 @@ impl View for Answer {
         for copy in &self.copies {
             writeln!(out, "also at   {}", harmless(copy))?;
         }
+        if let Some(newest) = &self.checkpoint {
+            let short = &newest.commit[..12];
+            writeln!(out, "sealed    #{} in this repository; to see it: git samesession show {short}", newest.sequence)?;
+        }
         writeln!(out)?;
         for file in &self.files {
             writeln!(out, "{:>10}  {:<12}  {}", bytes(file.size), file.role, harmless(&file.path))?;
@@ -55,8 +73,20 @@ impl View for Answer {
     }
 }
 
+/// A native session goes before a chain of the same name; what names none may name something of the repository.
 pub fn run(env: &Env, ui: &Ui, options: &cli::Show) -> Result<(), Failure> {
-    let chosen = super::chosen(env, ui, options.session.as_deref(), options.agent.as_deref())?;
+    let chosen = match super::chosen(env, ui, options.session.as_deref(), options.agent.as_deref()) {
+        Err(Failure::Flow(none @ (flow::Error::NoSuchSession(_) | flow::Error::NoCurrentSession(_)))) if options.agent.is_none() => {
+            let what = options.session.as_deref().unwrap_or("current");
+            return match checkpoint::run(env, ui, what) {
+                Err(Failure::Flow(flow::Error::NoSuchSession(_) | flow::Error::NoCurrentSession(_) | flow::Error::Git(_))) => {
+                    Err(none.into())
+                }
+                shown => shown,
+            };
+        }
+        chosen => chosen?,
+    };
     let shown = sessions::show(env, &chosen.selector, chosen.agent.as_deref())?;
     let file = |file: &sessions::ShownFile| FileRow {
         path: file.artifact.name.to_string(),
@@ -68,7 +98,16 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Show) -> Result<(), Failure> {
         files: shown.files.iter().map(file).collect(),
         copies: shown.copies.iter().map(|path| path.display().to_string()).collect(),
         resume: shown.resume.as_ref().map(super::restore::typed),
+        checkpoint: newest(env, &shown.session.sid()),
         session: Row::new(&Listed { session: shown.session, live: shown.live }, env.now()),
     };
     ui.report(&answer).map_err(Failure::Output)
+}
+
+/// Whatever is wrong with the repository is no reason not to show the session.
+fn newest(env: &Env, sid: &SessionId) -> Option<Newest> {
+    let identities = Identities::default();
+    let ledger = Ledger::open(env, None, &identities).ok()?;
+    let (commit, sequence) = show::newest(&ledger, sid)?;
+    Some(Newest { commit: commit.to_string(), sequence })
 }

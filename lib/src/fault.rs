@@ -30,6 +30,9 @@ pub const POINTS: &[&str] = &[
     "restore.settled",
     "restore.undone",
     "restore.forgotten",
+    "tidy.copied",
+    "tidy.packed",
+    "tidy.removing",
 ];
 
 #[cfg(debug_assertions)]

@@ -8,27 +8,42 @@ pub mod commit;
 pub mod delete;
 pub mod doctor;
 pub mod exchange;
+pub mod export;
+pub mod glance;
+pub mod import;
+pub mod init;
 pub mod inspect;
 mod join;
 pub mod keys;
 pub mod ledger;
+pub mod list;
+pub mod log;
 pub mod named;
+pub mod output;
 pub mod pick;
+pub mod recipient_list;
+pub mod recipients;
 pub mod restore;
 pub mod sessions;
 pub mod shorten;
+pub mod show;
+pub mod signed;
 
 pub mod arriving;
 mod aside;
 mod capture;
 mod compare;
 mod journal;
+mod native;
 mod placed;
 pub mod plan;
+mod readers;
 pub mod recover;
 pub mod remote;
+pub mod remotes;
 mod replaced;
 mod select;
+pub mod settings;
 pub mod source;
 mod stage;
 
@@ -108,12 +123,8 @@ pub enum Error {
     },
     #[error("checkpoint {} is signed by a key that this device does not know: {}", checkpoint.id(), checkpoint.signer)]
     UnknownMaker { checkpoint: Box<store::unfold::Checkpoint> },
-    #[error("there is no remote called '{0}'")]
-    NoSuchRemote(String),
     #[error("this repository has no remote")]
     NoRemote,
-    #[error("this repository has several remotes: {}", .0.join(", "))]
-    WhichRemote(Vec<String>),
     #[error("'{name}' is in the way: {why}")]
     Theirs { name: String, why: String },
     #[error("session {} is not on '{remote}'", sid.short())]
@@ -128,6 +139,18 @@ pub enum Error {
     SeveralWays { sid: SessionId, ways: Vec<Way> },
     #[error("session {} was deleted by {by}, {at}", sid.short())]
     Deleted { sid: SessionId, by: String, at: String },
+    #[error("there is no remote '{name}' here{}", if *configured { ", and samesession.store names it" } else { "" })]
+    NoSuchRemote { name: String, configured: bool, known: Vec<String> },
+    #[error("there are {} remotes here, and any of them could be meant", .0.len())]
+    WhichRemote(Vec<String>),
+    #[error("refs cannot be named after the remote '{0}'")]
+    RemoteName(String),
+    #[error("'{0}' reads no session here that this device can open, and is no default")]
+    NoSuchReader(String),
+    #[error("nobody could open session {} any more", sid.short())]
+    LastReader { sid: SessionId },
+    #[error("this device could not open session {} any more", sid.short())]
+    LocksOut { sid: SessionId },
     #[error("interrupted")]
     Interrupted,
 }

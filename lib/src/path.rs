@@ -170,6 +170,25 @@ pub fn unescape(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// As one would type it in a shell.
+pub fn typed(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref();
+    let bytes = path.as_os_str().as_bytes();
+    match path.to_str().filter(|text| !text.contains(char::is_control)) {
+        Some(text) if text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@".contains(c)) => text.to_owned(),
+        Some(text) => format!("'{}'", text.replace('\'', "'\\''")),
+        // One line of text all the same, in the form that bash, zsh and ksh take.
+        None => {
+            let byte = |&b: &u8| match b {
+                b'\'' | b'\\' => format!("\\{}", b as char),
+                b' '..=b'~' => (b as char).to_string(),
+                b => format!("\\x{b:02x}"),
+            };
+            format!("$'{}'", bytes.iter().map(byte).collect::<String>())
+        }
+    }
+}
+
 /// An absolute path as text that can be read back (`cwd` and `home` in a manifest).
 pub fn to_text(path: &Path) -> String {
     escape(path.as_os_str().as_bytes())
@@ -239,6 +258,20 @@ mod tests {
         assert_eq!(RelPath::parse(b"\xff%").expect("harmless").to_string(), "%FF%25");
         for bad in ["%", "%4", "%+1", "%g0"] {
             assert!(RelPath::from_text(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_directory_of_any_name_can_be_typed() {
+        for (bytes, shown) in [
+            (&b"/a/b-c.d"[..], "/a/b-c.d"),
+            (b"/a b", "'/a b'"),
+            (b"/it's $HOME", "'/it'\\''s $HOME'"),
+            ("/\u{e9}".as_bytes(), "'/\u{e9}'"),
+            (b"/two\nlines's", "$'/two\\x0alines\\'s'"),
+            (b"/caf\xe9\\", "$'/caf\\xe9\\\\'"),
+        ] {
+            assert_eq!(typed(Path::new(OsStr::from_bytes(bytes))), shown);
         }
     }
 }

@@ -15,8 +15,8 @@ mod recipient;
 mod signature;
 mod stream;
 
-pub use age::Callbacks;
 pub use age::secrecy::{ExposeSecret, SecretString};
+pub use age::{Callbacks, NoCallbacks};
 pub use epoch::{Epoch, EpochId};
 pub use header::{Envelope, peek};
 pub use identity::Identities;

@@ -14,10 +14,12 @@ pub mod names;
 pub mod pack;
 pub mod record;
 pub mod refs;
+pub mod tidy;
 pub mod tree;
 pub mod unfold;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gix::hash::ObjectId;
 use gix::object::Kind;
@@ -68,12 +70,14 @@ pub enum Error {
 pub struct Store {
     pub repo: Repository,
     odb: gix::odb::Handle,
+    /// What is promised could not be had; a command asks once.
+    broken_promise: AtomicBool,
 }
 
 impl Store {
     pub fn open(repo: Repository) -> Result<Store, Error> {
         let odb = gix::odb::at(&repo.objects, repo.hash).map_err(|source| Error::Objects { dir: repo.objects.clone(), source })?;
-        Ok(Store { odb, repo })
+        Ok(Store { odb, repo, broken_promise: AtomicBool::new(false) })
     }
 
     pub fn has(&self, id: &ObjectId) -> bool {
@@ -83,7 +87,16 @@ impl Store {
     /// An object of this kind, of at most so many bytes: what a ref from outside leads to may be anything.
     pub fn object(&self, id: &ObjectId, kind: Kind, most: usize) -> Result<Vec<u8>, Error> {
         let not = |why: String| Error::NotACheckpoint { what: id.to_string(), why };
-        let header = self.odb.try_header(id).map_err(|_| Error::Unreadable(*id))?.ok_or(Error::Missing(*id))?;
+        let look = || self.odb.try_header(id).map_err(|_| Error::Unreadable(*id));
+        let header = match look()? {
+            // A partial clone has all commits; one that is missing lies behind the edge of a shallow one.
+            None if kind != Kind::Commit => {
+                self.want([id].into_iter())?;
+                look()?
+            }
+            found => found,
+        };
+        let header = header.ok_or(Error::Missing(*id))?;
         if header.kind != kind {
             return Err(not(format!("it is a {}", header.kind)));
         }
@@ -113,12 +126,13 @@ impl Store {
     pub fn want<'a>(&self, ids: impl Iterator<Item = &'a ObjectId>) -> Result<(), Error> {
         let Some(remote) = self.repo.promisor() else { return Ok(()) };
         let missing: String = ids.filter(|id| !self.has(id)).map(|id| format!("{id}\n")).collect();
-        if missing.is_empty() {
+        if missing.is_empty() || self.broken_promise.load(Ordering::Relaxed) {
             return Ok(());
         }
         // As Git itself asks for what it was promised.
         let args = ["fetch", remote, "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--filter=blob:none", "--stdin"];
-        self.repo.git.with("fetch.negotiationAlgorithm=noop").feed(&args, missing.as_bytes())?;
-        Ok(())
+        let done = self.repo.git.with("fetch.negotiationAlgorithm=noop").feed(&args, missing.as_bytes());
+        self.broken_promise.store(done.is_err(), Ordering::Relaxed);
+        Ok(done.map(drop)?)
     }
 }

@@ -98,6 +98,15 @@ impl Machine {
         self.run(args).ok().json()
     }
 
+    /// Plain Git, which must succeed; what it printed.
+    #[track_caller]
+    pub fn git<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> String {
+        let identity = ["-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "init.defaultBranch=main"];
+        let out = self.command("git").args(identity).args(args).output().expect("git can be started");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
     pub fn init(&self) -> &Machine {
         self.run(["device", "init", "--name", &self.name]).ok();
         self

@@ -133,6 +133,13 @@ impl Manifest {
         Manifest::parse(bytes, &Header::new(&sid, agent))
     }
 
+    /// As it is written, and signed.
+    pub fn to_json(&self) -> Result<Vec<u8>, Error> {
+        let mut json = serde_json::to_vec_pretty(self).map_err(|error| Error::Write(error.into()))?;
+        json.push(b'\n');
+        Ok(json)
+    }
+
     pub fn native_id(&self) -> Result<NativeId, Error> {
         NativeId::parse(&self.native_id).map_err(|error| Error::Damaged(error.to_string()))
     }

@@ -27,7 +27,15 @@ pub struct Content<'a> {
     pub bytes: &'a mut dyn Read,
 }
 
-/// What takes a session's files when they are captured.
+impl<'a> Content<'a> {
+    /// What a manifest lists.
+    pub fn listed(entry: &'a FileEntry, bytes: &'a mut dyn Read) -> Content<'a> {
+        let modified = crate::time::parse(&entry.mtime).unwrap_or(UNIX_EPOCH);
+        Content { name: entry.path.clone(), role: &entry.role, size: entry.size, mode: entry.mode, modified, bytes }
+    }
+}
+
+/// What takes a session's files.
 pub trait Target {
     type Error;
     /// Returns the hash of what was read. A source that ends early leaves the target unusable.
@@ -64,14 +72,20 @@ impl<W: Write> Writer<W> {
         mut manifest: Manifest,
         sign: impl FnOnce(&[u8]) -> Result<String, E>,
     ) -> Result<(W, Manifest), E> {
-        self.names.nested()?;
         manifest.files = std::mem::take(&mut self.files);
-        let mut json = serde_json::to_vec_pretty(&manifest).map_err(|error| Error::Write(error.into()))?;
-        json.push(b'\n');
+        let json = manifest.to_json()?;
         let signature = sign(&json)?;
-        self.append(MANIFEST_NAME, &json)?;
-        self.append(SIGNATURE_NAME, signature.as_bytes())?;
-        Ok((self.tar.into_inner().map_err(Error::Write)?, manifest))
+        Ok((self.finish_with(&json, Some(signature.as_bytes()))?, manifest))
+    }
+
+    /// Writes a manifest of the files seen, and its signature, as they were made elsewhere.
+    pub fn finish_with(mut self, manifest: &[u8], signature: Option<&[u8]>) -> Result<W, Error> {
+        self.names.nested()?;
+        self.append(MANIFEST_NAME, manifest)?;
+        if let Some(signature) = signature {
+            self.append(SIGNATURE_NAME, signature)?;
+        }
+        self.tar.into_inner().map_err(Error::Write)
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {

@@ -12,7 +12,7 @@ use super::ledger::Ledger;
 use super::stage::{self, Stage};
 use super::{Error, agent_named};
 use crate::agent::{Agent, Home, Role, StagedFile, jsonl};
-use crate::capsule::{self, Header, SESSION_DIR, TORN_DIR};
+use crate::capsule::{self, Content, FileEntry, Header, Manifest, SESSION_DIR, TORN_DIR, Target};
 use crate::durable::At;
 use crate::env::Env;
 use crate::id::NativeId;
@@ -29,33 +29,47 @@ pub enum Arriving<'a> {
 
 impl Arriving<'_> {
     pub fn stage(self, env: &Env, dry_run: bool, limits: &Limits, progress: &dyn Progress) -> Result<Staged, Error> {
-        let mut sink = Sink { env, dry_run, limits, home: None, stage: None, files: Vec::new(), torn: Vec::new() };
+        let mut sink = Sink { env, dry_run, limits, home: None, stage: None, files: Vec::new() };
         let opened = match self {
-            Arriving::File { path, identities } => read(path, identities, &mut sink, progress)?,
-            Arriving::Checkpoint { ledger, opened } => unfold(ledger, opened, &mut sink, progress)?,
+            Arriving::File { path, identities } => read(path, identities, limits, &mut sink, progress)?,
+            Arriving::Checkpoint { ledger, opened } => unfold(ledger, opened, limits, &mut sink, progress)?,
         };
         sink.staged(opened)
     }
 }
 
-fn read(path: &Path, identities: &Identities, sink: &mut Sink<'_>, progress: &dyn Progress) -> Result<capsule::Opened, Error> {
+/// From a sealed file.
+pub fn read<S: capsule::Sink<Error = Error>>(
+    path: &Path,
+    identities: &Identities,
+    limits: &Limits,
+    sink: &mut S,
+    progress: &dyn Progress,
+) -> Result<capsule::Opened, Error> {
     let file = File::open(path).at("open", path)?;
     progress.stage("opening", file.metadata().ok().map(|meta| meta.len()));
     let input = BufReader::with_capacity(1 << 17, Told { from: file, progress });
     thread::scope(|scope| {
-        let plain = seal::open(input, identities, sink.limits)?;
-        capsule::read(ReadAhead::spawn(scope, plain), sink.limits, sink)
+        let plain = seal::open(input, identities, limits)?;
+        capsule::read(ReadAhead::spawn(scope, plain), limits, sink)
     })
 }
 
-fn unfold(ledger: &Ledger<'_>, opened: &mut Opened, sink: &mut Sink<'_>, progress: &dyn Progress) -> Result<capsule::Opened, Error> {
+/// From the repository.
+pub fn unfold<S: capsule::Sink<Error = Error>>(
+    ledger: &Ledger<'_>,
+    opened: &mut Opened,
+    limits: &Limits,
+    sink: &mut S,
+    progress: &dyn Progress,
+) -> Result<capsule::Opened, Error> {
     progress.stage("opening", Some(opened.record.summary.bytes));
     let tree = opened.tree(&ledger.store)?;
     let manifest = opened.manifest_bytes(&ledger.store, &tree, ledger.identities)?;
     let header = Header::new(&opened.checkpoint.sid, &opened.record.summary.agent);
     let signature = opened.signature.clone();
     let contents = Told { from: opened.contents(&ledger.store, &tree, ledger.identities)?, progress };
-    capsule::unfold(header, manifest, signature, contents, sink.limits, sink)
+    capsule::unfold(header, manifest, signature, contents, limits, sink)
 }
 
 pub struct Staged {
@@ -63,21 +77,28 @@ pub struct Staged {
     pub home: Home,
     pub stage: Stage,
     pub files: Vec<StagedFile>,
-    torn: Vec<RelPath>,
     pub opened: capsule::Opened,
 }
 
 impl Staged {
-    /// By their names: one transcript, and nothing else that is not the session's.
     pub fn refuse_strangers(&self, native: &NativeId) -> Result<(), Error> {
-        if let Some(name) = self.torn.iter().find(|name| !self.agent.role(native, name).is_some_and(Role::is_append_only)) {
-            return Err(Error::Foreign(format!("{TORN_DIR}/{name}")));
-        }
-        match self.files.iter().filter(|file| file.role == Role::Transcript).count() {
-            1 => Ok(()),
-            n => Err(capsule::Error::Lies(format!("it holds {n} transcripts")).into()),
+        refuse_strangers(self.agent, native, &self.opened.manifest)
+    }
+}
+
+/// By their names: one transcript, and nothing else that is not the session's.
+pub fn refuse_strangers(agent: &dyn Agent, native: &NativeId, manifest: &Manifest) -> Result<(), Error> {
+    let mut transcripts = 0;
+    for name in manifest.files.iter().map(|file| &file.path) {
+        let role = [SESSION_DIR, TORN_DIR].iter().find_map(|dir| agent.role(native, &name.strip_prefix(dir)?));
+        let torn = name.strip_prefix(TORN_DIR).is_some();
+        match role {
+            Some(role) if torn && role.is_append_only() => {}
+            Some(role) if !torn => transcripts += usize::from(role == Role::Transcript),
+            _ => return Err(Error::Foreign(name.to_string())),
         }
     }
+    if transcripts == 1 { Ok(()) } else { Err(capsule::Error::Lies(format!("it holds {transcripts} transcripts")).into()) }
 }
 
 impl Sink<'_> {
@@ -91,7 +112,39 @@ impl Sink<'_> {
             let role = agent.role(&native, &name).ok_or_else(|| Error::Foreign(format!("{SESSION_DIR}/{name}")))?;
             files.push(StagedFile { name, role, staged });
         }
-        Ok(Staged { agent, home, stage, files, torn: self.torn, opened })
+        Ok(Staged { agent, home, stage, files, opened })
+    }
+}
+
+/// Gives one file of a capsule, with what its manifest says of it, to whatever takes files.
+pub fn pass_on<T: Target>(entry: Option<&FileEntry>, name: &RelPath, content: &mut dyn Read, to: &mut T) -> Result<(), Error>
+where
+    Error: From<T::Error>,
+{
+    let entry = entry.filter(|entry| entry.path == *name).ok_or_else(|| capsule::Error::Lies(format!("it does not list '{name}'")))?;
+    let mut reader = Blamed { from: content, failed: None };
+    let added = to.add(Content::listed(entry, &mut reader)).map_err(Error::from);
+    match reader.failed {
+        Some(why) => Err(capsule::Error::Damaged(why).into()),
+        None => added.map(drop),
+    }
+}
+
+/// Remembers that the reading failed: whoever writes what is read takes every failure for one of the writing.
+struct Blamed<'a> {
+    from: &'a mut dyn Read,
+    failed: Option<String>,
+}
+
+impl Read for Blamed<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(into);
+        match &read {
+            Ok(0) if !into.is_empty() => self.failed = Some("it is cut short".to_owned()),
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => self.failed = Some(error.to_string()),
+            _ => {}
+        }
+        read
     }
 }
 
@@ -115,7 +168,6 @@ struct Sink<'a> {
     home: Option<(&'static dyn Agent, Home)>,
     stage: Option<Stage>,
     files: Vec<(RelPath, PathBuf)>,
-    torn: Vec<RelPath>,
 }
 
 impl capsule::Sink for Sink<'_> {
@@ -131,10 +183,9 @@ impl capsule::Sink for Sink<'_> {
 
     fn file(&mut self, name: &RelPath, content: &mut dyn Read) -> Result<(), Error> {
         let Some(stage) = &mut self.stage else { return Err(capsule::Error::NotACapsule("it has no header").into()) };
-        if let Some(name) = name.strip_prefix(TORN_DIR) {
+        if name.strip_prefix(TORN_DIR).is_some() {
             // Kept in the capsule only: gluing it to a transcript would damage the next record.
             io::copy(content, &mut io::sink()).map_err(|error| capsule::Error::Damaged(error.to_string()))?;
-            self.torn.push(name);
             return Ok(());
         }
         let name = name.strip_prefix(SESSION_DIR).ok_or_else(|| Error::Foreign(name.to_string()))?;

@@ -1,33 +1,36 @@
-//! `checkpoint`: one session as a commit on its chain.
+//! `checkpoint`: one session as a commit on its chain, whether it stands in its agent's home or comes in a capsule.
 //!
 //! The parents are the newest tips known here; what they hold already is kept. What must stay true: the ref moves from the
 //! tips that were looked at, or everything is done anew from what stands there then; a session that went another way than
 //! its chain never hides that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use gix::hash::ObjectId;
 
-use super::capture::{Capture, Captured};
+use super::capture::Captured;
 use super::compare::{self, Relation};
 use super::ledger::{Finding, Ledger};
-use super::source::{self, Attempt, Source};
-use super::{Error, keys};
+use super::native::Native;
+use super::readers::{self, Readers};
+use super::source::{self, Source};
+use super::{Error, keys, settings};
 use crate::agent::{Role, jsonl};
 use crate::capsule::{FileEntry, Manifest};
 use crate::device::Device;
 use crate::durable::At;
 use crate::id::SessionId;
 use crate::progress::Progress;
-use crate::seal::{Callbacks, Epoch, EpochId, NAMESPACE, random_hex};
+use crate::seal::Callbacks;
 use crate::store::draft::{Draft, Paging, list};
 use crate::store::fold::{Before, Fold, Folded};
-use crate::store::names::{self, HERE};
+use crate::store::names;
 use crate::store::pack::{self, PackWriter};
-use crate::store::record::{Kind, Record, Summary, unhex};
+use crate::store::record::{Kind, Line, Record, Summary};
 use crate::store::refs::{self, Change, Known};
+use crate::store::tidy;
 use crate::store::tree::Read as ReadTree;
 use crate::store::unfold::{Checkpoint, Opened};
 use crate::{capsule, fault, store, time};
@@ -40,6 +43,35 @@ pub struct Options {
     pub recipients: Vec<String>,
     /// Begin again where the session was deleted.
     pub revive: bool,
+}
+
+/// What a checkpoint is made of.
+pub trait Input {
+    fn sid(&self) -> SessionId;
+    fn title(&self) -> Option<&str>;
+    fn bytes(&self) -> u64;
+
+    /// The transcript as a file, to be compared with those of checkpoints.
+    fn transcript(&mut self) -> Result<PathBuf, Error>;
+
+    /// Puts every file into a fold. `begin` makes one, and another one where what is read changed under the reader.
+    fn fold(&mut self, begin: &mut Begin<'_>, progress: &dyn Progress) -> Result<(Folded, Captured), Error>;
+
+    /// Whether what the newest checkpoint holds is known to be newer, although the transcripts are the same.
+    fn is_older(&self, _than: &Manifest) -> bool {
+        false
+    }
+
+    fn signed(&self, files: Vec<FileEntry>) -> Result<Signed, Error>;
+}
+
+pub type Begin<'a> = dyn FnMut() -> Result<Fold, Error> + 'a;
+
+/// A manifest, to the byte, with the signature of whoever captured the session, if there is one.
+pub struct Signed {
+    pub manifest: Manifest,
+    pub json: Vec<u8>,
+    pub signature: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone)]
@@ -73,13 +105,25 @@ pub fn commit<C: Callbacks>(
     callbacks: &C,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    let sid = source.selected.session.sid();
+    add(ledger, device, &mut Native { source, device, env: ledger.env }, options, callbacks, progress)
+}
+
+/// The same of a session from anywhere.
+pub fn add<C: Callbacks>(
+    ledger: &Ledger<'_>,
+    device: &Device,
+    input: &mut dyn Input,
+    options: &Options,
+    callbacks: &C,
+    progress: &dyn Progress,
+) -> Result<Outcome, Error> {
+    let sid = input.sid();
     let mut findings = Vec::new();
     for _ in 0..ATTEMPTS {
         findings.clear();
         let known = ledger.sync(&sid, &mut findings)?;
         let step = Step::begin(ledger, device, &sid, known, options, callbacks)?;
-        match step.take(source, progress) {
+        match step.take(input, progress) {
             Err(Error::Store(store::Error::Moved { .. })) => {}
             done => return done.map(|outcome| Outcome { findings, ..outcome }),
         }
@@ -96,7 +140,7 @@ struct Step<'a, C> {
     heads: Vec<Checkpoint>,
     /// The ways the session is known to have gone; the first is the one that is built upon.
     ways: Vec<Opened>,
-    recipients: Vec<String>,
+    readers: Readers,
 }
 
 impl<'a, C: Callbacks> Step<'a, C> {
@@ -109,39 +153,32 @@ impl<'a, C: Callbacks> Step<'a, C> {
         callbacks: &'a C,
     ) -> Result<Step<'a, C>, Error> {
         let heads = ledger.heads(sid, &known)?;
-        let mut ways: Vec<Opened> = Vec::new();
-        for head in &heads {
-            let opened = ledger.opened(head)?;
-            if opened.is_deleted() && !options.revive {
-                return Err(Error::Deleted { sid: sid.clone(), by: opened.record.device, at: opened.record.made });
-            }
-            let others = opened.record.open();
-            ways.push(opened);
-            for other in others {
-                let way = ledger.checkpoint(sid, &other)?.open(&ledger.store, ledger.identities, Some(head))?;
-                ways.push(way);
-            }
+        let mut ways = readers::ways(ledger, sid, &heads)?;
+        let deleted = |way: &&Opened| way.is_deleted() && heads.iter().any(|head| head.id() == way.id());
+        if let Some(way) = ways.iter().find(deleted).filter(|_| !options.revive) {
+            return Err(Error::Deleted { sid: sid.clone(), by: way.record.device.clone(), at: way.record.made.clone() });
         }
         ways.retain(|way| !way.is_deleted());
+        let named = |names: &[String]| Ok::<_, Error>(keys::recipients(&keys::SealTo::Recipients(names.to_vec()), None)?.names());
+        let mut readers = Readers::of(&ways);
+        readers.join(&device.recipient());
         // The defaults say who reads chains that begin; a chain says itself who reads it.
-        let mut named = options.recipients.clone();
-        match ways.is_empty() {
-            true => named.extend(ledger.store.repo.config.all("samesession.recipient").iter().cloned()),
-            false => named.extend(ways.iter().flat_map(|way| way.record.recipients.iter().cloned())),
+        if ways.is_empty() {
+            readers.add(&named(settings::recipients(&ledger.store.repo))?);
         }
-        let recipients = keys::recipients(&keys::SealTo::Recipients(named), Some(device))?.names();
-        Ok(Step { ledger, device, callbacks, sid: sid.clone(), known, heads, ways, recipients })
+        readers.add(&named(&options.recipients)?);
+        Ok(Step { ledger, device, callbacks, sid: sid.clone(), known, heads, ways, readers })
     }
 
-    fn take(mut self, source: &mut Source, progress: &dyn Progress) -> Result<Outcome, Error> {
-        progress.stage("sealing", Some(source.bytes()));
+    fn take(mut self, input: &mut dyn Input, progress: &dyn Progress) -> Result<Outcome, Error> {
+        progress.stage("sealing", Some(input.bytes()));
         let mut trees = Vec::new();
         for way in &self.ways {
             trees.push(way.tree(&self.ledger.store)?);
         }
-        self.build_upon_the_nearest(source, &mut trees)?;
-        let mut before_manifest = None;
-        let (folded, captured) = source.attempt(|source| {
+        self.build_upon_the_nearest(input, &mut trees)?;
+        let (mut before_manifest, mut known_parts) = (None, HashMap::new());
+        let mut begin = || {
             let (before, manifest) = match self.ways.first_mut() {
                 None => (Before::default(), None),
                 Some(way) => {
@@ -150,44 +187,43 @@ impl<'a, C: Callbacks> Step<'a, C> {
                 }
             };
             before_manifest = manifest;
-            let (epoch, seed) = self.epoch()?;
+            let (epoch, seed) = self.readers.epoch(&self.ways);
             let pack = PackWriter::new(&self.ledger.store.repo.objects, self.ledger.store.repo.hash)?;
-            let known = before.known.clone();
-            let mut fold = Fold::new(self.ledger.store.repo.hash, epoch, seed, before, pack);
-            match source.capture(self.ledger.env, &mut fold, progress)? {
-                Capture::Done(captured) => Ok(Attempt::Done((fold.finish()?, known), captured)),
-                Capture::Changed(path) => Ok(Attempt::Changed(path)),
-            }
-        })?;
-        let (folded, known_parts) = folded;
+            known_parts = before.known.clone();
+            Ok(Fold::new(self.ledger.store.repo.hash, epoch, seed, before, pack))
+        };
+        let (folded, captured) = input.fold(&mut begin, progress)?;
         fault::point("commit.folded").at("write to", &self.ledger.store.repo.objects)?;
         source::refuse_giant(captured.bytes)?;
-        let open = match self.others(source, &folded, before_manifest.as_ref(), &trees)? {
+        let open = match self.others(input, &folded, before_manifest.as_ref(), &trees)? {
             Some(open) => open,
             None => return self.nothing(State::Behind, captured),
         };
         let same_files = before_manifest.as_ref().is_some_and(|before| alike(&before.files, &folded.files));
+        if !same_files && before_manifest.as_ref().is_some_and(|before| told_the_same(before, &folded) && input.is_older(before)) {
+            return self.nothing(State::Behind, captured);
+        }
         if same_files
             && let [head] = &self.heads[..]
             && let Some(way) = self.ways.first()
             && way.id() == head.id()
-            && way.record.recipients == self.recipients
+            && self.readers.are_those_of(&way.record)
             && way.record.open() == open
-            && way.record.summary.title == source.selected.session.title
+            && way.record.summary.title.as_deref() == input.title()
         {
             self.catch_up()?;
             return self.nothing(State::Unchanged, captured);
         }
-        self.write(source, folded, known_parts, captured, open, &trees)
+        self.write(input, folded, known_parts, captured, open, &trees)
     }
 
-    /// Of several ways the one that the session here goes on from comes first.
-    fn build_upon_the_nearest(&mut self, source: &Source, trees: &mut [ReadTree]) -> Result<(), Error> {
+    /// Of several ways the one that the session goes on from comes first.
+    fn build_upon_the_nearest(&mut self, input: &mut dyn Input, trees: &mut [ReadTree]) -> Result<(), Error> {
         if self.ways.len() < 2 {
             return Ok(());
         }
-        for n in 0..self.ways.len() {
-            if matches!(self.relation(source, n, &trees[n])?, Relation::Ahead | Relation::Same) {
+        for (n, tree) in trees.iter().enumerate() {
+            if matches!(relation(self.ledger, input, &mut self.ways[n], tree)?, Relation::Ahead | Relation::Same) {
                 self.ways.swap(0, n);
                 trees.swap(0, n);
                 break;
@@ -196,67 +232,47 @@ impl<'a, C: Callbacks> Step<'a, C> {
         Ok(())
     }
 
-    /// The ways that stay open beside this checkpoint; `None` if one of them already holds all that stands here.
+    /// The ways that stay open beside this checkpoint; `None` if one of them already holds all that comes.
     fn others(
         &mut self,
-        source: &Source,
+        input: &mut dyn Input,
         folded: &Folded,
         before: Option<&Manifest>,
         trees: &[ReadTree],
     ) -> Result<Option<Vec<ObjectId>>, Error> {
         let mut open = Vec::new();
         let mut chosen = false;
-        for n in 0..self.ways.len() {
+        for (n, tree) in trees.iter().enumerate() {
             let quick = n == 0 && before.is_some_and(|before| went_on(before, folded));
-            let relation = if quick { Relation::Ahead } else { self.relation(source, n, &trees[n])? };
+            let relation = if quick { Relation::Ahead } else { relation(self.ledger, input, &mut self.ways[n], tree)? };
             match relation {
                 Relation::Behind => return Ok(None),
                 Relation::Diverged => open.push(self.ways[n].id()),
                 Relation::Ahead | Relation::Same | Relation::New => {
-                    chosen |= self.known.seen.get("@chosen") == Some(&self.ways[n].id());
+                    chosen |= self.known.seen.get(names::CHOSEN) == Some(&self.ways[n].id());
                 }
             }
+        }
+        if !open.is_empty() && !chosen {
+            chosen = self.chose_an_older_one(input)?;
         }
         Ok(Some(if chosen { Vec::new() } else { open }))
     }
 
-    /// How the transcript here relates to that of a checkpoint.
-    fn relation(&mut self, source: &Source, n: usize, tree: &ReadTree) -> Result<Relation, Error> {
-        let here = &source.selected.session.transcript;
-        let way = &mut self.ways[n];
-        let (store, identities) = (&self.ledger.store, self.ledger.identities);
-        let manifest = Manifest::of(&way.manifest_bytes(store, tree, identities)?, &way.record.sid, &way.record.summary.agent)?;
-        let dir = tempfile::Builder::new().prefix("samesession-compare-").tempdir_in(self.ledger.env.temp_dir());
-        let dir = dir.at("create a directory in", self.ledger.env.temp_dir())?;
-        let mut contents = way.contents(store, tree, identities)?;
-        for file in &manifest.files {
-            let mut content = (&mut contents).take(file.size);
-            if file.role != super::role_name(Role::Transcript) {
-                std::io::copy(&mut content, &mut std::io::sink()).map_err(capsule::Error::Read)?;
-                continue;
-            }
-            let packed = jsonl::is_packed(file.path.as_path());
-            let theirs = dir.path().join(if packed { "theirs.jsonl.zst" } else { "theirs.jsonl" });
-            let mut out = crate::durable::create_private(&theirs)?;
-            std::io::copy(&mut content, &mut out).map_err(capsule::Error::Read)?;
-            return Ok(compare::growing(here, &theirs).at("compare", here)?);
-        }
-        Ok(Relation::Diverged)
-    }
-
-    /// The key for what is new: the chain's, or the first of a new chain.
-    fn epoch(&self) -> Result<(Arc<Epoch>, [u8; 32]), Error> {
-        match self.ways.first() {
-            Some(way) => Ok((Arc::clone(&way.epoch), way.record.seed().unwrap_or_default())),
-            None => Ok((Arc::new(Epoch::begin()), unhex(&random_hex::<32>()).unwrap_or_default())),
-        }
+    /// Whether what comes goes on from an older checkpoint, which somebody restored here knowing that.
+    fn chose_an_older_one(&self, input: &mut dyn Input) -> Result<bool, Error> {
+        let Some(chosen) = self.known.seen.get(names::CHOSEN) else { return Ok(false) };
+        let Ok(checkpoint) = self.ledger.checkpoint(&self.sid, chosen) else { return Ok(false) };
+        let mut opened = checkpoint.open(&self.ledger.store, self.ledger.identities, self.heads.first())?;
+        let tree = opened.tree(&self.ledger.store)?;
+        Ok(matches!(relation(self.ledger, input, &mut opened, &tree)?, Relation::Ahead | Relation::Same))
     }
 
     fn write(
         mut self,
-        source: &Source,
+        input: &dyn Input,
         mut folded: Folded,
-        known: std::collections::HashMap<[u8; 32], crate::store::record::Line>,
+        known: HashMap<[u8; 32], Line>,
         captured: Captured,
         open: Vec<ObjectId>,
         trees: &[ReadTree],
@@ -266,10 +282,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let nothing = BTreeMap::new();
         let there = trees.first().map_or(&nothing, |tree| &tree.tree.parts);
         let mut parts = folded.blobs(there);
-        let mut manifest = source.manifest(self.ledger.env, self.device);
-        manifest.files = std::mem::take(&mut folded.files);
-        let mut manifest_json = serde_json::to_vec_pretty(&manifest).map_err(|error| capsule::Error::Write(error.into()))?;
-        manifest_json.push(b'\n');
+        let Signed { manifest, json, signature } = input.signed(std::mem::take(&mut folded.files))?;
         let paging = Paging { known: &known, there, epoch: &folded.epoch, seed: &folded.seed };
         let summary = Summary {
             agent: manifest.agent.clone(),
@@ -278,28 +291,29 @@ impl<'a, C: Callbacks> Step<'a, C> {
             files: manifest.files.len(),
             bytes: manifest.files.iter().map(|file| file.size).sum(),
             created: manifest.created.clone(),
-            device: self.device.name.clone(),
+            device: manifest.origin.device.clone(),
         };
         let mut record = Record::new(Kind::Checkpoint, &self.sid, summary);
-        record.manifest = paging.seal(&manifest_json, hash, &mut folded.pack, &mut parts)?;
+        record.manifest = paging.seal(&json, hash, &mut folded.pack, &mut parts)?;
         record.parts = paging.seal(&list(&folded.lines), hash, &mut folded.pack, &mut parts)?;
         record.dictionaries = folded.dictionaries;
         record.sequence = self.heads.iter().map(|head| head.header.sequence).max().unwrap_or(0) + 1;
         record.made = time::format(self.ledger.env.now());
         record.device = self.device.name.clone();
         record.seed = crate::id::hex(&folded.seed);
-        record.recipients = self.recipients.clone();
+        record.recipients = self.readers.names.clone();
+        record.removed = self.readers.removed.clone();
         record.open = open.iter().map(ToString::to_string).collect();
-        let (wraps, new_wraps) = self.wraps(&folded.epoch)?;
+        let wraps = self.readers.wraps(self.ledger, &mut self.ways, &folded.epoch, false, self.callbacks)?;
         let sequence = record.sequence;
         let draft = Draft {
             record,
             epoch: folded.epoch,
             parents: self.heads.iter().map(Checkpoint::id).collect(),
-            wraps,
-            new_wraps,
+            wraps: wraps.kept,
+            new_wraps: wraps.new,
             parts,
-            manifest_signature: Some(self.device.signing().sign(NAMESPACE, &manifest_json)?.into_bytes()),
+            manifest_signature: signature,
             total: self.heads.iter().map(|head| head.header.total).max().unwrap_or(0),
             added: None,
         };
@@ -315,43 +329,15 @@ impl<'a, C: Callbacks> Step<'a, C> {
             return Err(error);
         }
         let _ = fault::point("commit.referenced");
-        let recipients = self.recipients;
+        // The checkpoint stands: that packs stay many is no failure of it, and the next one tries again.
+        let _ = tidy::consolidate(store);
+        let recipients = self.readers.names;
         Ok(Outcome { tip, sequence, state: State::Made, added, captured, recipients, open, findings: Vec::new() })
     }
 
-    /// The keys of every epoch of the chain, as they are; or sealed anew if somebody has come to it.
-    #[allow(clippy::type_complexity)]
-    fn wraps(&mut self, current: &Arc<Epoch>) -> Result<(BTreeMap<String, Vec<ObjectId>>, BTreeMap<String, Vec<Vec<u8>>>), Error> {
-        let mut wraps = BTreeMap::new();
-        let mut new = BTreeMap::new();
-        let to = keys::recipients(&keys::SealTo::Recipients(self.recipients.clone()), Some(self.device))?;
-        let store = &self.ledger.store;
-        for way in &mut self.ways {
-            let names: Vec<EpochId> = way.epochs.names().collect();
-            let same = way.record.recipients == self.recipients;
-            for name in names {
-                match way.epochs.wraps().get(name.as_str()) {
-                    Some(known) if same => drop(wraps.insert(name.as_str().to_owned(), known.clone())),
-                    _ => {
-                        let epoch = way.epochs.get(store, &name, self.ledger.identities)?;
-                        new.insert(name.as_str().to_owned(), epoch.wrap(&to, self.callbacks)?);
-                    }
-                }
-            }
-        }
-        let name = current.id.as_str();
-        if !wraps.contains_key(name) && !new.contains_key(name) {
-            new.insert(name.to_owned(), current.wrap(&to, self.callbacks)?);
-        }
-        Ok((wraps, new))
-    }
-
     fn move_ref(&self, tip: ObjectId) -> Result<(), Error> {
-        let mut changes = vec![
-            Change { name: names::session(&self.sid), to: Some(tip), from: self.known.local },
-            Change { name: names::seen(HERE, &self.sid), to: Some(tip), from: self.known.seen.get(HERE).copied() },
-        ];
-        if let Some(chosen) = self.known.seen.get("@chosen") {
+        let mut changes = self.known.advance(&self.sid, tip);
+        if let Some(chosen) = self.known.seen.get(names::CHOSEN) {
             changes.push(Change { name: names::chosen(&self.sid), to: None, from: Some(*chosen) });
         }
         Ok(refs::update(&self.ledger.store, "samesession: checkpoint", &changes)?)
@@ -368,15 +354,50 @@ impl<'a, C: Callbacks> Step<'a, C> {
     fn nothing(self, state: State, captured: Captured) -> Result<Outcome, Error> {
         let tip = self.heads.first().map(|head| (head.id(), head.header.sequence));
         let (tip, sequence) = tip.ok_or_else(|| Error::NoSuchSession(self.sid.to_string()))?;
-        Ok(Outcome { tip, sequence, state, added: 0, captured, recipients: self.recipients, open: Vec::new(), findings: Vec::new() })
+        Ok(Outcome { tip, sequence, state, added: 0, captured, recipients: self.readers.names, open: Vec::new(), findings: Vec::new() })
     }
+}
+
+/// How the transcript that comes relates to that of a checkpoint.
+fn relation(ledger: &Ledger<'_>, input: &mut dyn Input, way: &mut Opened, tree: &ReadTree) -> Result<Relation, Error> {
+    let here = input.transcript()?;
+    let (store, identities) = (&ledger.store, ledger.identities);
+    let manifest = Manifest::of(&way.manifest_bytes(store, tree, identities)?, &way.record.sid, &way.record.summary.agent)?;
+    let dir = tempfile::Builder::new().prefix("samesession-compare-").tempdir_in(ledger.env.temp_dir());
+    let dir = dir.at("create a directory in", ledger.env.temp_dir())?;
+    let mut contents = way.contents(store, tree, identities)?;
+    for file in &manifest.files {
+        let mut content = (&mut contents).take(file.size);
+        if file.role != super::role_name(Role::Transcript) {
+            std::io::copy(&mut content, &mut std::io::sink()).map_err(capsule::Error::Read)?;
+            continue;
+        }
+        let packed = jsonl::is_packed(file.path.as_path());
+        let theirs = dir.path().join(if packed { "theirs.jsonl.zst" } else { "theirs.jsonl" });
+        let mut out = crate::durable::create_private(&theirs)?;
+        std::io::copy(&mut content, &mut out).map_err(capsule::Error::Read)?;
+        return Ok(compare::growing(&here, &theirs).at("compare", &here)?);
+    }
+    Ok(Relation::Diverged)
 }
 
 /// Whether the transcript was found as it was before, with or without more behind it.
 fn went_on(before: &Manifest, folded: &Folded) -> bool {
-    let transcript = |file: &&FileEntry| file.role == super::role_name(Role::Transcript);
-    let (Some(old), Some(new)) = (before.files.iter().find(transcript), folded.files.iter().find(transcript)) else { return false };
-    (new.size, &new.sha256) == (old.size, &old.sha256) || folded.kept.get(&new.path) == Some(&old.size)
+    let (Some(old), Some(new)) = (transcript(&before.files), transcript(&folded.files)) else { return false };
+    is_the_same(old, new) || folded.kept.get(&new.path) == Some(&old.size)
+}
+
+/// Whether it was found with nothing behind it.
+fn told_the_same(before: &Manifest, folded: &Folded) -> bool {
+    matches!((transcript(&before.files), transcript(&folded.files)), (Some(old), Some(new)) if is_the_same(old, new))
+}
+
+fn is_the_same(old: &FileEntry, new: &FileEntry) -> bool {
+    (new.size, &new.sha256) == (old.size, &old.sha256)
+}
+
+fn transcript(files: &[FileEntry]) -> Option<&FileEntry> {
+    files.iter().find(|file| file.role == super::role_name(Role::Transcript))
 }
 
 /// The same files, wherever this machine and another have them: directories and permissions are the machine's.

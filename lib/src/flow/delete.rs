@@ -31,7 +31,7 @@ pub fn delete(ledger: &Ledger<'_>, sid: &SessionId, from: Option<&str>, findings
     } else {
         known = ledger.sync(sid, findings)?;
         let ours = [(names::session(sid), known.local), (names::seen(HERE, sid), known.seen.get(HERE).copied())];
-        let chosen = (names::chosen(sid), known.seen.get("@chosen").copied());
+        let chosen = (names::chosen(sid), known.seen.get(names::CHOSEN).copied());
         let gone = ours.into_iter().chain([chosen]).filter(|(_, from)| from.is_some());
         let changes: Vec<Change> = gone.map(|(name, from)| Change { name, to: None, from }).collect();
         refs::update(&ledger.store, "samesession: delete", &changes)?;

@@ -1,10 +1,17 @@
 //! `doctor`: what would keep sessions from moving, each with the way out; and what a crash left, finished or undone.
 
+mod repository;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use super::recover::{self, Recovered};
 use super::{Error, stage};
 use crate::agent;
 use crate::device::Device;
 use crate::env::Env;
+use crate::path::typed;
+use crate::signers::KnownSigners;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -28,7 +35,9 @@ pub struct Outcome {
 
 pub fn doctor(env: &Env) -> Result<Outcome, Error> {
     stage::sweep(env);
-    let mut outcome = Outcome { findings: vec![about_device(env)], recovered: Vec::new() };
+    let device = Device::load(env);
+    let mut outcome = Outcome { findings: vec![about_device(&device)], recovered: Vec::new() };
+    outcome.findings.extend(about_signers(env));
     for agent in agent::all() {
         let home = agent.home(env)?;
         let mut say = |verdict, text: String| outcome.findings.push(Finding { about: agent.name(), verdict, text });
@@ -62,6 +71,7 @@ pub fn doctor(env: &Env) -> Result<Outcome, Error> {
             }
         }
     }
+    outcome.findings.extend(repository::examine(env, device.ok().flatten().as_ref()));
     Ok(outcome)
 }
 
@@ -82,11 +92,29 @@ pub fn describe(recovered: &Recovered) -> String {
     }
 }
 
-fn about_device(env: &Env) -> Finding {
-    let (verdict, text) = match Device::load(env) {
+fn about_device(device: &Result<Option<Device>, crate::device::Error>) -> Finding {
+    let (verdict, text) = match device {
         Ok(Some(device)) => (Verdict::Fine, format!("this device is '{}' ({})", device.name, device.signing().fingerprint())),
         Ok(None) => (Verdict::Note, "this device has no keys yet; the first checkpoint makes them".to_owned()),
         Err(error) => (Verdict::Trouble, error.to_string()),
     };
     Finding { about: "device", verdict, text }
+}
+
+/// The file that says who is believed.
+fn about_signers(env: &Env) -> Vec<Finding> {
+    let trouble = |text: String| Finding { about: "signers", verdict: Verdict::Trouble, text };
+    let signers = match KnownSigners::load(env) {
+        Ok(signers) => signers,
+        Err(error) => return vec![trouble(error.to_string())],
+    };
+    let path = signers.path();
+    let complaint = |(number, why): (usize, &str)| trouble(format!("line {number} of '{}': {why}", path.display()));
+    let mut found: Vec<Finding> = signers.complaints().into_iter().map(complaint).collect();
+    let mode = fs::metadata(path).map_or(0, |meta| meta.permissions().mode() & 0o777);
+    if mode & 0o022 != 0 {
+        let text = format!("others can change whom this device believes (mode {mode:03o}): chmod go-w {}", typed(path));
+        found.push(trouble(text));
+    }
+    found
 }

@@ -4,27 +4,26 @@
 //! as open. What must stay true: everything that either side had is reachable from the join, and nobody who was taken from
 //! the readers on one side comes back through the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Read;
-use std::sync::Arc;
 
 use gix::hash::ObjectId;
 
+use super::Error;
 use super::compare::Relation;
 use super::ledger::Ledger;
-use super::{Error, keys};
+use super::readers::Readers;
 use crate::agent::Role;
 use crate::capsule::Manifest;
 use crate::device::Device;
-use crate::id::SessionId;
-use crate::seal::{Callbacks, Epoch, random_hex};
+use crate::id::{SessionId, hex};
+use crate::seal::Callbacks;
+use crate::store::Store;
 use crate::store::draft::Draft;
-use crate::store::names::{self, HERE};
 use crate::store::pack::{self, PackWriter};
 use crate::store::record::Line;
-use crate::store::refs::{self, Change, Known};
+use crate::store::refs::{self, Known};
 use crate::store::unfold::Opened;
-use crate::store::{Store, chain};
 use crate::{capsule, time};
 
 /// Makes our own ref a tip that all known tips are part of; `None` if it was that already.
@@ -50,40 +49,27 @@ pub fn join<C: Callbacks>(
         return Err(Error::Deleted { sid: sid.clone(), by: deleted.record.device.clone(), at: deleted.record.made.clone() });
     }
     let (holds, open) = holds(ledger, &mut tips)?;
-    let readers = readers(ledger, &mut tips)?;
-    let to = keys::recipients(&keys::SealTo::Recipients(readers.iter().cloned().collect()), Some(device))?;
+    let mut readers = Readers::of(&tips);
+    readers.join(&device.recipient());
+    let (epoch, seed) = readers.epoch(&tips);
+    let wraps = readers.wraps(ledger, &mut tips, &epoch, false, callbacks)?;
     let tree = tips[holds].tree(&ledger.store)?;
     let mut draft = Draft::after(&tips[holds], &tree);
-    let removed = tips.iter().any(|tip| tip.record.recipients.iter().any(|reader| !readers.contains(reader)));
-    if removed {
-        draft.epoch = Arc::new(Epoch::begin());
-        draft.record.seed = random_hex::<32>();
-    }
+    draft.epoch = epoch;
     draft.parents = tips.iter().rev().map(Opened::id).collect();
     draft.record.sequence = tips.iter().map(|tip| tip.record.sequence).max().unwrap_or(0) + 1;
     draft.total = tips.iter().map(|tip| tip.checkpoint.header.total).max().unwrap_or(0);
     draft.record.made = time::format(ledger.env.now());
     draft.record.device = device.name.clone();
-    draft.record.recipients = to.names();
+    draft.record.seed = hex(&seed);
+    draft.record.recipients = readers.names;
+    draft.record.removed = readers.removed;
     draft.record.open = open.iter().map(ToString::to_string).collect();
-    draft.wraps.clear();
-    let mut epochs = BTreeMap::from([(draft.epoch.id.clone(), Arc::clone(&draft.epoch))]);
-    for tip in &mut tips {
-        for name in tip.epochs.names().collect::<Vec<_>>() {
-            epochs.insert(name.clone(), tip.epochs.get(&ledger.store, &name, ledger.identities)?);
-        }
-    }
-    for (name, epoch) in epochs {
-        draft.new_wraps.insert(name.as_str().to_owned(), epoch.wrap(&to, callbacks)?);
-    }
+    (draft.wraps, draft.new_wraps) = (wraps.kept, wraps.new);
     let mut writer = PackWriter::new(&ledger.store.repo.objects, ledger.store.repo.hash)?;
     let commit = draft.write(&ledger.store, &tree, device.signing(), &mut writer)?;
     let pack = writer.finish()?;
-    let changes = [
-        Change { name: names::session(sid), to: Some(commit), from: Some(local) },
-        Change { name: names::seen(HERE, sid), to: Some(commit), from: known.seen.get(HERE).copied() },
-    ];
-    if let Err(error) = refs::update(&ledger.store, "samesession: join", &changes) {
+    if let Err(error) = refs::update(&ledger.store, "samesession: join", &known.advance(sid, commit)) {
         if let Some(pack) = pack {
             pack::discard(&pack);
         }
@@ -192,33 +178,4 @@ fn same(a: &mut impl Read, b: &mut impl Read) -> Result<bool, Error> {
             return Ok(false);
         }
     }
-}
-
-/// Who reads what was joined: everybody whom either side reads to, but those whom one side has taken out since they parted.
-fn readers(ledger: &Ledger<'_>, tips: &mut [Opened]) -> Result<BTreeSet<String>, Error> {
-    let all: BTreeSet<String> = tips.iter().flat_map(|tip| tip.record.recipients.iter().cloned()).collect();
-    let Some(parted) = parted(ledger, tips)? else { return Ok(all) };
-    let before = parted.record.recipients;
-    let stays = |reader: &String| !before.contains(reader) || tips.iter().all(|tip| tip.record.recipients.contains(reader));
-    Ok(all.into_iter().filter(stays).collect())
-}
-
-/// The newest checkpoint that all tips descend from.
-fn parted(ledger: &Ledger<'_>, tips: &[Opened]) -> Result<Option<Opened>, Error> {
-    let mut common: Option<BTreeSet<ObjectId>> = None;
-    let mut first = Vec::new();
-    for tip in tips {
-        let log: Vec<ObjectId> = chain::log(&ledger.store, &tip.id())?.into_iter().map(|commit| commit.id).collect();
-        let ids: BTreeSet<ObjectId> = log.iter().copied().collect();
-        common = Some(match common {
-            None => {
-                first = log;
-                ids
-            }
-            Some(common) => common.intersection(&ids).copied().collect(),
-        });
-    }
-    let Some(id) = first.into_iter().find(|id| common.as_ref().is_some_and(|common| common.contains(id))) else { return Ok(None) };
-    let checkpoint = ledger.checkpoint(&tips[0].checkpoint.sid, &id)?;
-    Ok(Some(checkpoint.open(&ledger.store, ledger.identities, Some(&tips[0].checkpoint))?))
 }

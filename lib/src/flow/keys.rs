@@ -41,7 +41,7 @@ pub fn recipients(to: &SealTo, device: Option<&Device>) -> Result<Recipients, Er
     Ok(recipients)
 }
 
-fn looks_like_a_key(text: &str) -> bool {
+pub fn looks_like_a_key(text: &str) -> bool {
     text.starts_with("age1")
         || text.split_once(' ').is_some_and(|(kind, _)| kind.starts_with("ssh-") || kind.starts_with("sk-ssh-") || kind.contains("-sha2-"))
 }

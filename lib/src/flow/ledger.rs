@@ -20,6 +20,9 @@ use crate::store::refs::{self, Change, Known};
 use crate::store::unfold::{Checkpoint, Opened};
 use crate::store::{self, Store, chain};
 
+/// What reflogs say of a ref that was brought up to date.
+const FOLLOW: &str = "samesession: follow what was fetched";
+
 pub struct Ledger<'a> {
     pub env: &'a Env,
     pub store: Store,
@@ -63,20 +66,30 @@ impl<'a> Ledger<'a> {
     }
 
     pub fn believes(&self, signer: &Signer) -> bool {
+        self.trust.contains(&signer.fingerprint) || self.name_of(signer).is_some()
+    }
+
+    /// The name under which this signer is known here.
+    pub fn name_of(&self, signer: &Signer) -> Option<&str> {
         let own = self.device.is_some_and(|device| device.signing().fingerprint() == signer.fingerprint);
-        let named = own || self.trust.contains(&signer.fingerprint);
-        named || self.known.name_of(signer).is_some()
+        if own { Some("this device") } else { self.known.name_of(signer) }
     }
 
     /// The checkpoint at this commit, if it is one of this session by somebody we believe.
     pub fn checkpoint(&self, sid: &SessionId, id: &ObjectId) -> Result<Checkpoint, Error> {
+        let checkpoint = self.anybodys(sid, id)?;
+        if !self.believes(&checkpoint.signer) {
+            return Err(Error::UnknownMaker { checkpoint: Box::new(checkpoint) });
+        }
+        Ok(checkpoint)
+    }
+
+    /// The same whoever signed it: for whoever shows it and says who that was.
+    pub fn anybodys(&self, sid: &SessionId, id: &ObjectId) -> Result<Checkpoint, Error> {
         let checkpoint = Checkpoint::read(&self.store, id)?;
         if checkpoint.sid != *sid {
             let why = format!("it belongs to session {}", checkpoint.sid.short());
             return Err(store::Error::NotACheckpoint { what: id.to_string(), why }.into());
-        }
-        if !self.believes(&checkpoint.signer) {
-            return Err(Error::UnknownMaker { checkpoint: Box::new(checkpoint) });
         }
         Ok(checkpoint)
     }
@@ -87,8 +100,10 @@ impl<'a> Ledger<'a> {
 
     /// Brings one session's refs up to date with what is known of remotes; returns how they are then.
     pub fn sync(&self, sid: &SessionId, findings: &mut Vec<Finding>) -> Result<Known, Error> {
-        let known = refs::of(&self.store, sid)?;
-        self.sync_known(sid, known, findings)
+        let before = refs::of(&self.store, sid)?;
+        let after = self.follow(sid, before.clone(), findings)?;
+        self.write_back(&moves(sid, &before, &after))?;
+        Ok(after)
     }
 
     /// The same for whoever is about to go on from what this remote has: that it cannot be believed stops them.
@@ -107,23 +122,52 @@ impl<'a> Ledger<'a> {
     }
 
     pub fn sync_all(&self, findings: &mut Vec<Finding>) -> Result<BTreeMap<SessionId, Known>, Error> {
-        let all = refs::all(&self.store)?;
-        all.into_iter().map(|(sid, known)| Ok((sid.clone(), self.sync_known(&sid, known, findings)?))).collect()
+        self.sync_these(refs::all(&self.store)?, findings)
     }
 
-    fn sync_known(&self, sid: &SessionId, mut known: Known, findings: &mut Vec<Finding>) -> Result<Known, Error> {
-        let before = known.clone();
+    /// As `sync`, for many. One that cannot be followed is reported and stays as it is, in nobody's way.
+    pub(super) fn sync_these(
+        &self,
+        mut all: BTreeMap<SessionId, Known>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<BTreeMap<SessionId, Known>, Error> {
+        let tips = all.values().flat_map(|known| known.local.iter().chain(known.tracking.values()));
+        if let Err(error) = Checkpoint::bring(&self.store, tips) {
+            findings.push(Finding::Ignored { name: names::TRACKING.to_owned(), why: error.to_string() });
+        }
+        let mut changes = Vec::new();
+        for (sid, known) in &mut all {
+            match self.follow(sid, known.clone(), findings) {
+                Ok(after) => {
+                    let moves = moves(sid, known, &after);
+                    changes.extend((!moves.is_empty()).then_some(moves));
+                    *known = after;
+                }
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(error) => findings.push(Finding::Ignored { name: names::session(sid), why: error.to_string() }),
+            }
+        }
+        // In one start of Git. Where one ref has moved meanwhile, all are refused, and each goes its own way.
+        match refs::update(&self.store, FOLLOW, &changes.concat()) {
+            Err(store::Error::Moved { .. }) => changes.iter().try_for_each(|moves| self.write_back(moves))?,
+            done => done?,
+        }
+        Ok(all)
+    }
+
+    fn follow(&self, sid: &SessionId, mut known: Known, findings: &mut Vec<Finding>) -> Result<Known, Error> {
         // `@here` follows our own ref, and brings it back where it vanished without `delete`.
         if known.local.is_none()
             && let Some(tip) = known.seen.get(HERE).copied()
-            && self.store.has(&tip)
+            && self.checkpoint(sid, &tip).is_ok()
         {
             known.local = Some(tip);
             findings.push(Finding::BroughtBack { sid: sid.clone(), tip });
         }
         for (remote, tip) in known.tracking.clone() {
             let pin = known.seen.get(&remote).copied();
-            if pin == Some(tip) && (known.local.is_none() || known.local == Some(tip)) {
+            // What was verified when it was pinned, and stands in our own chain, has nothing new to say.
+            if pin == Some(tip) && self.holds(known.local, &tip)? {
                 continue;
             }
             let theirs = match self.checkpoint(sid, &tip) {
@@ -152,25 +196,25 @@ impl<'a> Ledger<'a> {
                 }
             }
         }
-        if let Some(local) = known.local {
+        // Whoever can write to a ref of ours can make it lead anywhere: that is not what a pin brings back.
+        if let Some(local) = known.local.filter(|local| known.seen.get(HERE) != Some(local))
+            && self.checkpoint(sid, &local).is_ok()
+        {
             known.seen.insert(HERE.to_owned(), local);
         }
-        self.write_back(sid, &before, &known)?;
         Ok(known)
     }
 
-    fn write_back(&self, sid: &SessionId, before: &Known, after: &Known) -> Result<(), Error> {
-        let mut changes = Vec::new();
-        if before.local != after.local {
-            changes.push(Change { name: names::session(sid), to: after.local, from: before.local });
-        }
-        for (store, tip) in &after.seen {
-            let from = before.seen.get(store).copied();
-            if from != Some(*tip) {
-                changes.push(Change { name: names::seen(store, sid), to: Some(*tip), from });
-            }
-        }
-        match refs::update(&self.store, "samesession: follow what was fetched", &changes) {
+    /// Whether a chain of ours, if there is one, leads to this tip.
+    fn holds(&self, local: Option<ObjectId>, tip: &ObjectId) -> Result<bool, Error> {
+        Ok(match local {
+            Some(local) => chain::descends(&self.store, &local, tip)?,
+            None => true,
+        })
+    }
+
+    fn write_back(&self, changes: &[Change]) -> Result<(), Error> {
+        match refs::update(&self.store, FOLLOW, changes) {
             // Somebody else has just done the same, or more; the next command sees it.
             Err(store::Error::Moved { .. }) => Ok(()),
             done => Ok(done?),
@@ -197,7 +241,11 @@ impl<'a> Ledger<'a> {
         for id in chain::heads(&self.store, &tips)? {
             heads.push(self.checkpoint(sid, &id)?);
         }
-        // What another one stands in for is no head of its own.
+        self.without_replaced(heads)
+    }
+
+    /// What another one stands in for is no head of its own.
+    pub(super) fn without_replaced(&self, mut heads: Vec<Checkpoint>) -> Result<Vec<Checkpoint>, Error> {
         if heads.len() > 1 {
             let mut replaced = HashSet::new();
             for head in &heads {
@@ -207,4 +255,18 @@ impl<'a> Ledger<'a> {
         }
         Ok(heads)
     }
+}
+
+fn moves(sid: &SessionId, before: &Known, after: &Known) -> Vec<Change> {
+    let mut changes = Vec::new();
+    if before.local != after.local {
+        changes.push(Change { name: names::session(sid), to: after.local, from: before.local });
+    }
+    for (store, tip) in &after.seen {
+        let from = before.seen.get(store).copied();
+        if from != Some(*tip) {
+            changes.push(Change { name: names::seen(store, sid), to: Some(*tip), from });
+        }
+    }
+    changes
 }

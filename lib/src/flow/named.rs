@@ -10,8 +10,8 @@ use super::select::{self, Selector};
 use super::{Candidate, Error};
 use crate::agent;
 use crate::id::{NativeId, SessionId};
-use crate::store::refs::Known;
 use crate::store::unfold::Checkpoint;
+use crate::store::{self, refs::Known};
 
 /// What somebody named.
 pub struct Named {
@@ -23,15 +23,25 @@ pub struct Named {
 
 /// All chains are brought up to date on the way; what is to be said of them is added to `findings`.
 pub fn resolve(ledger: &Ledger<'_>, what: &str, findings: &mut Vec<Finding>) -> Result<Named, Error> {
-    let mut all = ledger.sync_all(findings)?;
-    let sids = match what {
+    let all = ledger.sync_all(findings)?;
+    let mut sids = match what {
         "current" => current(ledger, &all)?,
         "latest" => latest(ledger, &all)?,
         _ => matching(&all, what),
     };
+    if sids.is_empty() {
+        // Before the agents' ids, for which every chain has to be opened: commits are what our own answers say to type.
+        let none = match revision(ledger, &all, what) {
+            Err(none @ (Error::NoSuchSession(_) | Error::Store(store::Error::NotACheckpoint { .. }))) => none,
+            found => return found,
+        };
+        sids = native(ledger, &all, what);
+        if sids.is_empty() {
+            return Err(none);
+        }
+    }
     match &sids[..] {
-        [sid] => Ok(Named { known: all.remove(sid).unwrap_or_default(), sid: sid.clone(), exactly: None }),
-        [] => revision(ledger, all, what),
+        [sid] => Ok(Named { known: all.get(sid).cloned().unwrap_or_default(), sid: sid.clone(), exactly: None }),
         several => {
             Err(Error::Ambiguous { what: what.to_owned(), candidates: several.iter().map(|sid| candidate(ledger, sid, &all)).collect() })
         }
@@ -47,6 +57,19 @@ fn matching(all: &BTreeMap<SessionId, Known>, what: &str) -> Vec<SessionId> {
     }
     // Shorter ones match half of everything, and look like names of branches.
     all.keys().filter(|sid| what.len() >= 4 && sid.as_str().starts_with(what)).cloned().collect()
+}
+
+/// By the beginning of the agent's id, which only those can see who can open a chain.
+fn native(ledger: &Ledger<'_>, all: &BTreeMap<SessionId, Known>, what: &str) -> Vec<SessionId> {
+    if what.len() < 4 || !what.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+        return Vec::new();
+    }
+    let fits = |(sid, known): &(&SessionId, &Known)| {
+        let heads = ledger.heads(sid, known).unwrap_or_default();
+        let mut opened = heads.iter().filter_map(|head| ledger.opened(head).ok());
+        opened.any(|opened| opened.record.summary.native_id.starts_with(what))
+    };
+    all.iter().filter(fits).map(|(sid, _)| sid.clone()).collect()
 }
 
 fn current(ledger: &Ledger<'_>, all: &BTreeMap<SessionId, Known>) -> Result<Vec<SessionId>, Error> {
@@ -70,10 +93,10 @@ fn latest(ledger: &Ledger<'_>, all: &BTreeMap<SessionId, Known>) -> Result<Vec<S
 }
 
 /// `<sid prefix>~2`, an object id, a ref: whatever Git makes of it.
-fn revision(ledger: &Ledger<'_>, mut all: BTreeMap<SessionId, Known>, what: &str) -> Result<Named, Error> {
+fn revision(ledger: &Ledger<'_>, all: &BTreeMap<SessionId, Known>, what: &str) -> Result<Named, Error> {
     let no_such = || Error::NoSuchSession(what.chars().take(80).collect());
     let (head, tail) = what.split_at(what.find(['~', '^', '@']).unwrap_or(what.len()));
-    let spelled = match &matching(&all, head)[..] {
+    let spelled = match &matching(all, head)[..] {
         [sid] if !tail.is_empty() => {
             let known = all.get(sid).cloned().unwrap_or_default();
             let tip = known.local.or_else(|| known.tracking.values().next().copied()).ok_or_else(no_such)?;
@@ -86,7 +109,7 @@ fn revision(ledger: &Ledger<'_>, mut all: BTreeMap<SessionId, Known>, what: &str
     let id = ObjectId::from_hex(out.stdout.trim_ascii()).map_err(|_| no_such())?;
     let found = Checkpoint::read(&ledger.store, &id)?;
     let checkpoint = ledger.checkpoint(&found.sid, &id)?;
-    Ok(Named { known: all.remove(&found.sid).unwrap_or_default(), sid: found.sid, exactly: Some(checkpoint) })
+    Ok(Named { known: all.get(&found.sid).cloned().unwrap_or_default(), sid: found.sid, exactly: Some(checkpoint) })
 }
 
 fn candidate(ledger: &Ledger<'_>, sid: &SessionId, all: &BTreeMap<SessionId, Known>) -> Candidate {

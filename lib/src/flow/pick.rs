@@ -7,7 +7,7 @@ use gix::hash::ObjectId;
 
 use super::ledger::{Finding, Ledger};
 use super::named::{self, Named};
-use super::restore::Consent;
+use super::signed::Consent;
 use super::{Error, Way};
 use crate::signers::KnownSigners;
 use crate::store::names;
@@ -115,7 +115,7 @@ impl Picked {
     /// To be called when it stands here.
     pub fn remember(&self, ledger: &Ledger<'_>) -> Result<(), Error> {
         let sid = &self.opened.checkpoint.sid;
-        let before = refs::of(&ledger.store, sid)?.seen.get("@chosen").copied();
+        let before = refs::of(&ledger.store, sid)?.seen.get(names::CHOSEN).copied();
         let to = self.chosen.then(|| self.opened.id());
         if before == to {
             return Ok(());

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use gix::hash::ObjectId;
 
-use super::Error;
 use super::ledger::{Finding, Ledger};
+use super::{Error, remotes};
 use crate::git::{self, Repository, failed};
 use crate::id::SessionId;
 use crate::store::names::{self, Named};
@@ -25,21 +25,9 @@ pub enum Verdict {
     Refused(String),
 }
 
-/// The remote that is meant: the one named, else the project's store, else `origin`, else the only one.
+/// The remote that is meant; see `remotes::store`.
 pub fn choose(repo: &Repository, named: Option<&str>) -> Result<String, Error> {
-    let remotes = repo.remotes();
-    let known = |name: &str| remotes.contains(&name);
-    if let Some(name) = named {
-        return if known(name) { Ok(name.to_owned()) } else { Err(Error::NoSuchRemote(name.chars().take(80).collect())) };
-    }
-    match (repo.config.get("samesession.store"), &remotes[..]) {
-        (Some(store), _) if known(store) => Ok(store.to_owned()),
-        (Some(store), _) => Err(Error::NoSuchRemote(store.to_owned())),
-        (None, _) if known("origin") => Ok("origin".to_owned()),
-        (None, [only]) => Ok((*only).to_owned()),
-        (None, []) => Err(Error::NoRemote),
-        (None, several) => Err(Error::WhichRemote(several.iter().map(|name| (*name).to_owned()).collect())),
-    }
+    remotes::store(repo, named)?.map(str::to_owned).ok_or(Error::NoRemote)
 }
 
 /// Brings what the remote has: everything, or these sessions.

@@ -9,11 +9,12 @@ use gix::hash::ObjectId;
 
 use super::Error;
 use super::ledger::Ledger;
+use super::readers::Readers;
 use super::remote::{self, Push, Verdict};
 use crate::device::Device;
-use crate::id::SessionId;
+use crate::id::{SessionId, hex};
 use crate::store::draft::Draft;
-use crate::store::names::{self, HERE};
+use crate::store::names;
 use crate::store::pack::{self, PackWriter};
 use crate::store::refs::{self, Change, Known};
 use crate::store::tree::Read as ReadTree;
@@ -69,14 +70,26 @@ pub fn carry(ledger: &Ledger<'_>, new: &Checkpoint, local: &ObjectId) -> Result<
     }
     let mut writer = PackWriter::new(&ledger.store.repo.objects, ledger.store.repo.hash)?;
     let (mut tip, mut sequence, mut total) = (new.id(), new.header.sequence, new.header.total);
-    for opened in ours.iter().rev() {
+    let mut ways = vec![onto];
+    for opened in ours.into_iter().rev() {
         let tree = opened.tree(&ledger.store)?;
-        let mut draft = Draft::again(opened, &tree);
+        let mut draft = Draft::again(&opened, &tree);
+        let added = opened.checkpoint.header.added;
+        // Who came to the chain meanwhile reads this, too, and who was removed does not come back with it.
+        ways.push(opened);
+        let readers = Readers::of(&ways);
+        let (epoch, seed) = readers.epoch(&ways);
+        let wraps = readers.wraps(ledger, &mut ways, &epoch, false, &age::NoCallbacks)?;
+        ways.pop();
+        draft.epoch = epoch;
+        draft.record.seed = hex(&seed);
+        (draft.record.recipients, draft.record.removed) = (readers.names, readers.removed);
+        (draft.wraps, draft.new_wraps) = (wraps.kept, wraps.new);
         sequence += 1;
         draft.parents = vec![tip];
         draft.record.sequence = sequence;
-        (draft.total, draft.added) = (total, Some(opened.checkpoint.header.added));
-        total += opened.checkpoint.header.added;
+        (draft.total, draft.added) = (total, Some(added));
+        total += added;
         tip = draft.write(&ledger.store, &tree, device.signing(), &mut writer)?;
     }
     writer.finish()?;
@@ -128,11 +141,8 @@ impl Replacement<'_> {
             }
             error
         };
-        let mut changes = vec![
-            Change { name: names::session(sid), to: Some(tip), from: known.local },
-            Change { name: names::seen(HERE, sid), to: Some(tip), from: known.seen.get(HERE).copied() },
-        ];
-        if let Some(chosen) = known.seen.get("@chosen") {
+        let mut changes = known.advance(sid, tip);
+        if let Some(chosen) = known.seen.get(names::CHOSEN) {
             changes.push(Change { name: names::chosen(sid), to: None, from: Some(*chosen) });
         }
         if let Some(remote) = remote {

@@ -11,10 +11,11 @@ use super::compare::{self, Relation};
 use super::journal::{Dir, Filed, Journal, New, Seen, State, Step as JournalStep};
 use super::plan::{self, Given, Plan, Step};
 use super::recover::{self, Recovered};
+use super::signed::{self, Belief, Consent, SignedBy};
 use super::stage;
 use super::{Error, placed};
 use crate::agent::{Agent, Copy, Home, Incoming, Place, Reached, ResumeCommand, StagedFile};
-use crate::capsule::{self, Manifest, SESSION_DIR, TORN_DIR};
+use crate::capsule::{Manifest, SESSION_DIR, TORN_DIR};
 use crate::device::Device;
 use crate::durable::At;
 use crate::env::Env;
@@ -23,7 +24,6 @@ use crate::id::NativeId;
 use crate::path::RelPath;
 use crate::policy::Limits;
 use crate::progress::Progress;
-use crate::seal::{self, Signer};
 use crate::signers::KnownSigners;
 use crate::{fault, path, time};
 
@@ -37,33 +37,6 @@ pub struct Options {
     /// Take the capsule's session even if the one here went its own way; that one is kept as a backup.
     pub set_aside: bool,
     pub limits: Limits,
-}
-
-/// Decisions that only a person can make.
-pub trait Consent {
-    /// Whether to believe a signer that is not known here and calls itself so; `true` is remembered.
-    fn accept_signer(&mut self, signer: &Signer, name: &str) -> bool;
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SignedBy {
-    ThisDevice,
-    Known {
-        name: String,
-        fingerprint: String,
-    },
-    /// Accepted just now.
-    Accepted {
-        name: String,
-        fingerprint: String,
-    },
-    /// Not known here; a dry run shows its plan all the same.
-    Unknown {
-        name: String,
-        fingerprint: String,
-    },
-    /// Not signed, or badly, and taken all the same.
-    Nobody,
 }
 
 pub struct Outcome {
@@ -94,7 +67,8 @@ pub fn restore(
 ) -> Result<Outcome, Error> {
     let mut staged = capsule.stage(env, options.dry_run, &options.limits, progress)?;
     fault::point("restore.staged").at("write", &staged.stage.dir)?;
-    let (signed_by, new_signer) = signed_by(env, device, options, &staged.opened, consent)?;
+    let belief = Belief { trust: &options.trust, allow_unsigned: options.allow_unsigned, dry_run: options.dry_run };
+    let (signed_by, new_signer) = signed::by(env, device, &belief, &staged.opened, consent)?;
     let (agent, home) = (staged.agent, staged.home.clone());
     let native = staged.opened.manifest.native_id()?;
     staged.refuse_strangers(&native)?;
@@ -190,39 +164,6 @@ fn refuse_live(agent: &dyn Agent, home: &Home, native: &NativeId, steps: &[Step]
         Some((_, live)) => Err(Error::Live { title: agent.title(), pid: live.pid }),
         None => Ok(()),
     }
-}
-
-/// Who signed it, and the signer to be remembered if that was not known before.
-fn signed_by(
-    env: &Env,
-    device: Option<&Device>,
-    options: &Options,
-    opened: &capsule::Opened,
-    consent: &mut dyn Consent,
-) -> Result<(SignedBy, Option<Signer>), Error> {
-    let verified = match &opened.signature {
-        None => Err(Error::Unsigned),
-        Some(signature) => seal::verify(seal::NAMESPACE, &opened.manifest_bytes, signature).map_err(Error::Seal),
-    };
-    let signer = match verified {
-        Err(_) if options.allow_unsigned => return Ok((SignedBy::Nobody, None)),
-        signer => signer?,
-    };
-    let fingerprint = signer.fingerprint.clone();
-    if device.is_some_and(|device| device.signing().fingerprint() == fingerprint) {
-        return Ok((SignedBy::ThisDevice, None));
-    }
-    if let Some(name) = KnownSigners::load(env)?.name_of(&signer) {
-        return Ok((SignedBy::Known { name: name.to_owned(), fingerprint }, None));
-    }
-    let name = opened.manifest.origin.device.clone();
-    if options.trust.contains(&fingerprint) || (!options.dry_run && consent.accept_signer(&signer, &name)) {
-        return Ok((SignedBy::Accepted { name, fingerprint }, Some(signer)));
-    }
-    if options.dry_run {
-        return Ok((SignedBy::Unknown { name, fingerprint }, None));
-    }
-    Err(Error::UnknownSigner { signer, name })
 }
 
 /// Where the agent will work: as told, else where this device has the session already, else here. With a note if that is

@@ -77,6 +77,7 @@ pub fn shorten(
             draft.wraps.insert(epoch.clone(), wraps.clone());
         }
         draft.record.recipients.clone_from(&tip.record.recipients);
+        draft.record.removed.clone_from(&tip.record.removed);
         draft.record.open.clear();
         // The first one is no longer the heir of those before it: all its parts are its own.
         let own = if drafts.is_empty() { ledger.store.size_of(tree.tree.parts.values()) } else { opened.checkpoint.header.added };

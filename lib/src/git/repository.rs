@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use super::{Error, Git};
 use crate::env::Env;
 
+/// What makes a remote of a section of the configuration.
+const ADDRESS: &[&str] = &["url", "pushurl", "vcs"];
+
 #[derive(Debug, Clone)]
 pub struct Repository {
     pub git: Git,
@@ -80,9 +83,19 @@ impl Repository {
         named.or_else(|| set.find_map(|key| key.strip_prefix("remote.")?.strip_suffix(".promisor")))
     }
 
-    /// The names of its remotes, in the order of the configuration.
+    /// The names of its remotes.
     pub fn remotes(&self) -> Vec<&str> {
-        self.config.keys().filter_map(|key| key.strip_prefix("remote.")?.strip_suffix(".url")).collect()
+        self.config.remotes()
+    }
+
+    /// The same repository, asked once more: for whoever must know what others have changed meanwhile.
+    pub fn again(&self) -> Result<Repository, Error> {
+        Repository::ask(self.git.clone())
+    }
+
+    /// What stands in its own configuration file and nowhere else.
+    pub fn own_config(&self) -> Result<Config, Error> {
+        Ok(Config::parse(&self.git.run(&["config", "--local", "--list", "-z"])?))
     }
 }
 
@@ -93,7 +106,7 @@ pub struct Config {
 }
 
 impl Config {
-    fn parse(list: &[u8]) -> Config {
+    pub fn parse(list: &[u8]) -> Config {
         let mut config = Config::default();
         for entry in list.split(|&byte| byte == 0).filter(|entry| !entry.is_empty()) {
             let text = String::from_utf8_lossy(entry);
@@ -106,6 +119,15 @@ impl Config {
 
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
+    }
+
+    /// The names of all remotes: a section that gives no address is none.
+    pub fn remotes(&self) -> Vec<&str> {
+        let sections = self.keys().filter_map(|key| key.strip_prefix("remote.")?.rsplit_once('.'));
+        let mut names: Vec<&str> = sections.filter(|(_, what)| ADDRESS.contains(what)).map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// The last value counts, as for Git.

@@ -37,6 +37,9 @@ pub enum Error {
     Start(#[source] io::Error),
     #[error("not in a Git repository")]
     NoRepository,
+    /// `safe.directory`: Git runs nothing there.
+    #[error("git does not trust '{0}': it belongs to somebody else")]
+    Untrusted(String),
     /// Its own words, as far as they matter.
     #[error("git {verb} failed: {said}")]
     Failed { verb: String, said: String, code: Option<i32> },
@@ -133,6 +136,10 @@ pub fn failed<S: AsRef<OsStr>>(args: &[S], out: &Output) -> Error {
     let said = String::from_utf8_lossy(&out.stderr);
     if said.contains("not a git repository") {
         return Error::NoRepository;
+    }
+    if let Some((_, place)) = said.split_once("dubious ownership in repository at '") {
+        let end = place.find("'\n").unwrap_or(place.trim_end().trim_end_matches('\'').len());
+        return Error::Untrusted(place[..end].chars().take(4096).collect());
     }
     let lines = said.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("hint:"));
     let mut said: Vec<_> = lines.map(|line| line.trim_start_matches("fatal: ").trim_start_matches("error: ")).collect();

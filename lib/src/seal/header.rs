@@ -23,6 +23,11 @@ impl Envelope {
         self.recipients.contains_key("scrypt")
     }
 
+    /// Whether no key that it is sealed to is of a kind that a quantum computer would break.
+    pub fn is_post_quantum(&self) -> bool {
+        !self.recipients.is_empty() && self.recipients.keys().all(|kind| kind.starts_with("mlkem768"))
+    }
+
     pub fn describe(&self) -> String {
         let kind = |(kind, count): (&String, &usize)| match (kind.as_str(), count) {
             ("scrypt", _) => "a passphrase".to_owned(),

@@ -12,11 +12,13 @@ pub struct Identities {
     keys: Vec<Box<dyn age::Identity>>,
     names: Vec<String>,
     passphrase: Option<SecretString>,
+    mark: Sha256,
 }
 
 impl Identities {
     /// An age identity file or an OpenSSH private key, as text; `name` says in messages where it came from.
     pub fn add_text<C: Callbacks>(&mut self, text: &str, name: &str, callbacks: C) -> Result<(), Error> {
+        self.mark.update(text);
         if text.trim_start().starts_with("-----BEGIN ") && text.contains("PRIVATE KEY") {
             let key = age::ssh::Identity::from_buffer(text.as_bytes(), Some(name.to_owned()))
                 .map_err(|_| Error::NotAnIdentity(name.to_owned()))?;
@@ -44,11 +46,17 @@ impl Identities {
     }
 
     pub fn add_device(&mut self, identity: age::x25519::Identity) {
+        self.mark.update(identity.to_public().to_string());
         self.push(Box::new(identity), "this device's key");
     }
 
     pub fn set_passphrase(&mut self, passphrase: SecretString) {
         self.passphrase = Some(passphrase);
+    }
+
+    /// Another one for other keys: whoever remembers that none of them opened something remembers which they were.
+    pub fn mark(&self) -> String {
+        crate::id::hex(&self.mark.clone().finalize()[..8])
     }
 
     fn push(&mut self, key: Box<dyn age::Identity>, name: &str) {

@@ -30,6 +30,21 @@ impl fmt::Display for Via {
 }
 
 impl Via {
+    /// The kind of key, for people.
+    pub fn kind(&self) -> String {
+        match self {
+            Via::X25519(_) => "X25519".to_owned(),
+            Via::Tag(_) => "P-256 tag".to_owned(),
+            Via::TagPq(_) => "post-quantum tag".to_owned(),
+            Via::Ssh(key) => key.to_string().split(' ').next().unwrap_or("SSH").to_owned(),
+            Via::Plugin(key) => format!("plugin {}", key.plugin()),
+        }
+    }
+
+    pub fn is_post_quantum(&self) -> bool {
+        matches!(self, Via::TagPq(_))
+    }
+
     fn parse(line: &str) -> Result<Via, Error> {
         if is_secret(line) {
             return Err(Error::SecretKey);
@@ -85,6 +100,10 @@ impl Recipients {
         keys.chain(self.passphrase.iter().map(|_| "a passphrase".to_owned())).collect()
     }
 
+    pub fn keys(&self) -> &[Via] {
+        &self.keys
+    }
+
     pub fn is_passphrase(&self) -> bool {
         self.passphrase.is_some()
     }
@@ -106,7 +125,7 @@ impl Recipients {
 
     /// Whether everybody here is out of a quantum computer's reach, as far as can be told from their keys.
     pub fn is_post_quantum(&self) -> bool {
-        self.passphrase.is_none() && !self.keys.is_empty() && self.keys.iter().all(|key| matches!(key, Via::TagPq(_)))
+        self.passphrase.is_none() && !self.keys.is_empty() && self.keys.iter().all(Via::is_post_quantum)
     }
 
     pub(super) fn encryptor<C: Callbacks>(&self, callbacks: C) -> Result<age::Encryptor, Error> {

@@ -80,7 +80,7 @@ impl Draft {
             let ids = wraps.iter().map(|wrap| blob(wrap)).collect::<Result<_, _>>()?;
             self.wraps.insert(epoch.clone(), ids);
         }
-        let added = self.added.unwrap_or(pack.bytes());
+        let added = self.added.unwrap_or(pack.added());
         let mut header = serde_json::to_vec_pretty(&Header::of(&self.record, &self.epoch.id, added, self.total)).map_err(json)?;
         header.push(b'\n');
         let header = pack.add(&Entry::new(hash, ObjectKind::Blob, &header)?)?;

@@ -2,7 +2,8 @@
 //!
 //! One pass, constant memory, every core. A file that only grew keeps the parts it had, however they were cut, and its new
 //! end becomes a part of its own; once a file ends in many small parts they are made one. Tiny files share parts. What
-//! must stay true: the parts' contents one behind the other are the files' contents one behind the other.
+//! must stay true: the parts' contents one behind the other are the files' contents one behind the other, and no dictionary is
+//! needed for what a dictionary is made of.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -213,7 +214,8 @@ impl Fold {
         let mut small = 0;
         for line in self.before.take(name) {
             part.fill(&mut content, line.length).map_err(capsule::Error::Write)?;
-            if part.len() != line.length || <[u8; 32]>::from(Sha256::digest(&*part)) != line.sha256 {
+            let opens = beginning.ready.is_some() || line.dictionary.is_none();
+            if !opens || part.len() != line.length || <[u8; 32]>::from(Sha256::digest(&*part)) != line.sha256 {
                 break;
             }
             if line.length < SMALL {
@@ -309,7 +311,9 @@ impl Target for Fold {
 
 fn work(job: Job, known: &HashMap<[u8; 32], Line>, epoch: &Epoch, packer: &mut Packer, hash: Kind) -> Result<Done, Error> {
     let sha256: [u8; 32] = Sha256::digest(&*job.plain).into();
-    if let Some(line) = known.get(&sha256) {
+    // How a file begins must open without a dictionary, since its other parts' dictionary is made of it.
+    let plain = job.dictionary.is_none();
+    if let Some(line) = known.get(&sha256).filter(|line| !plain || line.dictionary.is_none()) {
         return Ok(Done { line: line.clone(), entry: None, plain: job.plain });
     }
     let with = job.dictionary.as_deref().filter(|_| job.plain.len() < LONG);

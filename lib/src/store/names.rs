@@ -9,8 +9,11 @@ const SESSIONS: &str = "refs/samesession/sessions/";
 pub const TRACKING: &str = "refs/samesession-remote/";
 /// The newest verified tips that this device has seen: moves forward only, stands in no refspec.
 pub const SEEN: &str = "refs/samesession-seen/";
-/// The store under which our own tips are pinned. No remote is called so: Git takes no name that begins with '@' for one.
+/// The store under which our own tips are pinned. A remote may be called so, but no session is fetched from one whose name
+/// begins with '@'.
 pub const HERE: &str = "@here";
+/// The store under which it is noted which of several ways somebody has chosen here.
+pub const CHOSEN: &str = "@chosen";
 
 pub fn session(sid: &SessionId) -> String {
     format!("{SESSIONS}{sid}")
@@ -26,7 +29,7 @@ pub fn seen(store: &str, sid: &SessionId) -> String {
 
 /// Which of two ways of an open session somebody has chosen here.
 pub fn chosen(sid: &SessionId) -> String {
-    format!("{SEEN}@chosen/sessions/{sid}")
+    seen(CHOSEN, sid)
 }
 
 /// What the refspec of a remote maps.
@@ -51,6 +54,9 @@ pub fn parse(name: &str) -> Option<Named> {
         Some((store.to_owned(), SessionId::parse(sid).ok()?))
     };
     if let Some((remote, sid)) = name.strip_prefix(TRACKING).and_then(below) {
+        if remote.starts_with('@') {
+            return None;
+        }
         return Some(Named::Tracking { remote, sid });
     }
     name.strip_prefix(SEEN).and_then(below).map(|(store, sid)| Named::Seen { store, sid })
@@ -65,10 +71,14 @@ mod tests {
         let sid = SessionId::parse("abcdefghijklmnopqrstuvwxyz").expect("a sid");
         assert_eq!(parse(&session(&sid)), Some(Named::Local(sid.clone())));
         assert_eq!(parse(&tracking("team/main", &sid)), Some(Named::Tracking { remote: "team/main".into(), sid: sid.clone() }));
-        assert_eq!(parse(&seen(HERE, &sid)), Some(Named::Seen { store: HERE.into(), sid }));
-        for other in
-            ["refs/heads/main", "refs/samesession/sessions/short", "refs/samesession/roster", "refs/samesession-remote/origin/roster"]
-        {
+        assert_eq!(parse(&seen(HERE, &sid)), Some(Named::Seen { store: HERE.into(), sid: sid.clone() }));
+        for other in [
+            "refs/heads/main",
+            "refs/samesession/sessions/short",
+            &tracking("@here", &sid),
+            "refs/samesession/roster",
+            "refs/samesession-remote/origin/roster",
+        ] {
             assert_eq!(parse(other), None, "{other}");
         }
     }

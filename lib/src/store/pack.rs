@@ -16,6 +16,8 @@ use gix::object::Kind as ObjectKind;
 use super::Error;
 use crate::durable::{self, At, EarlyFlush};
 
+/// What the `.keep` beside a pack of ours says: by this we know it for ours.
+pub const KEEP: &[u8] = b"samesession\n";
 const HEADER: [u8; 8] = *b"PACK\0\0\0\x02";
 
 /// An object, ready to be written; making one needs no writer, so many threads can.
@@ -33,6 +35,11 @@ impl Entry {
         put_stored(&mut bytes, data);
         Ok(Entry { id, crc: crc32fast::hash(&bytes), bytes })
     }
+
+    /// As it lies in another pack of ours: a whole object behind its head, and no delta.
+    pub fn raw(id: ObjectId, bytes: Vec<u8>, crc: u32) -> Entry {
+        Entry { id, bytes, crc }
+    }
 }
 
 pub struct PackWriter {
@@ -40,6 +47,8 @@ pub struct PackWriter {
     dir: PathBuf,
     hash: Kind,
     offset: u64,
+    /// Where what is written for the present checkpoint begins.
+    mark: u64,
     /// What the index will say of each object.
     seen: BTreeMap<ObjectId, (u64, u32)>,
 }
@@ -53,7 +62,7 @@ impl PackWriter {
         let file = tempfile::Builder::new().prefix("tmp_pack_").tempfile_in(&dir).at("create a file in", &dir)?;
         let handle = file.as_file().try_clone().at("open", file.path())?;
         let out = BufWriter::with_capacity(1 << 17, EarlyFlush::new(file, &handle).at("open", &dir)?);
-        let mut writer = PackWriter { out, dir, hash, offset: 0, seen: BTreeMap::new() };
+        let mut writer = PackWriter { out, dir, hash, offset: 0, mark: 0, seen: BTreeMap::new() };
         // The count is not known yet.
         writer.put(&HEADER)?;
         writer.put(&[0; 4])?;
@@ -76,6 +85,16 @@ impl PackWriter {
         self.offset
     }
 
+    /// What comes now belongs to another checkpoint, where one pack holds those of several chains.
+    pub fn next_checkpoint(&mut self) {
+        self.mark = self.offset;
+    }
+
+    /// As `bytes`, of the present checkpoint alone.
+    pub fn added(&self) -> u64 {
+        self.offset - self.mark
+    }
+
     /// Makes the pack part of the repository, and durable. Returns its path; an empty one is not kept.
     pub fn finish(mut self) -> Result<Option<PathBuf>, Error> {
         if self.is_empty() {
@@ -92,7 +111,7 @@ impl PackWriter {
         file.as_file().sync_all().at("sync", file.path())?;
         // Git takes a pack for complete when it sees the index, so that comes last; a keep without a pack is harmless.
         let keep = pack.with_extension("keep");
-        fs::write(&keep, b"samesession\n").at("write", &keep)?;
+        fs::write(&keep, KEEP).at("write", &keep)?;
         place(file, &pack)?;
         place(index, &pack.with_extension("idx"))?;
         durable::sync_dir(&self.dir)?;

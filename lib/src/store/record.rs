@@ -3,7 +3,7 @@
 //! Owns the wire format of container B, as `capsule::manifest` owns that of the plaintext. What this version does not know
 //! is kept; what a reader must understand is named in `requires`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -67,6 +67,9 @@ pub struct Record {
     pub seed: String,
     /// Everybody who may open it.
     pub recipients: Vec<String>,
+    /// Who could once, and the epochs whose keys they have: nothing is sealed to those any more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub removed: BTreeMap<String, BTreeSet<String>>,
     pub summary: Summary,
     pub manifest: Pages,
     pub parts: Pages,
@@ -197,6 +200,7 @@ impl Record {
             device: String::new(),
             seed: String::new(),
             recipients: Vec::new(),
+            removed: BTreeMap::new(),
             summary,
             manifest: Pages::default(),
             parts: Pages::default(),

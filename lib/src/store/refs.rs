@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use gix::hash::ObjectId;
 
-use super::names::{self, Named};
+use super::names::{self, HERE, Named};
 use super::{Error, Store};
 use crate::git::{self, failed};
 use crate::id::SessionId;
@@ -31,6 +31,16 @@ pub struct Known {
     pub seen: BTreeMap<String, ObjectId>,
 }
 
+impl Known {
+    /// Our chain goes on from where it was seen, and with it the pin that remembers it.
+    pub fn advance(&self, sid: &SessionId, tip: ObjectId) -> Vec<Change> {
+        vec![
+            Change { name: names::session(sid), to: Some(tip), from: self.local },
+            Change { name: names::seen(HERE, sid), to: Some(tip), from: self.seen.get(HERE).copied() },
+        ]
+    }
+}
+
 /// All our refs, by session.
 pub fn all(store: &Store) -> Result<BTreeMap<SessionId, Known>, Error> {
     read(store, &["refs/samesession/sessions", "refs/samesession-remote", "refs/samesession-seen"])
@@ -41,12 +51,20 @@ pub fn of(store: &Store, sid: &SessionId) -> Result<Known, Error> {
     Ok(read(store, &patterns.each_ref().map(String::as_str))?.remove(sid).unwrap_or_default())
 }
 
-fn read(store: &Store, patterns: &[&str]) -> Result<BTreeMap<SessionId, Known>, Error> {
+/// Refs below these, whatever they are called.
+pub fn list(store: &Store, patterns: &[&str]) -> Result<Vec<(String, ObjectId)>, Error> {
     let args: Vec<&str> = ["for-each-ref", "--format=%(objectname) %(refname)"].iter().chain(patterns).copied().collect();
+    let named = |line: String| {
+        let (id, name) = line.split_once(' ')?;
+        Some((name.to_owned(), ObjectId::from_hex(id.as_bytes()).ok()?))
+    };
+    Ok(store.repo.git.lines(&args)?.into_iter().filter_map(named).collect())
+}
+
+fn read(store: &Store, patterns: &[&str]) -> Result<BTreeMap<SessionId, Known>, Error> {
     let mut sessions: BTreeMap<SessionId, Known> = BTreeMap::new();
-    for line in store.repo.git.lines(&args)? {
-        let Some((id, name)) = line.split_once(' ') else { continue };
-        let (Ok(id), Some(named)) = (ObjectId::from_hex(id.as_bytes()), names::parse(name)) else { continue };
+    for (name, id) in list(store, patterns)? {
+        let Some(named) = names::parse(&name) else { continue };
         match named {
             Named::Local(sid) => sessions.entry(sid).or_default().local = Some(id),
             Named::Tracking { remote, sid } => drop(sessions.entry(sid).or_default().tracking.insert(remote, id)),

@@ -117,6 +117,11 @@ impl Tree {
         }
         Ok(tree)
     }
+
+    /// The files that every look at a checkpoint needs: all but the parts.
+    pub fn small(&self) -> impl Iterator<Item = &ObjectId> {
+        self.header.iter().chain(&self.manifest).chain(self.keys.values().flatten())
+    }
 }
 
 impl Read {
@@ -139,7 +144,7 @@ impl Read {
 
 fn put(mut items: Vec<Item>, known: &Read, hash: Kind, into: &mut PackWriter) -> Result<ObjectId, Error> {
     // Git sorts a directory as if its name ended in a slash.
-    items.sort_by(|a, b| key(a).cmp(&key(b)));
+    items.sort_by_key(key);
     let mut bytes = Vec::with_capacity(items.len() * 64);
     for item in &items {
         bytes.extend_from_slice(if item.dir { b"40000 " } else { b"100644 " });

@@ -48,6 +48,7 @@ impl Checkpoint {
             return Err(not("it is another commit"));
         }
         let tree = Tree::header_of(store, &commit.tree)?;
+        store.want(tree.small())?;
         let header = tree.header.ok_or_else(|| not("it has no capsule.json"))?;
         let header = Header::parse(&store.blob(&header, MAX_HEADER)?).map_err(|why| not(&format!("capsule.json: {why}")))?;
         let sid = SessionId::parse(&header.sid).map_err(|error| not(&error.to_string()))?;
@@ -55,8 +56,28 @@ impl Checkpoint {
         Ok(Checkpoint { sid, header, signer, tree, commit })
     }
 
+    /// Where blobs come only when they are wanted, those that a look at these commits needs are brought in one go.
+    pub fn bring<'a>(store: &Store, ids: impl Iterator<Item = &'a ObjectId>) -> Result<(), Error> {
+        if store.repo.promisor().is_none() {
+            return Ok(());
+        }
+        let tree = |id| Tree::header_of(store, &Commit::read(store, id).ok().filter(Commit::is_ours)?.tree).ok();
+        let trees: Vec<Tree> = ids.filter_map(tree).collect();
+        store.want(trees.iter().flat_map(Tree::small))
+    }
+
     pub fn id(&self) -> ObjectId {
         self.commit.id
+    }
+
+    /// Of how many epochs its tree has the keys.
+    pub fn epochs(&self) -> usize {
+        self.tree.keys.len()
+    }
+
+    /// The epochs whose keys it brings itself.
+    pub fn epoch_names(&self) -> impl Iterator<Item = &str> {
+        self.tree.keys.keys().map(String::as_str)
     }
 
     /// Opens the record; `more` may lend the keys of a later checkpoint, which are wrapped to whoever was added since.

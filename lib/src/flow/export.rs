@@ -1,0 +1,75 @@
+//! `export`: a checkpoint of the repository as a sealed file.
+//!
+//! In one pass and constant memory. What must stay true: manifest and signature go over to the byte, so that the file shows
+//! who captured the session, not who exported it.
+
+use std::io::Read;
+
+use super::Error;
+use super::arriving::{pass_on, unfold};
+use super::keys::{self, SealTo};
+use super::ledger::Ledger;
+use super::output::{Output, Plain, Sealing};
+use crate::capsule::{self, FileEntry, Header, Manifest, Writer};
+use crate::path::RelPath;
+use crate::policy::Limits;
+use crate::progress::Progress;
+use crate::seal::{self, Callbacks, Signer};
+use crate::store::unfold::Opened;
+
+pub struct Options {
+    pub output: Output,
+    /// Without it, everybody who can open the checkpoint, and this device.
+    pub seal_to: Option<SealTo>,
+}
+
+pub struct Outcome {
+    pub manifest: Manifest,
+    pub recipients: Vec<String>,
+    pub sealed: u64,
+    /// Who captured the session, if the signature is there and good.
+    pub signer: Option<Signer>,
+}
+
+pub fn export<C: Callbacks>(
+    ledger: &Ledger<'_>,
+    opened: &mut Opened,
+    options: Options,
+    callbacks: &C,
+    progress: &dyn Progress,
+) -> Result<Outcome, Error> {
+    let dir = options.output.dir(ledger.env)?;
+    let seal_to = options.seal_to.unwrap_or_else(|| SealTo::Recipients(opened.record.recipients.clone()));
+    let recipients = keys::recipients(&seal_to, ledger.device)?;
+    let tree = opened.tree(&ledger.store)?;
+    let manifest = opened.manifest_bytes(&ledger.store, &tree, ledger.identities)?;
+    let manifest = Manifest::of(&manifest, &opened.record.sid, &opened.record.summary.agent)?;
+    let (sealing, plain) = Sealing::begin(&dir, &recipients, callbacks)?;
+    let writer = Writer::new(plain, &Header::new(&opened.checkpoint.sid, &manifest.agent))?;
+    let mut sink = IntoFile { writer, files: manifest.files.iter() };
+    let whole = unfold(ledger, opened, &Limits::default(), &mut sink, progress)?;
+    let plain = sink.writer.finish_with(&whole.manifest_bytes, whole.signature.as_deref())?;
+    let sealed = sealing.finish(plain)?;
+    let size = sealed.size;
+    sealed.deliver(options.output)?;
+    let signer = whole.signature.and_then(|signature| seal::verify(seal::NAMESPACE, &whole.manifest_bytes, &signature).ok());
+    Ok(Outcome { manifest: whole.manifest, recipients: recipients.names(), sealed: size, signer })
+}
+
+struct IntoFile<'a> {
+    writer: Writer<Plain>,
+    /// What comes, in its order.
+    files: std::slice::Iter<'a, FileEntry>,
+}
+
+impl capsule::Sink for IntoFile<'_> {
+    type Error = Error;
+
+    fn header(&mut self, _: &Header) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn file(&mut self, name: &RelPath, content: &mut dyn Read) -> Result<(), Error> {
+        pass_on(self.files.next(), name, content, &mut self.writer)
+    }
+}

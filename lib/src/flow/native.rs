@@ -1,0 +1,58 @@
+//! A session of this machine as what a checkpoint is made of: captured where its agent keeps it, signed here.
+
+use std::path::PathBuf;
+
+use super::Error;
+use super::capture::{Capture, Captured};
+use super::commit::{Begin, Input, Signed};
+use super::source::{Attempt, Source};
+use crate::capsule::FileEntry;
+use crate::device::Device;
+use crate::env::Env;
+use crate::id::SessionId;
+use crate::progress::Progress;
+use crate::seal::NAMESPACE;
+use crate::store::fold::Folded;
+
+pub struct Native<'a> {
+    pub source: &'a mut Source,
+    pub device: &'a Device,
+    pub env: &'a Env,
+}
+
+impl Input for Native<'_> {
+    fn sid(&self) -> SessionId {
+        self.source.selected.session.sid()
+    }
+
+    fn title(&self) -> Option<&str> {
+        self.source.selected.session.title.as_deref()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.source.bytes()
+    }
+
+    fn transcript(&mut self) -> Result<PathBuf, Error> {
+        Ok(self.source.selected.session.transcript.clone())
+    }
+
+    fn fold(&mut self, begin: &mut Begin<'_>, progress: &dyn Progress) -> Result<(Folded, Captured), Error> {
+        let env = self.env;
+        self.source.attempt(|source| {
+            let mut fold = begin()?;
+            match source.capture(env, &mut fold, progress)? {
+                Capture::Done(captured) => Ok(Attempt::Done(fold.finish()?, captured)),
+                Capture::Changed(path) => Ok(Attempt::Changed(path)),
+            }
+        })
+    }
+
+    fn signed(&self, files: Vec<FileEntry>) -> Result<Signed, Error> {
+        let mut manifest = self.source.manifest(self.env, self.device);
+        manifest.files = files;
+        let json = manifest.to_json()?;
+        let signature = self.device.signing().sign(NAMESPACE, &json)?.into_bytes();
+        Ok(Signed { manifest, json, signature: Some(signature) })
+    }
+}

@@ -1,0 +1,79 @@
+//! Whose capsule it is: the signature of its manifest, and whether its signer is believed here.
+//!
+//! What must stay true: nobody is believed who was neither named, nor known, nor accepted by a person.
+
+use super::Error;
+use crate::capsule;
+use crate::device::Device;
+use crate::env::Env;
+use crate::seal::{self, Signer};
+use crate::signers::KnownSigners;
+
+/// Decisions that only a person can make.
+pub trait Consent {
+    /// Whether to believe a signer that is not known here and calls itself so; `true` is remembered.
+    fn accept_signer(&mut self, signer: &Signer, name: &str) -> bool;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignedBy {
+    ThisDevice,
+    Known {
+        name: String,
+        fingerprint: String,
+    },
+    /// Accepted just now.
+    Accepted {
+        name: String,
+        fingerprint: String,
+    },
+    /// Not known here; a dry run shows its plan all the same.
+    Unknown {
+        name: String,
+        fingerprint: String,
+    },
+    /// Not signed, or badly, and taken all the same.
+    Nobody,
+}
+
+/// What somebody decided before anything was asked.
+pub struct Belief<'a> {
+    /// Fingerprints that are believed without asking.
+    pub trust: &'a [String],
+    pub allow_unsigned: bool,
+    /// Nobody is asked; whoever is unknown is only shown.
+    pub dry_run: bool,
+}
+
+/// Who signed it, and the signer to be remembered if that was not known before.
+pub fn by(
+    env: &Env,
+    device: Option<&Device>,
+    belief: &Belief<'_>,
+    opened: &capsule::Opened,
+    consent: &mut dyn Consent,
+) -> Result<(SignedBy, Option<Signer>), Error> {
+    let verified = match &opened.signature {
+        None => Err(Error::Unsigned),
+        Some(signature) => seal::verify(seal::NAMESPACE, &opened.manifest_bytes, signature).map_err(Error::Seal),
+    };
+    let signer = match verified {
+        Err(_) if belief.allow_unsigned => return Ok((SignedBy::Nobody, None)),
+        signer => signer?,
+    };
+    let fingerprint = signer.fingerprint.clone();
+    if device.is_some_and(|device| device.signing().fingerprint() == fingerprint) {
+        return Ok((SignedBy::ThisDevice, None));
+    }
+    if let Some(name) = KnownSigners::load(env)?.name_of(&signer) {
+        return Ok((SignedBy::Known { name: name.to_owned(), fingerprint }, None));
+    }
+    let name = opened.manifest.origin.device.clone();
+    if belief.trust.contains(&fingerprint) || (!belief.dry_run && consent.accept_signer(&signer, &name)) {
+        return Ok((SignedBy::Accepted { name, fingerprint }, Some(signer)));
+    }
+    if belief.dry_run {
+        return Ok((SignedBy::Unknown { name, fingerprint }, None));
+    }
+    Err(Error::UnknownSigner { signer, name })
+}
