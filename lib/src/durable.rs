@@ -75,6 +75,14 @@ impl<W: Write> EarlyFlush<W> {
         Ok(EarlyFlush { inner, file: file.try_clone()?, since: 0, worker: None })
     }
 
+    /// Sets the disk to work on what is written so far, if it is worth while.
+    pub fn hurry(&mut self) -> io::Result<&mut W> {
+        if self.since >= FLUSH_EVERY / 8 {
+            self.tick()?;
+        }
+        Ok(&mut self.inner)
+    }
+
     pub fn into_inner(mut self) -> W {
         if let Some((ticks, worker)) = self.worker.take() {
             drop(ticks);

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// Enough to keep the threads busy while the one that feeds them waits for a disk.
-const AHEAD: usize = 3;
+const AHEAD: usize = 2;
+/// The one that feeds more of them than this cannot keep up, and each holds megabytes.
+const MOST: usize = 4;
 
 pub struct Pool<J, D> {
     jobs: Sender<(J, SyncSender<D>)>,
@@ -26,7 +28,7 @@ impl<J: Send + 'static, D: Send + 'static> Pool<J, D> {
     pub fn new<W: FnMut(J) -> D + Send + 'static>(worker: impl Fn() -> W) -> Pool<J, D> {
         let (jobs, waiting) = channel::<(J, SyncSender<D>)>();
         let waiting = Arc::new(Mutex::new(waiting));
-        let threads = thread::available_parallelism().map_or(1, |n| n.get()).min(8);
+        let threads = thread::available_parallelism().map_or(1, |n| n.get()).min(MOST);
         for _ in 0..threads {
             let (waiting, mut work) = (Arc::clone(&waiting), worker());
             thread::spawn(move || {

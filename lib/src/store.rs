@@ -4,6 +4,7 @@
 //! open them. What must stay true: an object is in the repository, and durable, before a ref names it, and no ref is ever
 //! moved but by comparing and swapping.
 
+mod block;
 pub mod chain;
 pub mod commit;
 pub mod draft;

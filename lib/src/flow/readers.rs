@@ -10,7 +10,6 @@ use gix::hash::ObjectId;
 
 use super::Error;
 use super::ledger::Ledger;
-use crate::id::SessionId;
 use crate::seal::{Callbacks, Epoch, EpochId, Recipients, random_hex};
 use crate::store::record::{Record, unhex};
 use crate::store::unfold::{Checkpoint, Opened};

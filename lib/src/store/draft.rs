@@ -118,7 +118,7 @@ impl Paging<'_> {
                 lines.push(line.clone());
                 continue;
             }
-            let sealed = self.epoch.seal(&packer.pack(page, None)?)?;
+            let sealed = self.epoch.seal(packer.pack(page, None)?)?;
             let name = name_of(&sealed);
             let id = pack.add(&Entry::new(hash, ObjectKind::Blob, &sealed)?)?;
             parts.insert(name.clone(), id);

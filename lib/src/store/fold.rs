@@ -6,13 +6,13 @@
 //! needed for what a dictionary is made of.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
 use gix::hash::{Kind, ObjectId};
 use sha2::{Digest, Sha256};
 
 use super::Error;
+use super::block::{Block, STEP};
 use super::pack::{Entry, PackWriter};
 use super::record::Line;
 use crate::capsule::{self, Content, Exact, FileEntry, Names, Target};
@@ -21,7 +21,7 @@ use crate::path::RelPath;
 use crate::pool::Pool;
 use crate::seal::Epoch;
 use crate::seal::chunk::{self, Gear};
-use crate::seal::packing::{DICTIONARY, Dictionary, Packer};
+use crate::seal::packing::{DICTIONARY, Dictionary, LONG, Packer};
 
 /// Files up to this size share parts.
 pub const TINY: u64 = 16 << 10;
@@ -29,8 +29,8 @@ const GROUP: usize = 256 << 10;
 /// One file in this many begins a new group: by its name, so that a new file changes only the group it falls into.
 const GROUP_BEGINS: u8 = 8;
 /// So many small parts in a row at a file's end become one.
-const SMALL_PARTS: usize = 16;
-const BUFFER: usize = 4 * chunk::MAX;
+const SMALL_PARTS: usize = 6;
+const SMALL: usize = 32 << 10;
 
 /// What the checkpoint before this one gives.
 #[derive(Default)]
@@ -63,12 +63,14 @@ pub struct Fold {
     before: Before,
     pool: Pool<Job, Result<Done, Error>>,
     pack: PackWriter,
+    /// Memory for parts, so that the system need not clear new pages for each.
+    spare: Vec<Block>,
     slots: Vec<Option<Line>>,
     /// Which slots the pool owes, in the order of the work.
     owed: std::collections::VecDeque<usize>,
     new: BTreeMap<String, ObjectId>,
     dictionaries: Vec<(String, std::ops::Range<usize>)>,
-    group: Vec<u8>,
+    group: Block,
     files: Vec<FileEntry>,
     kept: BTreeMap<RelPath, u64>,
     names: Names,
@@ -88,13 +90,16 @@ pub struct Folded {
 }
 
 struct Job {
-    plain: Vec<u8>,
+    plain: Block,
     dictionary: Option<Arc<Beginning>>,
 }
 
-enum Done {
-    Known(Line),
-    New(Line, Entry),
+struct Done {
+    line: Line,
+    /// Unless it was there before.
+    entry: Option<Entry>,
+    /// What held the part, to hold another.
+    plain: Block,
 }
 
 /// How a file begins, as something to pack its other parts against.
@@ -118,11 +123,12 @@ impl Fold {
             seed,
             before,
             pack,
+            spare: Vec::new(),
             slots: Vec::new(),
             owed: std::collections::VecDeque::new(),
             new: BTreeMap::new(),
             dictionaries: Vec::new(),
-            group: Vec::new(),
+            group: Block::default(),
             files: Vec::new(),
             kept: BTreeMap::new(),
             names: Names::default(),
@@ -157,7 +163,7 @@ impl Fold {
         })
     }
 
-    fn push(&mut self, plain: Vec<u8>, dictionary: Option<Arc<Beginning>>) -> Result<(), Error> {
+    fn push(&mut self, plain: Block, dictionary: Option<Arc<Beginning>>) -> Result<(), Error> {
         self.owed.push_back(self.slots.len());
         self.slots.push(None);
         if let Some(done) = self.pool.push(Job { plain, dictionary }).map_err(|_| Error::Died)? {
@@ -166,18 +172,16 @@ impl Fold {
         Ok(())
     }
 
-    fn settle(&mut self, done: Done) -> Result<(), Error> {
-        let line = match done {
-            Done::Known(line) => line,
-            Done::New(line, entry) => {
-                self.pack.add(&entry)?;
-                self.new.insert(line.name.clone(), entry.id);
-                line
-            }
-        };
-        if let Some(slot) = self.owed.pop_front() {
-            self.slots[slot] = Some(line);
+    fn settle(&mut self, mut done: Done) -> Result<(), Error> {
+        if let Some(entry) = done.entry {
+            self.pack.add(&entry)?;
+            self.new.insert(done.line.name.clone(), entry.id);
         }
+        if let Some(slot) = self.owed.pop_front() {
+            self.slots[slot] = Some(done.line);
+        }
+        done.plain.truncate(0);
+        self.spare.push(done.plain);
         Ok(())
     }
 
@@ -187,30 +191,35 @@ impl Fold {
         if hash[0] % GROUP_BEGINS == 0 || self.group.len() + TINY as usize > GROUP {
             self.end_group()?;
         }
-        content.read_to_end(&mut self.group).map_err(capsule::Error::Write)?;
+        // To its end, since it ends there or is refused.
+        let end = self.group.len() + TINY as usize + 1;
+        self.group.fill(&mut content, end).map_err(capsule::Error::Write)?;
         Ok(content.hash())
     }
 
     fn end_group(&mut self) -> Result<(), Error> {
-        let group = std::mem::take(&mut self.group);
-        if group.is_empty() { Ok(()) } else { self.push(group, None) }
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        let group = std::mem::replace(&mut self.group, self.spare.pop().unwrap_or_default());
+        self.push(group, None)
     }
 
     fn large(&mut self, name: &RelPath, mut content: Exact<'_>) -> Result<[u8; 32], Error> {
         self.end_group()?;
-        let mut buffer = Vec::new();
+        let mut part = self.spare.pop().unwrap_or_default();
         let mut beginning = Gathering { from: self.slots.len(), sample: Vec::new(), ready: None };
         // The small parts at the end of what is kept, in case they are to become one.
         let mut tail = Vec::new();
         let mut small = 0;
         for line in self.before.take(name) {
-            take(&mut content, &mut buffer, line.length)?;
+            part.fill(&mut content, line.length).map_err(capsule::Error::Write)?;
             let opens = beginning.ready.is_some() || line.dictionary.is_none();
-            if !opens || buffer.len() != line.length || <[u8; 32]>::from(Sha256::digest(&buffer)) != line.sha256 {
+            if !opens || part.len() != line.length || <[u8; 32]>::from(Sha256::digest(&*part)) != line.sha256 {
                 break;
             }
-            if line.length < chunk::MIN {
-                tail.extend_from_slice(&buffer);
+            if line.length < SMALL {
+                tail.extend_from_slice(&part);
                 small += 1;
             } else {
                 tail.clear();
@@ -218,44 +227,54 @@ impl Fold {
             }
             *self.kept.entry(name.clone()).or_default() += line.length as u64;
             self.slots.push(Some(line));
-            if self.gather(&mut beginning, &buffer) {
+            if self.gather(&mut beginning, &part, self.slots.len()) {
                 // What others are packed against stays as it is.
                 tail.clear();
                 small = 0;
             }
-            buffer.clear();
+            part.truncate(0);
         }
-        let more = !buffer.is_empty() || take(&mut content, &mut buffer, 1)?;
+        let more = !part.is_empty() || part.fill(&mut content, 1).map_err(capsule::Error::Write)?;
         if more && small + 1 >= SMALL_PARTS {
             self.slots.truncate(self.slots.len() - small);
             beginning.sample.truncate(beginning.sample.len().saturating_sub(tail.len()));
-            tail.append(&mut buffer);
-            buffer = tail;
+            tail.extend_from_slice(&part);
+            part.truncate(0);
+            part.push(&tail);
         }
-        self.cut(content, buffer, beginning)
+        self.cut(content, part, beginning)
     }
 
-    /// What is left of a file, by its own content; `buffer` holds the first of it.
-    fn cut(&mut self, mut content: Exact<'_>, mut buffer: Vec<u8>, mut beginning: Gathering) -> Result<[u8; 32], Error> {
-        let mut at = 0;
+    /// What is left of a file, by its own content; `part` holds the first of it.
+    fn cut(&mut self, mut content: Exact<'_>, mut part: Block, mut beginning: Gathering) -> Result<[u8; 32], Error> {
+        let mut looked = 0;
         let mut last = false;
         loop {
-            if buffer.len() - at < chunk::MAX && !last {
-                buffer.drain(..at);
-                at = 0;
-                last = !take(&mut content, &mut buffer, BUFFER)?;
+            let sizes = if beginning.ready.is_some() { &chunk::PARTS } else { &chunk::FIRST };
+            match self.gear.cut(sizes, &part, looked, last) {
+                None if last => {
+                    self.spare.push(part);
+                    return Ok(content.hash());
+                }
+                None => {
+                    looked = part.len();
+                    last = !part.fill(&mut content, looked + STEP).map_err(capsule::Error::Write)?;
+                }
+                Some(len) => {
+                    let mut rest = self.spare.pop().unwrap_or_default();
+                    rest.push(&part[len..]);
+                    part.truncate(len);
+                    let dictionary = beginning.ready.clone();
+                    self.gather(&mut beginning, &part, self.slots.len() + 1);
+                    self.push(std::mem::replace(&mut part, rest), dictionary)?;
+                    looked = 0;
+                }
             }
-            let Some(len) = self.gear.cut(&buffer[at..], last) else { break };
-            let part = &buffer[at..at + len];
-            self.push(part.to_vec(), beginning.ready.clone())?;
-            self.gather(&mut beginning, part);
-            at += len;
         }
-        Ok(content.hash())
     }
 
-    /// Takes in the part that was just given a slot; whether the beginning is complete with it.
-    fn gather(&mut self, beginning: &mut Gathering, part: &[u8]) -> bool {
+    /// Takes in the part whose slot is the last one before `end`; whether the beginning is complete with it.
+    fn gather(&mut self, beginning: &mut Gathering, part: &[u8], end: usize) -> bool {
         if beginning.ready.is_some() {
             return false;
         }
@@ -265,7 +284,7 @@ impl Fold {
         }
         let sample = std::mem::take(&mut beginning.sample);
         let name = hex(&Sha256::digest(&sample)[..8]);
-        self.dictionaries.push((name.clone(), beginning.from..self.slots.len()));
+        self.dictionaries.push((name.clone(), beginning.from..end));
         beginning.ready = Some(Arc::new(Beginning { name, sample, prepared: OnceLock::new() }));
         true
     }
@@ -290,23 +309,16 @@ impl Target for Fold {
     }
 }
 
-/// Reads until the buffer holds so many bytes or the content ends; whether there may be more.
-fn take(content: &mut Exact<'_>, buffer: &mut Vec<u8>, len: usize) -> Result<bool, Error> {
-    let missing = len.saturating_sub(buffer.len());
-    let read = content.by_ref().take(missing as u64).read_to_end(buffer).map_err(capsule::Error::Write)?;
-    Ok(read == missing && missing > 0)
-}
-
 fn work(job: Job, known: &HashMap<[u8; 32], Line>, epoch: &Epoch, packer: &mut Packer, hash: Kind) -> Result<Done, Error> {
-    let sha256: [u8; 32] = Sha256::digest(&job.plain).into();
+    let sha256: [u8; 32] = Sha256::digest(&*job.plain).into();
     // How a file begins must open without a dictionary, since its other parts' dictionary is made of it.
     let plain = job.dictionary.is_none();
     if let Some(line) = known.get(&sha256).filter(|line| !plain || line.dictionary.is_none()) {
-        return Ok(Done::Known(line.clone()));
+        return Ok(Done { line: line.clone(), entry: None, plain: job.plain });
     }
-    let with = job.dictionary.as_deref();
+    let with = job.dictionary.as_deref().filter(|_| job.plain.len() < LONG);
     let packed = packer.pack(&job.plain, with.map(|with| with.prepared.get_or_init(|| Dictionary::of(&with.sample))))?;
-    let sealed = epoch.seal(&packed)?;
+    let sealed = epoch.seal(packed)?;
     let line = Line {
         name: name_of(&sealed),
         epoch: epoch.id.clone(),
@@ -314,7 +326,7 @@ fn work(job: Job, known: &HashMap<[u8; 32], Line>, epoch: &Epoch, packer: &mut P
         sha256,
         dictionary: with.map(|with| with.name.clone()),
     };
-    Ok(Done::New(line, Entry::new(hash, gix::object::Kind::Blob, &sealed)?))
+    Ok(Done { line, entry: Some(Entry::new(hash, gix::object::Kind::Blob, &sealed)?), plain: job.plain })
 }
 
 /// A part is called after its sealed bytes: the name tells nothing of what it holds, and whoever has both can check them.

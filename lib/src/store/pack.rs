@@ -14,7 +14,7 @@ use gix::hash::{Kind, ObjectId};
 use gix::object::Kind as ObjectKind;
 
 use super::Error;
-use crate::durable::{self, At};
+use crate::durable::{self, At, EarlyFlush};
 
 /// What the `.keep` beside a pack of ours says: by this we know it for ours.
 pub const KEEP: &[u8] = b"samesession\n";
@@ -43,7 +43,7 @@ impl Entry {
 }
 
 pub struct PackWriter {
-    out: BufWriter<tempfile::NamedTempFile>,
+    out: BufWriter<EarlyFlush<tempfile::NamedTempFile>>,
     dir: PathBuf,
     hash: Kind,
     offset: u64,
@@ -60,7 +60,9 @@ impl PackWriter {
         fs::create_dir_all(&dir).at("create directory", &dir)?;
         // Git clears files of this name away itself when a crash leaves them.
         let file = tempfile::Builder::new().prefix("tmp_pack_").tempfile_in(&dir).at("create a file in", &dir)?;
-        let mut writer = PackWriter { out: BufWriter::with_capacity(1 << 17, file), dir, hash, offset: 0, mark: 0, seen: BTreeMap::new() };
+        let handle = file.as_file().try_clone().at("open", file.path())?;
+        let out = BufWriter::with_capacity(1 << 17, EarlyFlush::new(file, &handle).at("open", &dir)?);
+        let mut writer = PackWriter { out, dir, hash, offset: 0, mark: 0, seen: BTreeMap::new() };
         // The count is not known yet.
         writer.put(&HEADER)?;
         writer.put(&[0; 4])?;
@@ -105,7 +107,7 @@ impl PackWriter {
         let sum = self.seal_pack().map_err(failed(&self.dir))?;
         let pack = self.dir.join(format!("pack-{}.pack", sum.to_hex()));
         let index = self.write_index(&sum).map_err(failed(&self.dir))?;
-        let file = self.out.into_inner().map_err(|error| failed(&self.dir)(error.into_error()))?;
+        let file = self.out.into_inner().map_err(|error| failed(&self.dir)(error.into_error()))?.into_inner();
         file.as_file().sync_all().at("sync", file.path())?;
         // Git takes a pack for complete when it sees the index, so that comes last; a keep without a pack is harmless.
         let keep = pack.with_extension("keep");
@@ -127,7 +129,8 @@ impl PackWriter {
         self.out.flush()?;
         let count = u32::try_from(self.seen.len()).map_err(io::Error::other)?;
         let hash = self.hash;
-        let file: &mut File = self.out.get_mut().as_file_mut();
+        // The disk writes while the checksum is made.
+        let file: &mut File = self.out.get_mut().hurry()?.as_file_mut();
         file.seek(SeekFrom::Start(HEADER.len() as u64))?;
         file.write_all(&count.to_be_bytes())?;
         file.rewind()?;
