@@ -16,7 +16,7 @@ use super::compare::{self, Relation};
 use super::ledger::{Finding, Ledger};
 use super::native::Native;
 use super::source::{self, Source};
-use super::{Error, keys};
+use super::{Error, join, keys};
 use crate::agent::{Role, jsonl};
 use crate::capsule::{FileEntry, Manifest};
 use crate::device::Device;
@@ -159,13 +159,9 @@ impl<'a, C: Callbacks> Step<'a, C> {
             if opened.is_deleted() && !options.revive {
                 return Err(Error::Deleted { sid: sid.clone(), by: opened.record.device, at: opened.record.made });
             }
-            let others = opened.record.open();
             ways.push(opened);
-            for other in others {
-                let way = ledger.checkpoint(sid, &other)?.open(&ledger.store, ledger.identities, Some(head))?;
-                ways.push(way);
-            }
         }
+        ways.extend(join::left_open(ledger, &ways)?);
         ways.retain(|way| !way.is_deleted());
         // The defaults say who reads chains that begin; a chain says itself who reads it.
         let mut named = options.recipients.clone();
@@ -260,6 +256,11 @@ impl<'a, C: Callbacks> Step<'a, C> {
                 }
             }
         }
+        // Where several tips come together one of them may go on from what another one left open.
+        if self.heads.len() > 1 && open.len() > 1 {
+            let ways = self.ways.iter_mut().filter(|way| open.contains(&way.id())).collect();
+            open = join::apart(self.ledger, None, ways)?;
+        }
         Ok(Some(if chosen { Vec::new() } else { open }))
     }
 
@@ -347,8 +348,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let tip = draft.write(&self.ledger.store, trees.first().unwrap_or(&default), self.device.signing(), &mut folded.pack)?;
         let added = folded.pack.bytes();
         let pack = folded.pack.finish()?;
-        fault::point("commit.packed").at("write to", &self.ledger.store.repo.objects)?;
-        if let Err(error) = self.move_ref(tip) {
+        let packed = fault::point("commit.packed").at("write to", &store.repo.objects).map_err(Error::from);
+        if let Err(error) = packed.and_then(|()| self.move_ref(tip)) {
             if let Some(pack) = pack {
                 pack::discard(&pack);
             }

@@ -16,6 +16,7 @@ use super::{Error, keys};
 use crate::agent::Role;
 use crate::capsule::Manifest;
 use crate::device::Device;
+use crate::durable::At;
 use crate::id::SessionId;
 use crate::seal::{Callbacks, Epoch, random_hex};
 use crate::store::draft::Draft;
@@ -24,8 +25,8 @@ use crate::store::pack::{self, PackWriter};
 use crate::store::record::Line;
 use crate::store::refs::{self, Change, Known};
 use crate::store::unfold::Opened;
-use crate::store::{Store, chain};
-use crate::{capsule, time};
+use crate::store::{self, Store, chain};
+use crate::{capsule, fault, time};
 
 /// Makes our own ref a tip that all known tips are part of; `None` if it was that already.
 pub fn join<C: Callbacks>(
@@ -83,43 +84,77 @@ pub fn join<C: Callbacks>(
         Change { name: names::session(sid), to: Some(commit), from: Some(local) },
         Change { name: names::seen(HERE, sid), to: Some(commit), from: known.seen.get(HERE).copied() },
     ];
-    if let Err(error) = refs::update(&ledger.store, "samesession: join", &changes) {
+    let packed = fault::point("join.packed").at("write to", &ledger.store.repo.objects).map_err(store::Error::from);
+    if let Err(error) = packed.and_then(|()| refs::update(&ledger.store, "samesession: join", &changes)) {
         if let Some(pack) = pack {
             pack::discard(&pack);
         }
         return Err(error.into());
     }
+    let _ = fault::point("join.referenced");
     Ok(Some(commit))
 }
 
 /// Which tip's contents the join holds, and which ways stay open beside it.
 fn holds(ledger: &Ledger<'_>, tips: &mut [Opened]) -> Result<(usize, Vec<ObjectId>), Error> {
     let mut holds = 0;
-    let mut open: BTreeSet<ObjectId> = tips.iter().flat_map(|tip| tip.record.open()).collect();
     for n in 1..tips.len() {
         let (a, b) = tips.split_at_mut(n);
-        match relation(ledger, &mut a[holds], &mut b[0])? {
-            Relation::Same | Relation::Ahead => {}
-            Relation::Behind => holds = n,
-            Relation::New | Relation::Diverged => drop(open.insert(b[0].id())),
+        if relation(ledger, &mut a[holds], &mut b[0])? == Relation::Behind {
+            holds = n;
         }
     }
-    // A way that was left open on one side may be what the other side is.
-    for id in tips.iter().map(Opened::id) {
-        open.remove(&id);
+    let mut open = left_open(ledger, tips)?;
+    let mut ways: Vec<&mut Opened> = tips.iter_mut().collect();
+    let held = ways.remove(holds);
+    ways.extend(&mut open);
+    Ok((holds, apart(ledger, Some(held), ways)?))
+}
+
+/// The ways that these tips leave open together, besides themselves. What one of them has closed since they parted stays
+/// closed, though the others did not know.
+pub(super) fn left_open(ledger: &Ledger<'_>, tips: &[Opened]) -> Result<Vec<Opened>, Error> {
+    let mut closed = BTreeSet::new();
+    // A checkpoint that cannot be read here says nothing of what has been closed since.
+    if tips.len() > 1
+        && let Some(parted) = parted(ledger, tips).unwrap_or_default()
+    {
+        closed.extend(parted.record.open().into_iter().filter(|way| !tips.iter().all(|tip| tip.record.open().contains(way))));
     }
-    let mut ways: Vec<ObjectId> = open.into_iter().collect();
-    let others: Vec<usize> = (0..tips.len()).filter(|n| *n != holds).collect();
-    for n in others {
-        let id = tips[n].id();
-        let (first, second) = (holds.min(n), holds.max(n));
-        let (a, b) = tips.split_at_mut(second);
-        let relation = if holds < n { relation(ledger, &mut a[first], &mut b[0])? } else { relation(ledger, &mut b[0], &mut a[first])? };
-        if relation == Relation::Diverged {
-            ways.push(id);
+    closed.extend(tips.iter().map(Opened::id));
+    let mut open = Vec::new();
+    for tip in tips {
+        for id in tip.record.open() {
+            if closed.insert(id) {
+                let way = ledger.checkpoint(&tip.checkpoint.sid, &id)?;
+                open.push(way.open(&ledger.store, ledger.identities, Some(&tip.checkpoint))?);
+            }
         }
     }
-    Ok((holds, ways))
+    Ok(open)
+}
+
+/// Those of these ways that neither what is held nor another one of them goes on from: without this, two machines that
+/// never agree would leave one more way open each time.
+pub(super) fn apart(ledger: &Ledger<'_>, mut held: Option<&mut Opened>, ways: Vec<&mut Opened>) -> Result<Vec<ObjectId>, Error> {
+    let mut apart: Vec<&mut Opened> = Vec::new();
+    'ways: for way in ways {
+        if let Some(held) = held.as_deref_mut()
+            && matches!(relation(ledger, held, way)?, Relation::Same | Relation::Ahead)
+        {
+            continue;
+        }
+        let mut n = 0;
+        while n < apart.len() {
+            match relation(ledger, apart[n], way)? {
+                Relation::Same | Relation::Ahead => continue 'ways,
+                Relation::Behind => drop(apart.remove(n)),
+                Relation::New | Relation::Diverged => n += 1,
+            }
+        }
+        apart.push(way);
+    }
+    Ok(apart.into_iter().map(|way| way.id()).collect())
 }
 
 /// How the first one's transcript relates to the other's: `Ahead` is longer.

@@ -258,6 +258,13 @@ fn moves(sid: &SessionId, before: &Known, after: &Known) -> Vec<Change> {
     let mut changes = Vec::new();
     if before.local != after.local {
         changes.push(Change { name: names::session(sid), to: after.local, from: before.local });
+        // What is brought back must be pinned still: it may be that somebody is deleting both right now.
+        let pin = before.seen.get(HERE).copied().filter(|_| before.local.is_none());
+        changes.extend(pin.filter(|pin| after.seen.get(HERE) == Some(pin)).map(|pin| Change {
+            name: names::seen(HERE, sid),
+            to: Some(pin),
+            from: Some(pin),
+        }));
     }
     for (store, tip) in &after.seen {
         let from = before.seen.get(store).copied();
