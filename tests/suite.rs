@@ -4,6 +4,9 @@ mod support;
 
 mod byhand;
 mod capture;
+mod chain_crash;
+mod chain_races;
+mod chain_remotes;
 mod chains;
 mod codex;
 mod commands;

@@ -180,7 +180,15 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
     let mut findings = Vec::new();
     let pushed = super::push::push(&ledger, ui, Some(&to), Some(&[session.sid()]), &mut findings);
     super::tell(ui, &findings);
-    let mut both = Both { checkpoint: answer, push: pushed? };
+    let push = match pushed {
+        // The checkpoint stands, whatever kept it from the remote.
+        Err(error) if !ui.json => {
+            ui.report(&answer).map_err(Failure::Output)?;
+            return Err(error);
+        }
+        pushed => pushed?,
+    };
+    let mut both = Both { checkpoint: answer, push };
     ui.report(&both).map_err(Failure::Output)?;
     super::push::refused(&mut both.push)
 }

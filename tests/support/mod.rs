@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod agents;
+pub mod chains;
 pub mod clones;
 pub mod faults;
 pub mod forge;

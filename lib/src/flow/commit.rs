@@ -16,7 +16,7 @@ use super::ledger::{Finding, Ledger};
 use super::native::Native;
 use super::readers::{self, Readers};
 use super::source::{self, Source};
-use super::{Error, keys, settings};
+use super::{Error, join, keys, settings};
 use crate::agent::{Role, jsonl};
 use crate::capsule::{FileEntry, Manifest};
 use crate::device::Device;
@@ -253,6 +253,11 @@ impl<'a, C: Callbacks> Step<'a, C> {
                 }
             }
         }
+        // Where several tips come together one of them may go on from what another one left open.
+        if self.heads.len() > 1 && open.len() > 1 {
+            let ways = self.ways.iter_mut().filter(|way| open.contains(&way.id())).collect();
+            open = join::apart(self.ledger, None, ways)?;
+        }
         if !open.is_empty() && !chosen {
             chosen = self.chose_an_older_one(input)?;
         }
@@ -321,8 +326,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let tip = draft.write(&self.ledger.store, trees.first().unwrap_or(&default), self.device.signing(), &mut folded.pack)?;
         let added = folded.pack.bytes();
         let pack = folded.pack.finish()?;
-        fault::point("commit.packed").at("write to", &self.ledger.store.repo.objects)?;
-        if let Err(error) = self.move_ref(tip) {
+        let packed = fault::point("commit.packed").at("write to", &store.repo.objects).map_err(Error::from);
+        if let Err(error) = packed.and_then(|()| self.move_ref(tip)) {
             if let Some(pack) = pack {
                 pack::discard(&pack);
             }

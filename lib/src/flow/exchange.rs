@@ -15,11 +15,13 @@ use crate::fault;
 use crate::id::SessionId;
 use crate::progress::Progress;
 use crate::seal::Callbacks;
-use crate::store::names;
 use crate::store::refs::{self, Change, Known};
+use crate::store::{chain, names};
 
 /// A push that loses each of so many races is told rather than tried for ever.
 const ATTEMPTS: u32 = 200;
+/// How often it is tried again where nobody else has pushed anything: a lock there may be held for a moment, or stay.
+const IN_VAIN: u32 = 10;
 
 /// What became of one session.
 #[derive(Debug, Clone)]
@@ -89,17 +91,24 @@ pub fn push<C: Callbacks>(
     let mut open = to_push(ledger, remote, only, findings)?;
     let mut done: BTreeMap<SessionId, Pushed> = BTreeMap::new();
     let mut joined = Vec::new();
+    let mut vain: BTreeMap<SessionId, u32> = BTreeMap::new();
+    let mut in_vain = |sid: &SessionId| {
+        let count = vain.entry(sid.clone()).or_default();
+        *count += 1;
+        *count
+    };
     for attempt in 0..ATTEMPTS {
         if open.is_empty() {
             break;
         }
         fault::point("push.begun").at("write to", &ledger.store.repo.common)?;
         let verdicts = remote::push(&ledger.store.repo, remote, &open)?;
+        fault::point("push.sent").at("write to", &ledger.store.repo.common)?;
         let mut behind = Vec::new();
         for push in open {
             let result = match verdicts.get(&push.sid) {
-                Some(Verdict::Behind) => {
-                    behind.push(push.sid);
+                Some(Verdict::Behind(why)) => {
+                    behind.push((push, why.clone()));
                     continue;
                 }
                 Some(Verdict::Refused(why)) => Err(Error::Refused { remote: remote.to_owned(), why: why.clone() }),
@@ -119,9 +128,13 @@ pub fn push<C: Callbacks>(
         }
         // Others are faster again and again where all try at the same moment.
         std::thread::sleep(Duration::from_millis(u64::from(attempt.min(20)) * jitter()));
-        remote::fetch(&ledger.store.repo, remote, &behind.iter().collect::<Vec<_>>(), false)?;
-        for sid in behind {
+        remote::fetch_what_is_there(&ledger.store.repo, remote, &behind.iter().map(|(push, _)| &push.sid).collect::<Vec<_>>())?;
+        for (Push { sid, tip: tried, .. }, why) in behind {
             match joined_with_theirs(ledger, remote, &sid, callbacks, findings) {
+                Ok(tip) if tip == tried && in_vain(&sid) > IN_VAIN => {
+                    let result = Err(Error::Refused { remote: remote.to_owned(), why });
+                    done.insert(sid.clone(), Pushed { sid: sid.clone(), tip, result });
+                }
                 Ok(tip) => open.push(Push { sid: sid.clone(), tip, instead_of: None }),
                 Err(error @ Error::Interrupted) => return Err(error),
                 Err(error) => {
@@ -183,12 +196,13 @@ fn joined_with_theirs<C: Callbacks>(
 fn remember(ledger: &Ledger<'_>, remote: &str, push: &Push) -> Result<(), Error> {
     let known = refs::of(&ledger.store, &push.sid)?;
     let mut changes = Vec::new();
-    if known.tracking.get(remote) != Some(&push.tip) {
-        let from = known.tracking.get(remote).copied();
-        changes.push(Change { name: names::tracking(remote, &push.sid), to: Some(push.tip), from });
-    }
-    if known.seen.get(remote) != Some(&push.tip) {
-        changes.push(Change { name: names::seen(remote, &push.sid), to: Some(push.tip), from: known.seen.get(remote).copied() });
+    let both = [(names::tracking(remote, &push.sid), known.tracking.get(remote)), (names::seen(remote, &push.sid), known.seen.get(remote))];
+    for (name, from) in both {
+        // Somebody here may have fetched what came after it already.
+        let newer = from.map_or(Ok(false), |from| chain::descends(&ledger.store, from, &push.tip))?;
+        if !newer {
+            changes.push(Change { name, to: Some(push.tip), from: from.copied() });
+        }
     }
     match refs::update(&ledger.store, "samesession: pushed", &changes) {
         // Somebody was faster, and has seen more.

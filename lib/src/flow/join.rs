@@ -16,15 +16,16 @@ use super::readers::Readers;
 use crate::agent::Role;
 use crate::capsule::Manifest;
 use crate::device::Device;
+use crate::durable::At;
 use crate::id::{SessionId, hex};
 use crate::seal::Callbacks;
-use crate::store::Store;
 use crate::store::draft::Draft;
 use crate::store::pack::{self, PackWriter};
 use crate::store::record::Line;
 use crate::store::refs::{self, Known};
 use crate::store::unfold::Opened;
-use crate::{capsule, time};
+use crate::store::{self, Store, chain};
+use crate::{capsule, fault, time};
 
 /// Makes our own ref a tip that all known tips are part of; `None` if it was that already.
 pub fn join<C: Callbacks>(
@@ -69,43 +70,76 @@ pub fn join<C: Callbacks>(
     let mut writer = PackWriter::new(&ledger.store.repo.objects, ledger.store.repo.hash)?;
     let commit = draft.write(&ledger.store, &tree, device.signing(), &mut writer)?;
     let pack = writer.finish()?;
-    if let Err(error) = refs::update(&ledger.store, "samesession: join", &known.advance(sid, commit)) {
+    let packed = fault::point("join.packed").at("write to", &ledger.store.repo.objects).map_err(store::Error::from);
+    if let Err(error) = packed.and_then(|()| refs::update(&ledger.store, "samesession: join", &known.advance(sid, commit))) {
         if let Some(pack) = pack {
             pack::discard(&pack);
         }
         return Err(error.into());
     }
+    let _ = fault::point("join.referenced");
     Ok(Some(commit))
 }
 
 /// Which tip's contents the join holds, and which ways stay open beside it.
 fn holds(ledger: &Ledger<'_>, tips: &mut [Opened]) -> Result<(usize, Vec<ObjectId>), Error> {
     let mut holds = 0;
-    let mut open: BTreeSet<ObjectId> = tips.iter().flat_map(|tip| tip.record.open()).collect();
     for n in 1..tips.len() {
         let (a, b) = tips.split_at_mut(n);
-        match relation(ledger, &mut a[holds], &mut b[0])? {
-            Relation::Same | Relation::Ahead => {}
-            Relation::Behind => holds = n,
-            Relation::New | Relation::Diverged => drop(open.insert(b[0].id())),
+        if relation(ledger, &mut a[holds], &mut b[0])? == Relation::Behind {
+            holds = n;
         }
     }
-    // A way that was left open on one side may be what the other side is.
-    for id in tips.iter().map(Opened::id) {
-        open.remove(&id);
+    let mut open = left_open(ledger, tips)?;
+    let mut ways: Vec<&mut Opened> = tips.iter_mut().collect();
+    let held = ways.remove(holds);
+    ways.extend(&mut open);
+    Ok((holds, apart(ledger, Some(held), ways)?))
+}
+
+/// The ways that these tips leave open together, besides themselves. What one of them has closed since they parted stays
+/// closed, though the others did not know.
+pub(super) fn left_open(ledger: &Ledger<'_>, tips: &[Opened]) -> Result<Vec<Opened>, Error> {
+    let mut closed = BTreeSet::new();
+    // A checkpoint that cannot be read here says nothing of what has been closed since.
+    if tips.len() > 1
+        && let Some(parted) = parted(ledger, tips).unwrap_or_default()
+    {
+        closed.extend(parted.record.open().into_iter().filter(|way| !tips.iter().all(|tip| tip.record.open().contains(way))));
     }
-    let mut ways: Vec<ObjectId> = open.into_iter().collect();
-    let others: Vec<usize> = (0..tips.len()).filter(|n| *n != holds).collect();
-    for n in others {
-        let id = tips[n].id();
-        let (first, second) = (holds.min(n), holds.max(n));
-        let (a, b) = tips.split_at_mut(second);
-        let relation = if holds < n { relation(ledger, &mut a[first], &mut b[0])? } else { relation(ledger, &mut b[0], &mut a[first])? };
-        if relation == Relation::Diverged {
-            ways.push(id);
+    closed.extend(tips.iter().map(Opened::id));
+    let mut open = Vec::new();
+    for tip in tips {
+        for way in ledger.ways(tip)? {
+            if closed.insert(way.id()) {
+                open.push(way.open(&ledger.store, ledger.identities, Some(&tip.checkpoint))?);
+            }
         }
     }
-    Ok((holds, ways))
+    Ok(open)
+}
+
+/// Those of these ways that neither what is held nor another one of them goes on from: without this, two machines that
+/// never agree would leave one more way open each time.
+pub(super) fn apart(ledger: &Ledger<'_>, mut held: Option<&mut Opened>, ways: Vec<&mut Opened>) -> Result<Vec<ObjectId>, Error> {
+    let mut apart: Vec<&mut Opened> = Vec::new();
+    'ways: for way in ways {
+        if let Some(held) = held.as_deref_mut()
+            && matches!(relation(ledger, held, way)?, Relation::Same | Relation::Ahead)
+        {
+            continue;
+        }
+        let mut n = 0;
+        while n < apart.len() {
+            match relation(ledger, apart[n], way)? {
+                Relation::Same | Relation::Ahead => continue 'ways,
+                Relation::Behind => drop(apart.remove(n)),
+                Relation::New | Relation::Diverged => n += 1,
+            }
+        }
+        apart.push(way);
+    }
+    Ok(apart.into_iter().map(|way| way.id()).collect())
 }
 
 /// How the first one's transcript relates to the other's: `Ahead` is longer.
@@ -178,4 +212,24 @@ fn same(a: &mut impl Read, b: &mut impl Read) -> Result<bool, Error> {
             return Ok(false);
         }
     }
+}
+
+/// The newest checkpoint that all tips descend from.
+fn parted(ledger: &Ledger<'_>, tips: &[Opened]) -> Result<Option<Opened>, Error> {
+    let mut common: Option<BTreeSet<ObjectId>> = None;
+    let mut first = Vec::new();
+    for tip in tips {
+        let log: Vec<ObjectId> = chain::log(&ledger.store, &tip.id())?.into_iter().map(|commit| commit.id).collect();
+        let ids: BTreeSet<ObjectId> = log.iter().copied().collect();
+        common = Some(match common {
+            None => {
+                first = log;
+                ids
+            }
+            Some(common) => common.intersection(&ids).copied().collect(),
+        });
+    }
+    let Some(id) = first.into_iter().find(|id| common.as_ref().is_some_and(|common| common.contains(id))) else { return Ok(None) };
+    let checkpoint = ledger.checkpoint(&tips[0].checkpoint.sid, &id)?;
+    Ok(Some(checkpoint.open(&ledger.store, ledger.identities, Some(&tips[0].checkpoint))?))
 }

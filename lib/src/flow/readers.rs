@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use gix::hash::ObjectId;
 
-use super::Error;
 use super::ledger::Ledger;
+use super::{Error, join};
 use crate::seal::{Callbacks, Epoch, EpochId, Recipients, random_hex};
 use crate::store::record::{Record, unhex};
 use crate::store::unfold::{Checkpoint, Opened};
@@ -31,17 +31,8 @@ pub struct Wraps {
 
 /// The ways that a session is known to have gone: its newest checkpoints, each followed by those that it leaves open.
 pub fn ways(ledger: &Ledger<'_>, heads: &[Checkpoint]) -> Result<Vec<Opened>, Error> {
-    let mut ways: Vec<Opened> = Vec::new();
-    for head in heads {
-        let opened = ledger.opened(head)?;
-        let others = ledger.ways(&opened)?;
-        ways.push(opened);
-        for other in others {
-            if !ways.iter().any(|way| way.id() == other.id()) {
-                ways.push(other.open(&ledger.store, ledger.identities, Some(head))?);
-            }
-        }
-    }
+    let mut ways = heads.iter().map(|head| ledger.opened(head)).collect::<Result<Vec<_>, _>>()?;
+    ways.extend(join::left_open(ledger, &ways)?);
     Ok(ways)
 }
 
@@ -160,6 +151,7 @@ impl Readers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::SessionId;
     use crate::store::record::{Kind, Summary};
 
     fn record(recipients: &[&str], removed: &[(&str, &str)]) -> Record {

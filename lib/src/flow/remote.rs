@@ -19,8 +19,8 @@ use crate::store::refs::Known;
 pub enum Verdict {
     Pushed,
     UpToDate,
-    /// Somebody else was there first.
-    Behind,
+    /// Somebody else was there first, as far as these words tell.
+    Behind(String),
     /// For a reason of the remote's own, in its words.
     Refused(String),
 }
@@ -46,12 +46,21 @@ pub fn fetch(repo: &Repository, remote: &str, only: &[&SessionId], prune: bool) 
     Ok(())
 }
 
+/// As `fetch`, of sessions that the remote may not have at all.
+pub fn fetch_what_is_there(repo: &Repository, remote: &str, only: &[&SessionId]) -> Result<(), Error> {
+    match fetch(repo, remote, only, false) {
+        Err(Error::Git(git::Error::Failed { said, .. })) if said.contains("couldn't find remote ref") => match only {
+            [_] => Ok(()),
+            // Git then brings none of them.
+            several => several.iter().try_for_each(|sid| fetch_what_is_there(repo, remote, &[sid])),
+        },
+        fetched => fetched,
+    }
+}
+
 /// How one session stands, with what the remote has of it now; that there is nothing is no error.
 pub fn newest(ledger: &Ledger<'_>, sid: &SessionId, remote: &str, findings: &mut Vec<Finding>) -> Result<Known, Error> {
-    match fetch(&ledger.store.repo, remote, &[sid], false) {
-        Err(Error::Git(git::Error::Failed { said, .. })) if said.contains("couldn't find remote ref") => {}
-        fetched => fetched?,
-    }
+    fetch_what_is_there(&ledger.store.repo, remote, &[sid])?;
     ledger.sync_with(sid, remote, findings)
 }
 
@@ -78,16 +87,20 @@ pub fn push(repo: &Repository, remote: &str, pushes: &[Push]) -> Result<BTreeMap
     // Sealed parts have no likeness to find: looking for one would cost more than the rest of the push.
     let git = repo.git.with("pack.window=0").with("push.pushOption=").with("push.gpgSign=false");
     let out = git.output(&args, b"")?;
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let theirs = its_words(&said);
     let mut verdicts = BTreeMap::new();
     for line in String::from_utf8_lossy(&out.stdout).lines() {
-        if let Some((sid, verdict)) = verdict(line) {
-            verdicts.insert(sid, verdict);
-        }
+        let with_words = |verdict| match verdict {
+            Verdict::Refused(why) if !theirs.is_empty() => Verdict::Refused(format!("{why}; it says: {theirs}")),
+            Verdict::Behind(why) if !theirs.is_empty() => Verdict::Behind(format!("{why}; it says: {theirs}")),
+            verdict => verdict,
+        };
+        verdicts.extend(verdict(line).map(|(sid, verdict)| (sid, with_words(verdict))));
     }
     if verdicts.is_empty() && !out.status.success() {
         return Err(failed(&args, &out).into());
     }
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
     for push in pushes {
         // Where the connection broke there is no word about the rest.
         let unsaid = || Verdict::Refused(last_words(&said));
@@ -117,10 +130,21 @@ fn verdict(line: &str) -> Option<(SessionId, Verdict)> {
                 "reference already exists",
                 "incorrect old value provided",
             ];
-            if behind.iter().any(|word| reason.contains(word)) { Verdict::Behind } else { Verdict::Refused(reason.to_owned()) }
+            let is_behind = behind.iter().any(|word| reason.contains(word));
+            if is_behind { Verdict::Behind(reason.to_owned()) } else { Verdict::Refused(reason.to_owned()) }
         }
     };
     Some((sid, verdict))
+}
+
+/// What the other side had to say, its hooks above all.
+fn its_words(said: &str) -> String {
+    let theirs = |line: &str| {
+        let unpacking = line.strip_prefix("error: ").filter(|words| words.starts_with("remote unpack failed"));
+        Some(line.strip_prefix("remote: ").or(unpacking)?.trim().to_owned())
+    };
+    let lines: Vec<String> = said.lines().filter_map(theirs).filter(|line| !line.is_empty()).collect();
+    lines.join(" / ").chars().take(300).collect()
 }
 
 fn last_words(said: &str) -> String {
@@ -153,8 +177,11 @@ mod tests {
             (format!("=\tx:{name}\t[up to date]"), Verdict::UpToDate),
             (format!("*\tx:{name}\t[new reference]"), Verdict::Pushed),
             (format!(" \tx:{name}\t12..34"), Verdict::Pushed),
-            (format!("!\tx:{name}\t[rejected] (fetch first)"), Verdict::Behind),
-            (format!("!\tx:{name}\t[remote rejected] (cannot lock ref 'x': is at 1 but expected 2)"), Verdict::Behind),
+            (format!("!\tx:{name}\t[rejected] (fetch first)"), Verdict::Behind("fetch first".into())),
+            (
+                format!("!\tx:{name}\t[remote rejected] (cannot lock ref 'x': is at 1 but expected 2)"),
+                Verdict::Behind("cannot lock ref 'x': is at 1 but expected 2".into()),
+            ),
             (format!("!\tx:{name}\t[remote rejected] (pre-receive hook declined)"), Verdict::Refused("pre-receive hook declined".into())),
         ] {
             assert_eq!(verdict(&line).expect("a verdict").1, says, "{line}");

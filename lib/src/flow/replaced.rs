@@ -12,6 +12,8 @@ use super::ledger::Ledger;
 use super::readers::Readers;
 use super::remote::{self, Push, Verdict};
 use crate::device::Device;
+use crate::durable::At;
+use crate::fault;
 use crate::id::{SessionId, hex};
 use crate::store::draft::Draft;
 use crate::store::names;
@@ -127,7 +129,13 @@ pub fn carry(ledger: &Ledger<'_>, new: &Checkpoint, local: &ObjectId) -> Result<
         total = total.saturating_add(added);
         tip = draft.write(&ledger.store, &tree, device.signing(), &mut writer)?;
     }
-    writer.finish()?;
+    let pack = writer.finish()?;
+    if let Err(error) = fault::point("carry.packed").at("write to", &ledger.store.repo.objects) {
+        if let Some(pack) = &pack {
+            pack::discard(pack);
+        }
+        return Err(error.into());
+    }
     Ok(Some(tip))
 }
 
@@ -175,6 +183,7 @@ impl Replacement<'_> {
             }
             error
         };
+        fault::point("replace.packed").at("write to", &ledger.store.repo.objects).map_err(|error| undo(error.into()))?;
         let mut changes = known.advance(sid, tip);
         if let Some(chosen) = known.seen.get(names::CHOSEN) {
             changes.push(Change { name: names::chosen(sid), to: None, from: Some(*chosen) });
@@ -182,6 +191,7 @@ impl Replacement<'_> {
         if let Some(remote) = remote {
             let instead_of = known.tracking.get(remote).copied();
             push(ledger, remote, Push { sid: sid.clone(), tip, instead_of }).map_err(undo)?;
+            fault::point("replace.sent").at("write to", &ledger.store.repo.common)?;
             // The push may have moved the tracking ref itself.
             let now = refs::of(&ledger.store, sid)?;
             let seen = [(names::tracking(remote, sid), now.tracking.get(remote)), (names::seen(remote, sid), now.seen.get(remote))];
@@ -193,6 +203,7 @@ impl Replacement<'_> {
             Some(_) => error.into(),
             None => undo(error.into()),
         })?;
+        let _ = fault::point("replace.referenced");
         Ok(tip)
     }
 }
@@ -202,6 +213,6 @@ fn push(ledger: &Ledger<'_>, remote: &str, push: Push) -> Result<(), Error> {
     match remote::push(&ledger.store.repo, remote, &[push])?.remove(&sid) {
         Some(Verdict::Pushed | Verdict::UpToDate) => Ok(()),
         Some(Verdict::Refused(why)) => Err(Error::Refused { remote: remote.to_owned(), why }),
-        Some(Verdict::Behind) | None => Err(store::Error::Moved { name: names::session(&sid) }.into()),
+        Some(Verdict::Behind(_)) | None => Err(store::Error::Moved { name: names::session(&sid) }.into()),
     }
 }

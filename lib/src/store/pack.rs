@@ -15,6 +15,7 @@ use gix::object::Kind as ObjectKind;
 
 use super::Error;
 use crate::durable::{self, At, EarlyFlush};
+use crate::fault;
 
 /// What the `.keep` beside a pack of ours says: by this we know it for ours.
 pub const KEEP: &[u8] = b"samesession\n";
@@ -111,11 +112,19 @@ impl PackWriter {
         file.as_file().sync_all().at("sync", file.path())?;
         // Git takes a pack for complete when it sees the index, so that comes last; a keep without a pack is harmless.
         let keep = pack.with_extension("keep");
-        fs::write(&keep, KEEP).at("write", &keep)?;
-        place(file, &pack)?;
-        place(index, &pack.with_extension("idx"))?;
-        durable::sync_dir(&self.dir)?;
-        Ok(Some(pack))
+        let placed = fs::write(&keep, KEEP).at("write", &keep).map_err(Error::from).and_then(|()| {
+            place(file, &pack)?;
+            fault::point("pack.placed").at("write to", &self.dir)?;
+            place(index, &pack.with_extension("idx"))?;
+            Ok(durable::sync_dir(&self.dir)?)
+        });
+        match placed {
+            Ok(()) => Ok(Some(pack)),
+            Err(error) => {
+                discard(&pack);
+                Err(error)
+            }
+        }
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
