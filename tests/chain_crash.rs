@@ -89,6 +89,7 @@ impl Scene {
                 let fault = format!("{point}#{visit}=full");
                 let ran = self.run(&fault);
                 let said = ran.stderr();
+                eprintln!("{fault}: {:?} {said}", ran.code());
                 if !said.contains("no storage space") {
                     assert_eq!(ran.code(), Some(0), "{fault}: {said}");
                     break;
@@ -108,13 +109,15 @@ impl Scene {
     #[track_caller]
     fn assert_survived(&self, when: &str, killed: bool) {
         eprintln!("{when}");
+        // Where a chain takes another one's place the old one's objects stay for a while.
+        let strays = killed || matches!(self.then, Then::Anew | Then::Gone);
         let (laptop, server) = (&self.laptop, &self.team.server);
         let before = |machine: &Machine| {
             let there = machine.cwd.strip_prefix(self.team.sandbox.path()).expect("inside");
             machine.at(self.pristine.path().join(there)).local_tip()
         };
         for machine in [laptop, server] {
-            machine.assert_sound(killed);
+            machine.assert_sound(strays);
             let (old, new) = (before(machine), machine.local_tip());
             let same_or_on = match (&old, &new) {
                 (Some(old), Some(new)) => matches!(self.then, Then::Anew | Then::Gone) || machine.descends(new, old),
@@ -127,8 +130,8 @@ impl Scene {
         if self.then != Then::Gone {
             laptop.quick(["push", SESSION]).ok();
         }
-        laptop.assert_sound(killed);
-        server.assert_sound(killed);
+        laptop.assert_sound(strays);
+        server.assert_sound(strays);
         let tip = server.local_tip().expect("a chain");
         assert_eq!(laptop.local_tip().as_ref(), Some(&tip), "{when}");
         let desktop = &self.desktop;
@@ -197,7 +200,7 @@ fn shortened_elsewhere() -> Scene {
     let (team, pair) = shared(3);
     pair[0].adds(SESSION, "nobody knows of this");
     pair[0].quick(["checkpoint", SESSION]).ok();
-    pair[1].quick(["gc", "--keep-last", "1"]).ok();
+    pair[1].quick(["gc", SESSION, "--keep-last", "1"]).ok();
     Scene::new(team, pair, &["fetch"], Then::Anew)
 }
 
@@ -314,7 +317,7 @@ fn a_disk_that_is_really_full_is_said_and_leaves_nothing_behind() {
     let refs = on_a_small_disk(&laptop, ".git/refs", 8, true, &["checkpoint", SESSION]);
     let ran = refs.expect("it was possible before");
     assert_ne!(ran.code(), Some(0), "{}", ran.stdout());
-    assert!(ran.stderr().contains("No space left on device"), "{}", ran.stderr());
+    assert!(["No space left on device", "couldn't write"].iter().any(|words| ran.stderr().contains(words)), "{}", ran.stderr());
     assert_eq!(laptop.refs(""), before);
     laptop.assert_sound(false);
     laptop.run(["checkpoint", SESSION, "--push"]).ok();

@@ -101,10 +101,9 @@ fn two_clones_push_the_same_session_at_once_a_hundred_times_and_nothing_is_lost(
         if alone {
             // Both have the same again, and only one goes on.
             let (from, to) = if round % 8 == 3 { (&laptop, &desktop) } else { (&desktop, &laptop) };
-            let tip = from.json(["checkpoint", SESSION])["commit"].as_str().expect("a commit").to_owned();
-            to.git(["fetch", "-q"]);
-            to.git(["fetch", "-q", from.cwd.to_str().expect("UTF-8"), &tip]);
-            to.run(["restore", &tip, "--set-aside"]).ok();
+            let tip = from.json(["checkpoint", SESSION, "--push"])["commit"].as_str().expect("a commit").to_owned();
+            to.quick(["fetch"]).ok();
+            to.quick(["restore", &tip, "--set-aside"]).ok();
             assert_eq!(to.said(SESSION), from.said(SESSION));
             from.adds(SESSION, &format!("{} alone {round}", from.name));
         } else {

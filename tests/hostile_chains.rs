@@ -72,7 +72,7 @@ impl Scene {
         let after = (snapshot(&self.victim.claude()), self.victim.try_git(["rev-parse", &session_ref()]).stdout());
         assert!(after == before, "{what}: something was changed");
         // Whatever it was, the session next to it can be had.
-        if self.cases.replace(self.cases.get() + 1) % 5 == 0 {
+        if self.cases.replace(self.cases.get() + 1).is_multiple_of(5) {
             self.victim.run_here(["restore", "-n", &sid_of(OTHER)]).ok();
         }
         // Nobody has seen it.
@@ -165,7 +165,8 @@ fn a_commit_that_nobody_known_has_signed_is_refused() {
 fn a_capsule_json_that_says_something_else_is_refused() {
     let scene = Scene::new();
     let theirs = sid_of(OTHER);
-    let lies: [(&str, &dyn Fn(&mut Value), &str); 14] = [
+    type Lie<'a> = &'a dyn Fn(&mut Value);
+    let lies: [(&str, Lie<'_>, &str); 14] = [
         ("another session", &|header| header["sid"] = json!(theirs), "it belongs to session"),
         ("no session", &|header| header["sid"] = json!("../../x"), "is not a session id"),
         ("another number", &|header| header["sequence"] = json!(9), "something else than what is sealed"),
@@ -373,7 +374,7 @@ fn contents_that_are_not_what_they_were_are_refused_before_anything_is_installed
     let theirs = scene.victim.rev(&tracking_ref().replace(&sid(), &sid_of(OTHER)));
     let theirs = Forged::of(&scene.maker, &scene.victim, &theirs);
     let foreign = theirs.text("parts").lines().next().expect("a line").to_owned();
-    let mut replayed = listed(&[&[foreign.clone()], &lines[1..]].concat());
+    let mut replayed = listed(&[std::slice::from_ref(&foreign), &lines[1..]].concat());
     replayed.paths.insert(path(&foreign), theirs.paths[&path(&foreign)].clone());
     let keyless = replayed.clone();
     replayed.paths.extend(theirs.paths.iter().filter(|(path, _)| path.starts_with("keys/")).map(|(path, id)| (path.clone(), id.clone())));

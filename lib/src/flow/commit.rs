@@ -24,6 +24,7 @@ use crate::durable::At;
 use crate::id::SessionId;
 use crate::progress::Progress;
 use crate::seal::Callbacks;
+use crate::store::chain;
 use crate::store::draft::{Draft, Paging, list};
 use crate::store::fold::{Before, Fold, Folded};
 use crate::store::names;
@@ -249,7 +250,10 @@ impl<'a, C: Callbacks> Step<'a, C> {
                 Relation::Behind => return Ok(None),
                 Relation::Diverged => open.push(self.ways[n].id()),
                 Relation::Ahead | Relation::Same | Relation::New => {
-                    chosen |= self.known.seen.get(names::CHOSEN) == Some(&self.ways[n].id());
+                    // Who chose a checkpoint has chosen the join that others have made of it since, too.
+                    if let Some(chosen_one) = self.known.seen.get(names::CHOSEN) {
+                        chosen |= chain::descends(&self.ledger.store, &self.ways[n].id(), chosen_one)?;
+                    }
                 }
             }
         }

@@ -105,7 +105,9 @@ pub(super) fn left_open(ledger: &Ledger<'_>, tips: &[Opened]) -> Result<Vec<Open
     if tips.len() > 1
         && let Some(parted) = parted(ledger, tips).unwrap_or_default()
     {
-        closed.extend(parted.record.open().into_iter().filter(|way| !tips.iter().all(|tip| tip.record.open().contains(way))));
+        // The way that the checkpoint before holds is one of those that were open then.
+        let before = parted.record.open().into_iter().chain([parted.id()]);
+        closed.extend(before.filter(|way| !tips.iter().all(|tip| tip.record.open().contains(way))));
     }
     closed.extend(tips.iter().map(Opened::id));
     let mut open = Vec::new();

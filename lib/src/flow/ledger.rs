@@ -177,7 +177,7 @@ impl<'a> Ledger<'a> {
                     *known = after;
                 }
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
-                Err(error) => findings.push(Finding::Ignored { name: names::session(sid), why: error.to_string() }),
+                Err(error) => findings.push(Finding::Ignored { name: names::session(sid), why: with_causes(&error) }),
             }
         }
         // In one start of Git. Where one ref has moved meanwhile, all are refused, and each goes its own way.
@@ -320,6 +320,21 @@ fn passed_by(name: String, error: Error) -> Result<Finding, Error> {
         Error::UnknownMaker { checkpoint } => Ok(Finding::Unknown { name, checkpoint }),
         error => Ok(Finding::Ignored { name, why: error.to_string() }),
     }
+}
+
+/// On one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        // A transparent error's source has the same words.
+        if !said.ends_with(&words) {
+            said = format!("{said}: {words}");
+        }
+        cause = error.source();
+    }
+    said
 }
 
 fn moves(sid: &SessionId, before: &Known, after: &Known) -> Vec<Change> {
