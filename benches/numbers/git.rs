@@ -89,7 +89,7 @@ impl Bench {
         self.commit_often(&long);
         let remote = self.dir.path().join("git-long.git");
         let remote = remote.to_str().expect("UTF-8");
-        run(&mut self.program(&long, "git", &["clone", "-q", "--bare", "project", remote]).current_dir(&long));
+        run(self.program(&long, "git", &["clone", "-q", "--bare", "project", remote]).current_dir(&long));
         run(&mut self.program(&long, "git", &["remote", "add", "origin", remote]));
         run(&mut self.program(&long, "git", &["fetch", "-q", "origin"]));
         let grown = |bench: &Bench, home: &Path| {
