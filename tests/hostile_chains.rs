@@ -412,7 +412,6 @@ fn contents_that_are_not_what_they_were_are_refused_before_anything_is_installed
         ("a part that unpacks to less", short, "has another length"),
         ("a part that is not packed", plain, "does not unpack"),
         ("a list that is none", next().set_text("parts", "nonsense\n"), "a part's line has five words"),
-        ("a dictionary that needs itself", packed_against(vec![dictionary(&lines[0])]), "does not unpack"),
         ("a dictionary without end", packed_against(vec![lines[0].clone(); 3000]), "a dictionary of it is too large"),
     ] {
         scene.refuses(what, &forged.commit(), 128, says);

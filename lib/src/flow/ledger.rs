@@ -234,7 +234,7 @@ impl<'a> Ledger<'a> {
     /// `@here` follows our own ref, and brings it back where it vanished without `delete`, or where something else than we
     /// set it back. A ref of which nothing is known, and which names no checkpoint, is left alone.
     fn keep_ours(&self, sid: &SessionId, known: &mut Known, findings: &mut Vec<Finding>) -> Result<(), Error> {
-        let pin = known.seen.get(HERE).copied().filter(|pin| self.store.has(pin));
+        let pin = known.seen.get(HERE).copied();
         let Some(local) = known.local.filter(|local| Some(*local) != pin) else {
             if let (None, Some(tip)) = (known.local, pin)
                 && self.checkpoint(sid, &tip).is_ok()
@@ -244,7 +244,7 @@ impl<'a> Ledger<'a> {
             }
             return Ok(());
         };
-        let lost = match (self.sound(sid, &local), pin) {
+        let lost = match (self.sound(sid, &local), pin.filter(|pin| self.store.has(pin))) {
             (Ok(_), None) => None,
             (Ok(now), Some(pin)) => (!self.follows(&now, &pin)?).then_some(pin),
             (Err(_), Some(pin)) => Some(pin),

@@ -71,9 +71,12 @@ pub fn list(ledger: &Ledger<'_>, options: &Options) -> Result<Outcome, Error> {
         remotes::store(&ledger.store.repo, Some(remote))?;
     }
     let mut findings = Vec::new();
-    let after = ledger.sync_these(before.clone(), &mut findings)?;
+    let mut after = ledger.sync_these(before.clone(), &mut findings)?;
     // Of refs that were passed by more can be said here.
     findings.retain(|finding| !matches!(finding, Finding::Ignored { .. } | Finding::Unknown { .. }));
+    for (sid, known) in &mut after {
+        known.local = known.local.or(before.get(sid).and_then(|before| before.local));
+    }
     let mut list = List { ledger, glances: Glances::load(ledger), outcome: Outcome { findings, ..Outcome::default() } };
     for (sid, known) in &after {
         let fetched = before.get(sid).map(|known| known.tracking.clone()).unwrap_or_default();
