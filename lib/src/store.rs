@@ -18,8 +18,10 @@ pub mod tidy;
 pub mod tree;
 pub mod unfold;
 
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use gix::hash::ObjectId;
 use gix::object::Kind;
@@ -66,29 +68,60 @@ pub enum Error {
     Died,
 }
 
+fn look_at(repo: &Repository) -> Result<gix::odb::Handle, Error> {
+    gix::odb::at(&repo.objects, repo.hash).map_err(|source| Error::Objects { dir: repo.objects.clone(), source })
+}
+
+fn packs_changed(repo: &Repository) -> Option<SystemTime> {
+    std::fs::metadata(repo.objects.join("pack")).and_then(|dir| dir.modified()).ok()
+}
+
 /// A repository's objects, opened for reading.
 pub struct Store {
     pub repo: Repository,
-    odb: gix::odb::Handle,
+    odb: RefCell<gix::odb::Handle>,
+    /// When the packs were looked at.
+    opened: Cell<Option<SystemTime>>,
     /// What is promised could not be had; a command asks once.
     broken_promise: AtomicBool,
 }
 
 impl Store {
     pub fn open(repo: Repository) -> Result<Store, Error> {
-        let odb = gix::odb::at(&repo.objects, repo.hash).map_err(|source| Error::Objects { dir: repo.objects.clone(), source })?;
-        Ok(Store { odb, repo, broken_promise: AtomicBool::new(false) })
+        let opened = Cell::new(packs_changed(&repo));
+        let odb = RefCell::new(look_at(&repo)?);
+        Ok(Store { odb, opened, repo, broken_promise: AtomicBool::new(false) })
     }
 
     pub fn has(&self, id: &ObjectId) -> bool {
-        self.odb.exists(id)
+        self.odb.borrow().exists(id) || (self.look_again() && self.odb.borrow().exists(id))
+    }
+
+    /// Whether packs have come or gone since they were looked at: another process may have merged those that we know of, and
+    /// what we miss is in one that we do not know.
+    fn look_again(&self) -> bool {
+        let changed = packs_changed(&self.repo);
+        // A change within the clock's own step looks like none.
+        let fresh = changed.is_none_or(|at| at.elapsed().is_ok_and(|age| age < Duration::from_millis(200)));
+        if changed == self.opened.get() && !fresh {
+            return false;
+        }
+        let Ok(odb) = look_at(&self.repo) else { return false };
+        self.odb.replace(odb);
+        self.opened.set(changed);
+        true
     }
 
     /// An object of this kind, of at most so many bytes: what a ref from outside leads to may be anything.
     pub fn object(&self, id: &ObjectId, kind: Kind, most: usize) -> Result<Vec<u8>, Error> {
         let not = |why: String| Error::NotACheckpoint { what: id.to_string(), why };
-        let look = || self.odb.try_header(id).map_err(|_| Error::Unreadable(*id));
-        let header = match look()? {
+        let look = || self.odb.borrow().try_header(id).map_err(|_| Error::Unreadable(*id));
+        let found = match look() {
+            Ok(Some(header)) => Some(header),
+            _ if self.look_again() => look()?,
+            other => other?,
+        };
+        let header = match found {
             // A partial clone has all commits; one that is missing lies behind the edge of a shallow one.
             None if kind != Kind::Commit => {
                 self.want([id].into_iter())?;
@@ -104,7 +137,10 @@ impl Store {
             return Err(not(format!("it has {} bytes", header.size)));
         }
         let mut bytes = Vec::new();
-        self.odb.try_find(id, &mut bytes).map_err(|_| Error::Unreadable(*id))?.ok_or(Error::Missing(*id))?;
+        let found = self.odb.borrow().try_find(id, &mut bytes).ok().flatten().is_some();
+        if !found && !(self.look_again() && self.odb.borrow().try_find(id, &mut bytes).ok().flatten().is_some()) {
+            return Err(Error::Unreadable(*id));
+        }
         Ok(bytes)
     }
 
@@ -114,7 +150,7 @@ impl Store {
 
     /// How many bytes these objects hold together, as far as they are here.
     pub fn size_of<'a>(&self, ids: impl Iterator<Item = &'a ObjectId>) -> u64 {
-        ids.filter_map(|id| self.odb.try_header(id).ok()??.size.into()).sum()
+        ids.filter_map(|id| self.odb.borrow().try_header(id).ok()??.size.into()).sum()
     }
 
     /// Whether this object would be brought by Git when it is wanted.

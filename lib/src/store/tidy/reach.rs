@@ -34,7 +34,7 @@ pub fn reachable(store: &Store, tips: &[ObjectId]) -> Result<HashSet<ObjectId>, 
             return Err(crate::git::Error::Interrupted.into());
         }
         // At the edge of a shallow repository, or promised to a partial one.
-        let Some(header) = store.odb.try_header(&id).map_err(|_| Error::Unreadable(id))? else { continue };
+        let Some(header) = store.odb.borrow().try_header(&id).map_err(|_| Error::Unreadable(id))? else { continue };
         match header.kind {
             Kind::Tree => trees(store, id, &mut reached)?,
             Kind::Commit => {
@@ -61,7 +61,7 @@ fn trees(store: &Store, root: ObjectId, reached: &mut HashSet<ObjectId>) -> Resu
         if !reached.insert(id) {
             continue;
         }
-        let Some(found) = store.odb.try_find(&id, &mut bytes).map_err(|_| Error::Unreadable(id))? else { continue };
+        let Some(found) = store.odb.borrow().try_find(&id, &mut bytes).map_err(|_| Error::Unreadable(id))? else { continue };
         if found.kind != Kind::Tree {
             continue;
         }
