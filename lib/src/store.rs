@@ -12,6 +12,7 @@ mod envelope;
 pub mod fold;
 pub mod names;
 pub mod pack;
+mod part;
 pub mod record;
 pub mod refs;
 pub mod tidy;

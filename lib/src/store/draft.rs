@@ -11,8 +11,9 @@ use gix::object::Kind as ObjectKind;
 use sha2::{Digest, Sha256};
 
 use super::envelope::Envelope;
-use super::fold::{Folded, name_of};
+use super::fold::Folded;
 use super::pack::{Entry, PackWriter};
+use super::part::name_of;
 use super::record::{Header, Line, Pages, Record};
 use super::tree::{Read as ReadTree, Tree};
 use super::unfold::Opened;

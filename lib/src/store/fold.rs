@@ -6,22 +6,22 @@
 //! needed for what a dictionary is made of.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use gix::hash::{Kind, ObjectId};
 use sha2::{Digest, Sha256};
 
 use super::Error;
 use super::block::{Block, STEP};
-use super::pack::{Entry, PackWriter};
+use super::pack::PackWriter;
+use super::part::{Beginning, Done, Job, work};
 use super::record::Line;
 use crate::capsule::{self, Content, Exact, FileEntry, Names, Target};
-use crate::id::hex;
 use crate::path::RelPath;
 use crate::pool::Pool;
 use crate::seal::Epoch;
 use crate::seal::chunk::{self, Gear};
-use crate::seal::packing::{DICTIONARY, Dictionary, LONG, Packer};
+use crate::seal::packing::{DICTIONARY, Packer};
 
 /// Files up to this size share parts.
 pub const TINY: u64 = 16 << 10;
@@ -87,26 +87,6 @@ pub struct Folded {
     pub pack: PackWriter,
     pub epoch: Arc<Epoch>,
     pub seed: [u8; 32],
-}
-
-struct Job {
-    plain: Block,
-    dictionary: Option<Arc<Beginning>>,
-}
-
-struct Done {
-    line: Line,
-    /// Unless it was there before.
-    entry: Option<Entry>,
-    /// What held the part, to hold another.
-    plain: Block,
-}
-
-/// How a file begins, as something to pack its other parts against.
-struct Beginning {
-    name: String,
-    sample: Vec<u8>,
-    prepared: OnceLock<Dictionary>,
 }
 
 impl Fold {
@@ -283,9 +263,9 @@ impl Fold {
             return false;
         }
         let sample = std::mem::take(&mut beginning.sample);
-        let name = hex(&Sha256::digest(&sample)[..8]);
-        self.dictionaries.push((name.clone(), beginning.from..end));
-        beginning.ready = Some(Arc::new(Beginning { name, sample, prepared: OnceLock::new() }));
+        let made = Arc::new(Beginning::of(sample));
+        self.dictionaries.push((made.name.clone(), beginning.from..end));
+        beginning.ready = Some(made);
         true
     }
 }
@@ -309,27 +289,73 @@ impl Target for Fold {
     }
 }
 
-fn work(job: Job, known: &HashMap<[u8; 32], Line>, epoch: &Epoch, packer: &mut Packer, hash: Kind) -> Result<Done, Error> {
-    let sha256: [u8; 32] = Sha256::digest(&*job.plain).into();
-    // How a file begins must open without a dictionary, since its other parts' dictionary is made of it.
-    let plain = job.dictionary.is_none();
-    if let Some(line) = known.get(&sha256).filter(|line| !plain || line.dictionary.is_none()) {
-        return Ok(Done { line: line.clone(), entry: None, plain: job.plain });
-    }
-    let with = job.dictionary.as_deref().filter(|_| job.plain.len() < LONG);
-    let packed = packer.pack(&job.plain, with.map(|with| with.prepared.get_or_init(|| Dictionary::of(&with.sample))))?;
-    let sealed = epoch.seal(packed)?;
-    let line = Line {
-        name: name_of(&sealed),
-        epoch: epoch.id.clone(),
-        length: job.plain.len(),
-        sha256,
-        dictionary: with.map(|with| with.name.clone()),
-    };
-    Ok(Done { line, entry: Some(Entry::new(hash, gix::object::Kind::Blob, &sealed)?), plain: job.plain })
-}
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
 
-/// A part is called after its sealed bytes: the name tells nothing of what it holds, and whoever has both can check them.
-pub fn name_of(sealed: &[u8]) -> String {
-    hex(&Sha256::digest(sealed)[..16])
+    use super::*;
+
+    fn noise(len: usize) -> Vec<u8> {
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            // As a text, it packs to some part of its size.
+            b"abcdefghijklmnop"[(state & 15) as usize]
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    fn fold(objects: &std::path::Path, before: Before, content: &[u8]) -> (Vec<Line>, Folded) {
+        let pack = PackWriter::new(objects, Kind::Sha1).expect("a pack");
+        let mut fold = Fold::new(Kind::Sha1, Arc::new(Epoch::begin()), [1; 32], before, pack);
+        let name = RelPath::parse(b"session/x.jsonl").expect("a name");
+        let (size, mut bytes) = (content.len() as u64, content);
+        fold.add(Content { name, role: "transcript", size, mode: 0o600, modified: UNIX_EPOCH, bytes: &mut bytes }).expect("added");
+        let folded = fold.finish().expect("finished");
+        (folded.lines.clone(), folded)
+    }
+
+    /// What the checkpoint after that one is given.
+    fn before(lines: &[Line], folded: &Folded) -> Before {
+        Before {
+            files: [(RelPath::parse(b"session/x.jsonl").expect("a name"), lines.to_vec())].into(),
+            known: lines.iter().map(|line| (line.sha256, line.clone())).collect(),
+            dictionaries: folded.dictionaries.clone(),
+        }
+    }
+
+    #[test]
+    fn a_session_that_grows_keeps_its_parts_and_few_of_them_are_small() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let all = noise(9 << 20);
+        let mut len = 8 << 20;
+        let (mut lines, mut folded) = fold(dir.path(), Before::default(), &all[..len]);
+        let long = lines.iter().filter(|line| line.length >= chunk::PARTS.min);
+        assert!(long.clone().count() >= 2 && long.into_iter().all(|line| line.dictionary.is_none()), "{lines:?}");
+        for step in 0..20 {
+            len += 20_000;
+            let (next, more) = fold(dir.path(), before(&lines, &folded), &all[..len]);
+            let last = next.last().expect("it has parts");
+            assert!(last.dictionary.as_ref().is_some_and(|name| more.dictionaries.contains_key(name)), "{step}: {last:?}");
+            assert_eq!(more.new.len(), 1, "{step}");
+            assert!(more.pack.bytes() < 150_000, "{step}: {}", more.pack.bytes());
+            assert_eq!(next.iter().map(|line| line.length).sum::<usize>(), len);
+            assert!(next.iter().filter(|line| line.length < SMALL).count() <= SMALL_PARTS, "{step}: {next:?}");
+            (lines, folded) = (next, more);
+        }
+    }
+
+    #[test]
+    fn a_dictionary_is_short_and_opens_by_itself() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let all = noise(3 << 20);
+        let (lines, folded) = fold(dir.path(), Before::default(), &all[..2 << 20]);
+        let (_, folded) = fold(dir.path(), before(&lines, &folded), &all[..(2 << 20) + 20_000]);
+        let parts = folded.dictionaries.values().next().expect("one");
+        let length: usize = parts.iter().map(|part| part.length).sum();
+        assert!((DICTIONARY..=DICTIONARY + chunk::FIRST.max).contains(&length), "{length}");
+        assert!(parts.iter().all(|part| part.dictionary.is_none()));
+    }
 }

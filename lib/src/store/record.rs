@@ -277,10 +277,10 @@ mod tests {
 
     #[test]
     fn a_line_is_read_as_it_was_written_and_nothing_else_is() {
-        let line = format!("{} {} 1048576 {} {}", "ab".repeat(16), "0123456789abcdef", "cd".repeat(32), "fedcba9876543210");
+        let line = format!("{} {} 4194304 {} {}", "ab".repeat(16), "0123456789abcdef", "cd".repeat(32), "fedcba9876543210");
         assert_eq!(line.parse::<Line>().expect("a line").to_string(), line);
         for (from, to) in
-            [("1048576", "1048577"), ("ab", "AB"), ("ab", "a/"), ("0123", "01.."), ("cdcd", "cd"), ("fedc", "-edc"), (" ", "  ")]
+            [("4194304", "4194305"), ("ab", "AB"), ("ab", "a/"), ("0123", "01.."), ("cdcd", "cd"), ("fedc", "-edc"), (" ", "  ")]
         {
             assert!(line.replacen(from, to, 1).parse::<Line>().is_err(), "{from} {to}");
         }

@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::commit::Commit;
 use super::envelope::{self, Envelope};
-use super::fold::{Before, TINY, name_of};
+use super::fold::{Before, TINY};
+use super::part::name_of;
 use super::record::{Header, Kind, Line, Pages, Record};
 use super::tree::{Read as ReadTree, Tree};
 use super::{Error, Store};

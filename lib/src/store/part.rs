@@ -1,0 +1,68 @@
+//! One part on its way: packed, sealed, named, and made an entry of a pack.
+//!
+//! Runs on any thread. What must stay true: what a dictionary is made of opens without one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use gix::hash::Kind;
+use sha2::{Digest, Sha256};
+
+use super::Error;
+use super::block::Block;
+use super::pack::Entry;
+use super::record::Line;
+use crate::id::hex;
+use crate::seal::Epoch;
+use crate::seal::packing::{Dictionary, LONG, Packer};
+
+pub struct Job {
+    pub plain: Block,
+    pub dictionary: Option<Arc<Beginning>>,
+}
+
+pub struct Done {
+    pub line: Line,
+    /// Unless it was there before.
+    pub entry: Option<Entry>,
+    /// What held the part, to hold another.
+    pub plain: Block,
+}
+
+/// How a file begins, as something to pack its other parts against.
+pub struct Beginning {
+    pub name: String,
+    sample: Vec<u8>,
+    prepared: OnceLock<Dictionary>,
+}
+
+impl Beginning {
+    pub fn of(sample: Vec<u8>) -> Beginning {
+        Beginning { name: hex(&Sha256::digest(&sample)[..8]), sample, prepared: OnceLock::new() }
+    }
+}
+
+pub fn work(job: Job, known: &HashMap<[u8; 32], Line>, epoch: &Epoch, packer: &mut Packer, hash: Kind) -> Result<Done, Error> {
+    let sha256: [u8; 32] = Sha256::digest(&*job.plain).into();
+    // How a file begins must open without a dictionary, since its other parts' dictionary is made of it.
+    let plain = job.dictionary.is_none();
+    if let Some(line) = known.get(&sha256).filter(|line| !plain || line.dictionary.is_none()) {
+        return Ok(Done { line: line.clone(), entry: None, plain: job.plain });
+    }
+    let with = job.dictionary.as_deref().filter(|_| job.plain.len() < LONG);
+    let packed = packer.pack(&job.plain, with.map(|with| with.prepared.get_or_init(|| Dictionary::of(&with.sample))))?;
+    let sealed = epoch.seal(packed)?;
+    let line = Line {
+        name: name_of(&sealed),
+        epoch: epoch.id.clone(),
+        length: job.plain.len(),
+        sha256,
+        dictionary: with.map(|with| with.name.clone()),
+    };
+    Ok(Done { line, entry: Some(Entry::new(hash, gix::object::Kind::Blob, &sealed)?), plain: job.plain })
+}
+
+/// A part is called after its sealed bytes: the name tells nothing of what it holds, and whoever has both can check them.
+pub fn name_of(sealed: &[u8]) -> String {
+    hex(&Sha256::digest(sealed)[..16])
+}
