@@ -420,7 +420,7 @@ fn contents_that_are_not_what_they_were_are_refused_before_anything_is_installed
     // What the files say of themselves.
     for (what, forged, says) in [
         ("another length", next().manifest(|manifest| manifest["files"][0]["size"] = json!(3)), "is not the file it lists"),
-        ("an absurd length", next().manifest(|manifest| manifest["files"][0]["size"] = json!(u64::MAX)), "too large"),
+        ("an absurd length", next().manifest(|manifest| manifest["files"][0]["size"] = json!(u64::MAX)), "larger than allowed"),
         (
             "another place",
             next().manifest(|manifest| manifest["files"][0]["path"] = json!("session/../../.bashrc")),
