@@ -138,11 +138,11 @@ impl Store {
             return Err(not(format!("it has {} bytes", header.size)));
         }
         let mut bytes = Vec::new();
-        let found = self.odb.borrow().try_find(id, &mut bytes).ok().flatten().is_some();
-        if !found && !(self.look_again() && self.odb.borrow().try_find(id, &mut bytes).ok().flatten().is_some()) {
-            return Err(Error::Unreadable(*id));
+        let mut read = || self.odb.borrow().try_find(id, &mut bytes).ok().flatten().is_some();
+        if read() || (self.look_again() && read()) {
+            return Ok(bytes);
         }
-        Ok(bytes)
+        Err(Error::Unreadable(*id))
     }
 
     pub fn blob(&self, id: &ObjectId, most: usize) -> Result<Vec<u8>, Error> {
