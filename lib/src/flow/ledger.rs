@@ -343,18 +343,11 @@ fn moves(sid: &SessionId, before: &Known, after: &Known) -> Vec<Change> {
     let ours = after.local.filter(|_| before.local != after.local);
     if ours.is_some() {
         changes.push(Change { name: names::session(sid), to: ours, from: before.local });
-        // What is brought back must be pinned still: it may be that somebody is deleting both right now.
-        let pin = before.seen.get(HERE).copied().filter(|_| before.local.is_none());
-        changes.extend(pin.filter(|pin| after.seen.get(HERE) == Some(pin)).map(|pin| Change {
-            name: names::seen(HERE, sid),
-            to: Some(pin),
-            from: Some(pin),
-        }));
     }
     for (store, tip) in &after.seen {
         let from = before.seen.get(store).copied();
-        // What was brought back is so only while nobody deletes it.
-        if from != Some(*tip) || store == HERE && ours == from {
+        // What is brought back must be pinned still: it may be that somebody is deleting both right now.
+        if from != Some(*tip) || store == HERE && ours.is_some() {
             changes.push(Change { name: names::seen(store, sid), to: Some(*tip), from });
         }
     }
