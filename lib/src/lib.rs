@@ -24,3 +24,4 @@ pub mod seal;
 pub mod signers;
 pub mod store;
 pub mod time;
+pub mod workspace;

@@ -1,0 +1,28 @@
+//! What a person left in a work tree: commits, index, files; captured, and brought back.
+//!
+//! Knows Git and the work tree, no agent, no seal and no refs of ours. `capture` makes a model and names the files that go
+//! with it; `restore` takes both, from wherever they were carried.
+
+pub mod capture;
+pub mod identity;
+pub mod model;
+pub mod name;
+pub mod operation;
+pub mod restore;
+
+use std::path::PathBuf;
+
+use crate::{durable, git};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Git(#[from] git::Error),
+    #[error(transparent)]
+    File(#[from] durable::Error),
+    /// Read again, it may hold still.
+    #[error("'{}' changed while it was read", .0.display())]
+    Changed(PathBuf),
+    #[error("the workspace is damaged: {0}")]
+    Damaged(String),
+}
