@@ -96,7 +96,9 @@ const MADE: &[&str] = &["info", "msg", "msg-clean", "patch-merge-index"];
 /// One of both, by the mark that Git itself goes by.
 pub fn read(state: &State<'_>) -> Result<(Option<Apply>, Option<Am>), Error> {
     let Some(mut folder) = state.folder("rebase-apply")? else { return Ok((None, None)) };
-    MADE.iter().for_each(|file| drop(folder.flag(file)));
+    for file in MADE {
+        folder.flag(file);
+    }
     let rebasing = folder.flag("rebasing");
     if !rebasing && !folder.flag("applying") {
         return Err(folder.wrong("applying", "it is missing"));
@@ -252,7 +254,13 @@ impl Am {
 }
 
 pub fn is_apply_option(word: &Name) -> bool {
-    let known = |option: &&str| if option.len() > 2 && !option.ends_with('=') { word.as_bytes() == option.as_bytes() } else { word.as_bytes().starts_with(option.as_bytes()) };
+    let known = |option: &&str| {
+        if option.len() > 2 && !option.ends_with('=') {
+            word.as_bytes() == option.as_bytes()
+        } else {
+            word.as_bytes().starts_with(option.as_bytes())
+        }
+    };
     APPLY_OPTIONS.iter().any(|option| known(&option)) && !word.as_bytes().iter().any(u8::is_ascii_control)
 }
 

@@ -154,7 +154,11 @@ fn branch(name: Option<&Name>) -> Result<(), Error> {
 fn named(name: &Name, below: &str) -> Result<(), Error> {
     let full = [below.as_bytes(), name.as_bytes()].concat();
     let good = full.len() <= 1024 && std::str::from_utf8(&full).is_ok() && !name.as_bytes().starts_with(b"-");
-    if good && gix::validate::reference::name(full.as_slice().into()).is_ok() { Ok(()) } else { refused(format!("'{name}' is no name of a ref")) }
+    if good && gix::validate::reference::name(full.as_slice().into()).is_ok() {
+        Ok(())
+    } else {
+        refused(format!("'{name}' is no name of a ref"))
+    }
 }
 
 fn labels(labels: &[Label], below: &str) -> Result<(), Error> {

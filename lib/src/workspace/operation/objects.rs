@@ -25,9 +25,7 @@ impl Operation {
                 let marks = [Some(bisect.start.commit()), bisect.expected, bisect.head];
                 marks.into_iter().flatten().chain(bisect.refs.iter().map(|label| label.commit)).collect()
             }
-            Operation::Prepared(prepared) => {
-                [prepared.auto_merge, prepared.orig_head, prepared.autostash].into_iter().flatten().collect()
-            }
+            Operation::Prepared(prepared) => [prepared.auto_merge, prepared.orig_head, prepared.autostash].into_iter().flatten().collect(),
         };
         all.sort_unstable();
         all.dedup();
@@ -41,7 +39,14 @@ fn of_rebase(rebase: &Rebase) -> Vec<Oid> {
     let labels = rebase.labels.iter().map(|label| label.commit);
     let updates = rebase.update_refs.iter().flat_map(|update| std::iter::once(update.before).chain(update.after));
     let fixups = rebase.fixups.iter().map(|fixup| fixup.commit);
-    [rebase.orig_head, rebase.onto].into_iter().chain(lines).chain(marks.into_iter().flatten()).chain(labels).chain(updates).chain(fixups).collect()
+    [rebase.orig_head, rebase.onto]
+        .into_iter()
+        .chain(lines)
+        .chain(marks.into_iter().flatten())
+        .chain(labels)
+        .chain(updates)
+        .chain(fixups)
+        .collect()
 }
 
 fn of_mail(mail: &Mail) -> impl Iterator<Item = Oid> {

@@ -2,15 +2,8 @@
 
 /// As in a shell: `'it'\''s'`.
 pub fn single(word: &[u8]) -> Vec<u8> {
-    let mut out = vec![b'\''];
-    for &byte in word {
-        match byte {
-            b'\'' | b'!' => out.extend([b'\'', b'\\', byte, b'\'']),
-            _ => out.push(byte),
-        }
-    }
-    out.push(b'\'');
-    out
+    let parts: Vec<&[u8]> = word.split(|&byte| byte == b'\'').collect();
+    [b"'", &parts.join(&b"'\\''"[..])[..], b"'"].concat()
 }
 
 /// As Git writes strategy options and values of its configuration.

@@ -137,15 +137,16 @@ const MARKS: &[(&str, Flag, &str)] = &[
     ("no-reschedule-failed-exec", Flag::NoRescheduleFailedExec, ""),
     ("dropped", Flag::Dropped, ""),
 ];
-const RERERE: &[(&[u8], Flag)] =
-    &[(b"--rerere-autoupdate", Flag::RerereAutoupdate), (b"--no-rerere-autoupdate", Flag::NoRerereAutoupdate)];
+const RERERE: &[(&[u8], Flag)] = &[(b"--rerere-autoupdate", Flag::RerereAutoupdate), (b"--no-rerere-autoupdate", Flag::NoRerereAutoupdate)];
 /// What Git makes again when it wants it, or only shows.
 const MADE: &[&str] = &["git-rebase-todo.backup", "patch", "refs-to-delete"];
 
 impl Rebase {
     pub fn read(state: &State<'_>) -> Result<Option<Rebase>, Error> {
         let Some(mut folder) = state.folder("rebase-merge")? else { return Ok(None) };
-        MADE.iter().for_each(|file| drop(folder.flag(file)));
+        for file in MADE {
+            folder.flag(file);
+        }
         let labels: Vec<Label> = state.below("refs/rewritten/").into_iter().map(|(name, commit)| Label { name, commit }).collect();
         let set: Vec<_> = labels.iter().map(|label| label.name.clone()).collect();
         let (todo, done) = (folder.must("git-rebase-todo")?, folder.take("done")?.unwrap_or_default());
@@ -236,7 +237,8 @@ impl Rebase {
             new.put("refs-to-delete", refs.collect::<Vec<u8>>());
         }
         draft.reference("REBASE_HEAD", self.head);
-        let labels = self.labels.iter().map(|label| (format!("refs/rewritten/{}", String::from_utf8_lossy(label.name.as_bytes())), label.commit));
+        let labels =
+            self.labels.iter().map(|label| (format!("refs/rewritten/{}", String::from_utf8_lossy(label.name.as_bytes())), label.commit));
         draft.refs.extend(labels);
         draft.folders.push(new);
     }

@@ -312,6 +312,7 @@ fn ask<W: AsRef<[u8]>>(git: &Git, words: &[W]) -> Result<Vec<Option<Oid>>, Error
         input.push(b'\n');
     }
     let out = git.feed(&["cat-file", "--batch-check=%(objectname)"], &input)?;
-    let found: Vec<Option<Oid>> = out.trim_ascii_end().split(|&byte| byte == b'\n').map(|line| gix::hash::ObjectId::from_hex(line).ok().map(Oid)).collect();
+    let found: Vec<Option<Oid>> =
+        out.trim_ascii_end().split(|&byte| byte == b'\n').map(|line| gix::hash::ObjectId::from_hex(line).ok().map(Oid)).collect();
     if found.len() == words.len() { Ok(found) } else { Err(crate::git::Error::Nonsense { verb: "cat-file".to_owned() }.into()) }
 }

@@ -218,9 +218,7 @@ impl Todo {
         let of = |target: &Target| if let Target::Commit(oid) = target { Some(*oid) } else { None };
         match self {
             Todo::Commit { commit, .. } => vec![*commit],
-            Todo::Merge { source, parents, .. } => {
-                source.iter().map(|source| source.commit).chain(parents.iter().filter_map(of)).collect()
-            }
+            Todo::Merge { source, parents, .. } => source.iter().map(|source| source.commit).chain(parents.iter().filter_map(of)).collect(),
             Todo::Reset { to, .. } => of(to).into_iter().collect(),
             _ => Vec::new(),
         }
