@@ -4,10 +4,13 @@
 //! at the destination from these types, so that nothing runs and no branch moves that nobody was shown.
 
 mod apply;
+mod ask;
 mod bisect;
 mod check;
 mod draft;
+mod ends;
 mod error;
+mod folder;
 mod merge;
 mod objects;
 mod pick;

@@ -37,6 +37,7 @@ impl Operation {
             Operation::Rebase(rebase) => of_rebase(rebase, hash),
             Operation::Apply(apply) => {
                 branch(apply.head_name.as_ref())?;
+                apply.gpg_sign.iter().try_for_each(signature)?;
                 same(apply.rewritten.iter().flat_map(|moved| [moved.from, moved.to]), hash)?;
                 of_mail(&apply.mail, apply.commits.len())
             }
@@ -68,7 +69,7 @@ fn of_rebase(rebase: &Rebase, hash: Kind) -> Result<(), Error> {
     rebase.update_refs.iter().try_for_each(|update| branch(Some(&update.name)))?;
     rebase.strategy.iter().chain(&rebase.strategy_options).try_for_each(line)?;
     some(!rebase.strategy.iter().any(|name| name.as_bytes().starts_with(b"-")), "a strategy that is an option")?;
-    rebase.sign.iter().try_for_each(|sign| line(sign).and(some(sign.as_bytes().starts_with(b"-S"), "a signature that is none")))
+    rebase.sign.iter().try_for_each(signature)
 }
 
 fn todo(entry: &Todo, known: &std::collections::BTreeSet<&Name>) -> Result<(), Error> {
@@ -126,6 +127,10 @@ fn of_bisect(bisect: &Bisect) -> Result<(), Error> {
     bisect.paths.iter().try_for_each(text)?;
     some(bisect.log.iter().all(|entry| bisect.logs(entry)), "a line of its log")?;
     bisect.log.iter().try_for_each(line)
+}
+
+fn signature(option: &Name) -> Result<(), Error> {
+    line(option).and(some(option.as_bytes().starts_with(b"-S"), "a signature that is none"))
 }
 
 fn author(author: &Author) -> Result<(), Error> {

@@ -39,7 +39,8 @@ impl Operation {
                 found.extend(rebase.sign.take().map(|option| format!("sign commits with {option}")));
             }
             Operation::CherryPick(pick) | Operation::Revert(pick) => found.extend(of_pick(pick)),
-            Operation::Apply(_) | Operation::Am(_) | Operation::Merge(_) | Operation::Bisect(_) | Operation::Prepared(_) => {}
+            Operation::Apply(apply) => found.extend(apply.gpg_sign.take().map(|option| format!("sign commits with {option}"))),
+            Operation::Am(_) | Operation::Merge(_) | Operation::Bisect(_) | Operation::Prepared(_) => {}
         }
         (self, found)
     }

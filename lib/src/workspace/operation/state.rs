@@ -6,12 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use super::super::model::Oid;
 use super::super::name::Name;
+use super::ask::{ask, content, files, listed};
 use super::error::Error;
+use super::folder::Folder;
 use super::todo::{self, Todo, Words};
 use crate::durable::At;
 use crate::git::{Git, Repository};
@@ -179,140 +181,4 @@ impl<'a> State<'a> {
         let words: Vec<Vec<u8>> = objects.iter().map(|oid| oid.0.to_string().into_bytes()).collect();
         Ok(ask(&self.git, &words)?.into_iter().map(|found| found.is_some()).collect())
     }
-}
-
-/// A directory of state files. `finish` refuses what nobody took.
-pub struct Folder<'a> {
-    state: &'a State<'a>,
-    name: &'static str,
-    left: BTreeSet<String>,
-}
-
-impl Folder<'_> {
-    pub fn path(&self, file: &str) -> String {
-        format!("{}/{file}", self.name)
-    }
-
-    pub fn take(&mut self, file: &str) -> Result<Option<Vec<u8>>, Error> {
-        if !self.left.remove(file) {
-            return Ok(None);
-        }
-        self.state.file(&self.path(file))
-    }
-
-    pub fn must(&mut self, file: &str) -> Result<Vec<u8>, Error> {
-        self.take(file)?.ok_or_else(|| self.wrong(file, "it is missing"))
-    }
-
-    pub fn text(&mut self, file: &str) -> Result<Option<Name>, Error> {
-        Ok(self.take(file)?.map(Name::new))
-    }
-
-    /// The one line of a file.
-    pub fn line(&mut self, file: &str) -> Result<Option<Name>, Error> {
-        Ok(self.take(file)?.map(|text| Name::new(text.strip_suffix(b"\n").unwrap_or(&text))))
-    }
-
-    pub fn oid(&mut self, file: &str) -> Result<Option<Oid>, Error> {
-        self.take(file)?.map(|text| self.state.oid(&self.path(file), &text)).transpose()
-    }
-
-    pub fn must_oid(&mut self, file: &str) -> Result<Oid, Error> {
-        self.oid(file)?.ok_or_else(|| self.wrong(file, "it is missing"))
-    }
-
-    pub fn number(&mut self, file: &str) -> Result<Option<u32>, Error> {
-        let Some(text) = self.take(file)? else { return Ok(None) };
-        let number = std::str::from_utf8(text.trim_ascii()).ok().and_then(|text| text.parse().ok());
-        number.map(Some).ok_or_else(|| self.wrong(file, "it is no number"))
-    }
-
-    /// Lines of object names, so many in each.
-    pub fn oids<const N: usize>(&mut self, file: &str) -> Result<Vec<[Oid; N]>, Error> {
-        let text = self.take(file)?.unwrap_or_default();
-        let mut lines = Vec::new();
-        for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            let words = line.split(|&byte| byte == b' ').map(|word| self.state.oid(&self.path(file), word));
-            let words: Vec<Oid> = words.collect::<Result<_, _>>()?;
-            lines.push(words.try_into().map_err(|_| self.wrong(file, "a line has another form"))?);
-        }
-        Ok(lines)
-    }
-
-    /// A mark that says something by being there.
-    pub fn flag(&mut self, file: &str) -> bool {
-        self.left.remove(file)
-    }
-
-    pub fn wrong(&self, file: &str, why: impl Into<String>) -> Error {
-        self.state.not_understood(&self.path(file), why)
-    }
-
-    pub fn names(&self) -> impl Iterator<Item = &String> {
-        self.left.iter()
-    }
-
-    pub fn finish(mut self) -> Result<(), Error> {
-        match self.left.pop_first() {
-            Some(file) => Err(self.wrong(&file, "its name is not known")),
-            None => Ok(()),
-        }
-    }
-}
-
-fn content(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    let meta = match path.symlink_metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        meta => meta.at("read", path)?,
-    };
-    let wrong = |why: &str| Error::NotUnderstood { file: path.to_owned(), why: why.to_owned() };
-    if !meta.is_file() {
-        return Err(wrong("it is not a plain file"));
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).at("read", path)?;
-    if bytes.len() as u64 > MAX_FILE { Err(wrong("it is too long")) } else { Ok(Some(bytes)) }
-}
-
-fn listed(git: &Git, patterns: &[&str], root: bool) -> Result<BTreeMap<String, Oid>, Error> {
-    let mut args = vec!["for-each-ref", "--format=%(objectname) %(refname)"];
-    args.extend(root.then_some("--include-root-refs"));
-    args.push("--");
-    args.extend(patterns);
-    let nonsense = || crate::git::Error::Nonsense { verb: "for-each-ref".to_owned() };
-    let mut refs = BTreeMap::new();
-    for line in git.lines(&args)? {
-        let (oid, name) = line.split_once(' ').ok_or_else(nonsense)?;
-        let oid = gix::hash::ObjectId::from_hex(oid.as_bytes()).map_err(|_| nonsense())?;
-        refs.insert(name.to_owned(), Oid(oid));
-    }
-    Ok(refs)
-}
-
-fn files(git_dir: &Path, git: &Git) -> Result<BTreeMap<String, Oid>, Error> {
-    let (below, root): (Vec<&str>, Vec<&str>) = REFS.iter().partition(|name| name.starts_with("refs/"));
-    let mut refs = listed(git, &below, false)?;
-    for name in root {
-        let Some(text) = content(&git_dir.join(name))? else { continue };
-        let oid = gix::hash::ObjectId::from_hex(text.trim_ascii());
-        let oid = oid.map_err(|_| Error::NotUnderstood { file: git_dir.join(name), why: "it names no object".to_owned() })?;
-        refs.insert(name.to_owned(), Oid(oid));
-    }
-    Ok(refs)
-}
-
-/// What object each of these hexadecimal words means here, in one start of Git.
-fn ask<W: AsRef<[u8]>>(git: &Git, words: &[W]) -> Result<Vec<Option<Oid>>, Error> {
-    if words.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut input = Vec::new();
-    for word in words {
-        input.extend(word.as_ref());
-        input.push(b'\n');
-    }
-    let out = git.feed(&["cat-file", "--batch-check=%(objectname)"], &input)?;
-    let found: Vec<Option<Oid>> =
-        out.trim_ascii_end().split(|&byte| byte == b'\n').map(|line| gix::hash::ObjectId::from_hex(line).ok().map(Oid)).collect();
-    if found.len() == words.len() { Ok(found) } else { Err(crate::git::Error::Nonsense { verb: "cat-file".to_owned() }.into()) }
 }

@@ -4,3 +4,5 @@ mod hostile;
 mod lab;
 mod others;
 mod rebasing;
+mod stops;
+mod torn;

@@ -5,17 +5,13 @@ use crate::workspace::name::Name;
 use crate::workspace::operation::{Branch, Error, Operation, forget, rebuild};
 
 /// Stopped at its first conflict, with an unsaved change put aside.
-fn conflict(place: &Place) {
+pub fn conflict(place: &Place) {
     place.write("one", "dirty");
     place.stops(&["rebase", "-i", "--autostash", "upstream"]);
 }
 
-fn sequence(place: &Place, script: &str) -> Place {
-    place.with("GIT_SEQUENCE_EDITOR", &format!("sed -i {script}"))
-}
-
 /// It says the same, goes on, and comes to the same commit; on the new branch, and no other one moves.
-fn goes_on(from: &Place, to: &Place, verb: &str) {
+pub fn goes_on(from: &Place, to: &Place, verb: &str) {
     let refs = |place: &Place| place.git(&["for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/remotes"]);
     to.arrive(from);
     assert_eq!(to.status("new"), from.status("main"));
@@ -142,66 +138,6 @@ fn without_a_branch_it_ends_detached() {
     assert_eq!(to.status("new"), from.status("main"));
     assert_eq!(to.resolve("rebase"), from.resolve("rebase"));
     to.stops(&["symbolic-ref", "-q", "HEAD"]);
-}
-
-#[test]
-fn a_stop_for_an_edit() {
-    let lab = Lab::new();
-    let from = lab.begin(&[]);
-    let to = lab.clone_of(&from, &[]);
-    sequence(&from, "-e 2s/^pick/edit/ -e 3s/^pick/reword/").git(&["rebase", "-i", "--signoff", "HEAD~4"]);
-    to.arrive(&from);
-    assert!(from.status("main").contains("You are currently editing a commit while rebasing branch 'BRANCH'"));
-    for place in [&from, &to] {
-        place.write("more", "amended");
-    }
-    goes_on_here(&from, &to);
-}
-
-fn goes_on_here(from: &Place, to: &Place) {
-    assert_eq!(to.status("new"), from.status("main"));
-    assert_eq!(to.resolve("rebase"), from.resolve("rebase"));
-}
-
-#[test]
-fn in_the_middle_of_a_chain_of_fixups() {
-    let lab = Lab::new();
-    let from = lab.begin(&[]);
-    let to = lab.clone_of(&from, &[]);
-    for (n, line) in ["x", "y", "z"].iter().enumerate() {
-        from.commit("g", &format!("{line}\n"), &format!("g {n}"));
-    }
-    // The third is taken before the second, so that it meets it.
-    let script = "-e 2s/^pick/squash/ -e 4s/^pick/fixup/ -e '3{h;d}' -e '4{G;s/pick/squash/}'";
-    sequence(&from, script).stops(&["rebase", "-i", "HEAD~4"]);
-    let operations = from.operations();
-    let Some(Operation::Rebase(rebase)) = operations.first() else { panic!("{operations:?}") };
-    assert!(!rebase.fixups.is_empty() && rebase.message_squash.is_some(), "{rebase:?}");
-    let file = |place: &Place, name: &str| std::fs::read(place.git_dir().join("rebase-merge").join(name)).expect(name);
-    to.arrive(&from);
-    for name in ["current-fixups", "message-squash", "author-script", "git-rebase-todo", "done", "msgnum", "end", "rewritten-pending"] {
-        assert_eq!(String::from_utf8_lossy(&file(&to, name)), String::from_utf8_lossy(&file(&from, name)), "{name}");
-    }
-    goes_on_here(&from, &to);
-    assert_eq!(to.git(&["log", "-1", "--format=%B", "HEAD"]), from.git(&["log", "-1", "--format=%B", "HEAD"]));
-}
-
-#[test]
-fn merges_with_labels() {
-    let lab = Lab::new();
-    let from = lab.begin(&[]);
-    let to = lab.clone_of(&from, &[]);
-    from.git(&["checkout", "-q", "-b", "side", "HEAD~1"]);
-    from.commit("side", "side\n", "on the side");
-    from.git(&["checkout", "-q", "main"]);
-    from.git(&["merge", "-q", "-m", "both", "side"]);
-    from.commit("last", "last\n", "last");
-    sequence(&from, "-e '/^merge/ibreak'").git(&["rebase", "-i", "--rebase-merges", "--signoff", "--no-ff", "HEAD~5"]);
-    let Some(Operation::Rebase(rebase)) = from.operations().into_iter().next() else { panic!("no rebase") };
-    assert!(!rebase.labels.is_empty());
-    goes_on(&from, &to, "rebase");
-    assert_eq!(to.git(&["rev-list", "--merges", "--count", "HEAD"]), "1");
-    assert_eq!(to.git(&["for-each-ref", "refs/rewritten"]), "");
 }
 
 #[test]
