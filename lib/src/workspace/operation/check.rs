@@ -106,7 +106,7 @@ fn of_pick(pick: &Pick, verb: Verb) -> Result<(), Error> {
 }
 
 fn of_mail(mail: &Mail, patches: usize) -> Result<(), Error> {
-    few(patches, "patches")?;
+    few(mail.last as usize, "patches")?;
     some(patches as u64 == (u64::from(mail.last) + 1).saturating_sub(u64::from(mail.next)), "other patches than it counts")?;
     some(mail.quoted_cr.as_deref().is_none_or(is_quoted_cr), "a word for quoted line ends")?;
     some(mail.options.iter().all(is_apply_option), "options for git apply")?;

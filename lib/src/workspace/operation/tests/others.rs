@@ -203,3 +203,15 @@ fn a_rebase_within_a_bisection_and_a_pick_within_that() {
     assert_eq!(words(&picked), ["bisect", "rebase", "prepared commit"]);
     assert_eq!(to.status("new"), from.status("main"));
 }
+
+#[test]
+fn each_work_tree_has_its_own() {
+    let (lab, from, to) = pair(&[]);
+    from.git(&["worktree", "add", "-q", "../linked", "upstream"]);
+    let linked = lab.at("linked");
+    from.git(&["bisect", "start", "HEAD", "HEAD~6"]);
+    linked.stops(&["merge", "main"]);
+    assert_eq!(words(&from.operations()), ["bisect"]);
+    assert_eq!(words(&to.arrive(&linked)), ["merge", "prepared commit"]);
+    assert_eq!(to.status("upstream"), linked.status("upstream"));
+}
