@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 use super::super::model::Oid;
 use super::super::name::Name;
 
+/// Keeps a stash that waits from being collected: Git itself does that only for loose objects, and it came in a pack. Of
+/// a rebase Git deletes it at the end; else it goes with the work tree, or with the operation when that is forgotten.
+pub const KEPT: &str = "refs/worktree/samesession/autostash";
+pub const KEPT_LABEL: &str = "samesession/autostash";
+
 /// What the places of one operation will hold.
 #[derive(Debug, Default)]
 pub struct Draft {
@@ -21,14 +26,14 @@ pub struct Draft {
 #[derive(Debug)]
 pub struct Folder {
     pub name: &'static str,
-    /// By whose content it is known again.
-    pub mark: &'static str,
+    /// Files by whose content it is known again.
+    pub marks: Vec<String>,
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
 impl Folder {
-    pub fn new(name: &'static str, mark: &'static str) -> Folder {
-        Folder { name, mark, files: BTreeMap::new() }
+    pub fn new(name: &'static str, marks: &[&str]) -> Folder {
+        Folder { name, marks: marks.iter().map(|mark| (*mark).to_owned()).collect(), files: BTreeMap::new() }
     }
 
     pub fn put(&mut self, file: impl Into<String>, content: impl Into<Vec<u8>>) {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::model::Oid;
 use super::super::name::Name;
-use super::draft::{Draft, line};
+use super::draft::{Draft, KEPT, line};
 use super::error::Error;
 use super::state::State;
 
@@ -86,6 +86,7 @@ impl Prepared {
         draft.file("SQUASH_MSG", self.squash.as_ref().map(|text| text.as_bytes().to_vec()));
         draft.reference("AUTO_MERGE", self.auto_merge);
         draft.reference("ORIG_HEAD", self.orig_head);
+        draft.reference(KEPT, self.autostash);
         draft.acting_refs.extend(self.autostash.map(|oid| ("MERGE_AUTOSTASH".to_owned(), oid)));
     }
 }

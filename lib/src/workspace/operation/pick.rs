@@ -105,7 +105,7 @@ impl Sequence {
     }
 
     fn folder(&self) -> Folder {
-        let mut folder = Folder::new("sequencer", "head");
+        let mut folder = Folder::new("sequencer", &["head"]);
         folder.line("head", self.head.0.to_string());
         folder.maybe_oid("abort-safety", self.abort_safety);
         folder.put("todo", self.todo.iter().flat_map(Todo::line).collect::<Vec<u8>>());

@@ -96,7 +96,11 @@ pub fn forget(repo: &Repository, operations: &[Operation]) -> Result<(), Error> 
     }
     for folder in &draft.folders {
         let place = state.place(folder.name);
-        if same(&format!("{}/{}", folder.name, folder.mark), &folder.files[folder.mark])? {
+        let mut ours = place.exists();
+        for mark in &folder.marks {
+            ours &= same(&format!("{}/{mark}", folder.name), &folder.files[mark])?;
+        }
+        if ours {
             fs::remove_dir_all(&place).at("remove", &place)?;
         }
         let half = repo.git_dir.join(half_name(folder));

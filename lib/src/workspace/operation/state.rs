@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use super::super::model::Oid;
 use super::super::name::Name;
 use super::ask::{ask, content, files, listed};
+use super::draft::KEPT;
 use super::error::Error;
 use super::folder::Folder;
 use super::todo::{self, Todo, Words};
@@ -47,6 +48,7 @@ pub const REFS: &[&str] = &[
     "NOTES_MERGE_PARTIAL",
     "refs/bisect",
     "refs/rewritten",
+    KEPT,
 ];
 
 pub struct State<'a> {

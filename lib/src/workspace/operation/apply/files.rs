@@ -1,6 +1,6 @@
 //! The files of `rebase-apply/`, read and written.
 
-use super::super::draft::{Draft, Folder as New, line};
+use super::super::draft::{Draft, Folder as New, KEPT, line};
 use super::super::error::Error;
 use super::super::folder::Folder;
 use super::super::quote;
@@ -116,7 +116,7 @@ impl Mail {
     }
 
     fn folder(&self, patches: impl Iterator<Item = Vec<u8>>) -> New {
-        let mut new = New::new("rebase-apply", "last");
+        let mut new = New::new("rebase-apply", &["last"]);
         for (number, patch) in (self.next..).zip(patches) {
             new.put(format!("{number:04}"), patch);
         }
@@ -152,7 +152,7 @@ impl Apply {
         // The line by which Git finds the commit again; it reads no more of it.
         let patch = |oid: &Oid| format!("From {} Mon Sep 17 00:00:00 2001\n", oid.0).into_bytes();
         let mut new = self.mail.folder(self.commits.iter().map(patch));
-        new.mark = "orig-head";
+        new.marks = vec!["orig-head".to_owned(), "onto".to_owned()];
         new.put("rebasing", "");
         new.line("head-name", branch.map_or(DETACHED, Name::as_bytes));
         new.line("orig-head", self.orig_head.0.to_string());
@@ -171,6 +171,7 @@ impl Apply {
             new.line("allow_rerere_autoupdate", if rerere { "--rerere-autoupdate" } else { "--no-rerere-autoupdate" });
         }
         draft.reference("REBASE_HEAD", self.mail.head);
+        draft.reference(KEPT, self.mail.autostash);
         draft.folders.push(new);
     }
 }
@@ -178,6 +179,8 @@ impl Apply {
 impl Am {
     pub fn draft(&self, draft: &mut Draft) {
         let mut new = self.mail.folder(self.patches.iter().map(|patch| patch.as_bytes().to_vec()));
+        // The last one stays to the end.
+        new.marks.extend((!self.patches.is_empty()).then(|| format!("{:04}", self.mail.last)));
         new.put("applying", "");
         if self.dirty_index {
             new.put("dirtyindex", line("t"));

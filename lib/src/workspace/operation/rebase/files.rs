@@ -1,12 +1,13 @@
 //! The files of `rebase-merge/`, read and written.
 
-use super::super::draft::{Draft, Folder as New, line};
+use super::super::draft::{Draft, Folder as New, KEPT_LABEL, line};
 use super::super::error::Error;
 use super::super::folder::Folder;
 use super::super::quote;
 use super::super::state::State;
 use super::super::todo::{Todo, Verb};
 use super::{Author, Fixup, Flag, Label, Moved, Rebase, Update};
+use crate::workspace::model::Oid;
 use crate::workspace::name::Name;
 
 pub const DETACHED: &[u8] = b"detached HEAD";
@@ -34,7 +35,12 @@ impl Rebase {
         for file in MADE {
             folder.flag(file);
         }
-        let labels: Vec<Label> = state.below("refs/rewritten/").into_iter().map(|(name, commit)| Label { name, commit }).collect();
+        let labels: Vec<Label> = state
+            .below("refs/rewritten/")
+            .into_iter()
+            .map(|(name, commit)| Label { name, commit })
+            .filter(|label| !label.is_kept())
+            .collect();
         let set: Vec<_> = labels.iter().map(|label| label.name.clone()).collect();
         let (todo, done) = (folder.must("git-rebase-todo")?, folder.take("done")?.unwrap_or_default());
         let mut lists = state.todo(&[("rebase-merge/git-rebase-todo", &todo), ("rebase-merge/done", &done)], &set)?;
@@ -76,7 +82,7 @@ impl Rebase {
 
     /// `branch`: what `head-name` will be.
     pub fn draft(&self, branch: Option<&Name>, draft: &mut Draft) {
-        let mut new = New::new("rebase-merge", "orig-head");
+        let mut new = New::new("rebase-merge", &["orig-head", "onto"]);
         new.line("head-name", branch.map_or(DETACHED, Name::as_bytes));
         new.line("orig-head", self.orig_head.0.to_string());
         new.line("onto", self.onto.0.to_string());
@@ -118,15 +124,14 @@ impl Rebase {
         if let Some(sign) = &self.sign {
             new.line("gpg_sign_opt", sign.as_bytes());
         }
-        if !self.labels.is_empty() {
+        let kept = self.autostash.map(|commit| Label { name: Name::new(KEPT_LABEL), commit });
+        let refs: Vec<(String, Oid)> = self.labels.iter().chain(&kept).map(Label::reference).collect();
+        if !refs.is_empty() {
             // Never as it was read: Git deletes whatever refs stand here.
-            let refs = self.labels.iter().flat_map(|label| line([b"refs/rewritten/", label.name.as_bytes()].concat()));
-            new.put("refs-to-delete", refs.collect::<Vec<u8>>());
+            new.put("refs-to-delete", refs.iter().flat_map(|(name, _)| line(name)).collect::<Vec<u8>>());
         }
         draft.reference("REBASE_HEAD", self.head);
-        let labels =
-            self.labels.iter().map(|label| (format!("refs/rewritten/{}", String::from_utf8_lossy(label.name.as_bytes())), label.commit));
-        draft.refs.extend(labels);
+        draft.refs.extend(refs);
         draft.folders.push(new);
     }
 }
@@ -179,6 +184,17 @@ impl Update {
     fn lines(&self) -> Vec<u8> {
         let after = self.after.map_or(gix::hash::ObjectId::null(self.before.0.kind()), |oid| oid.0);
         [line(self.name.as_bytes()), line(self.before.0.to_string()), line(after.to_string())].concat()
+    }
+}
+
+impl Label {
+    fn reference(&self) -> (String, Oid) {
+        (format!("refs/rewritten/{}", String::from_utf8_lossy(self.name.as_bytes())), self.commit)
+    }
+
+    /// Made by us, when it came here.
+    fn is_kept(&self) -> bool {
+        self.name.as_bytes() == KEPT_LABEL.as_bytes()
     }
 }
 

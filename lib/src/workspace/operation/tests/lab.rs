@@ -1,10 +1,10 @@
-//! Two repositories and the plainest way from the one to the other: objects, HEAD, index and files are copied, the state
-//! of the operation is not.
+//! Two repositories and the plainest way from the one to the other: the objects that are named, HEAD, index and files. The
+//! state of the operation does not come along.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::env::Env;
@@ -122,9 +122,12 @@ impl Place {
         self.git(&["rev-parse", "--path-format=absolute", "--git-dir"]).into()
     }
 
+    fn env(&self) -> Env {
+        Env::new(self.vars.clone(), self.root.clone(), "here".to_owned()).expect("an environment")
+    }
+
     pub fn repository(&self) -> Repository {
-        let env = Env::new(self.vars.clone(), self.root.clone(), "here".to_owned()).expect("an environment");
-        Repository::open(&env, &self.root).expect("a repository")
+        Repository::open(&self.env(), &self.root).expect("a repository")
     }
 
     pub fn operations(&self) -> Vec<Operation> {
@@ -145,10 +148,23 @@ impl Place {
         both.lines().filter(|text| line(text)).collect::<Vec<_>>().join("\n")
     }
 
+    /// The objects that HEAD, the index and the operations name, with all that these lead to, and no other.
+    fn receive(&self, from: &Place) {
+        let named = from.operations().iter().flat_map(Operation::objects).map(|oid| oid.0.to_string()).collect::<Vec<_>>();
+        let staged = from.git(&["ls-files", "--stage"]);
+        let staged = staged.lines().filter_map(|line| line.split(' ').nth(1)).map(str::to_owned);
+        let all: Vec<String> = named.into_iter().chain(staged).chain([from.oid("HEAD")]).collect();
+        let feed = |place: &Place, args: &[&str], input: Vec<u8>| {
+            let git = crate::git::Git::at(&place.env(), &place.root);
+            git.feed(args, &input).expect("packed")
+        };
+        let pack = feed(from, &["pack-objects", "-q", "--revs", "--stdout"], (all.join("\n") + "\n").into_bytes());
+        feed(self, &["index-pack", "--stdin"], pack);
+    }
+
     /// Everything but the operation comes over from there.
     pub fn take(&self, from: &Place) {
-        let objects = |place: &Place| PathBuf::from(place.git(&["rev-parse", "--path-format=absolute", "--git-path", "objects"]));
-        copy(&objects(from), &objects(self));
+        self.receive(from);
         let head = from.oid("HEAD");
         match from.command(&["symbolic-ref", "-q", "HEAD"]) {
             (true, branch) => {
@@ -217,18 +233,5 @@ impl Place {
             }
         }
         panic!("git {verb} --continue comes to no end: {}", self.git(&["status"]));
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a directory");
-    for entry in fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let there = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &there);
-        } else if !there.exists() {
-            fs::copy(entry.path(), there).expect("copied");
-        }
     }
 }

@@ -86,13 +86,32 @@ fn what_a_crash_left_is_cleared_away() {
 
 #[test]
 fn a_stash_that_waits_is_kept_from_being_collected() {
+    for (verb, args) in [("rebase", &["rebase"][..]), ("rebase", &["rebase", "--apply"]), ("merge", &["merge"])] {
+        let lab = Lab::new();
+        let from = lab.begin(&[]);
+        let to = lab.clone_of(&from, &[]);
+        from.write("one", "dirty");
+        from.stops(&[args, &["--autostash", "upstream"]].concat());
+        to.arrive(&from);
+        to.git(&["gc", "-q", "--prune=now"]);
+        // It is not carried on as something that the user has set.
+        assert_eq!(to.operations()[0].objects().len(), from.operations()[0].objects().len());
+        assert_eq!(to.resolve(verb), from.resolve(verb));
+        assert_eq!(fs::read_to_string(to.root.join("one")).expect("the stashed change"), "dirty");
+        let kept = to.git(&["for-each-ref", "refs/rewritten", "refs/worktree"]);
+        assert_eq!(kept.is_empty(), args == ["rebase"], "{kept}");
+    }
+}
+
+#[test]
+fn what_is_forgotten_leaves_no_ref() {
     let lab = Lab::new();
     let from = lab.begin(&[]);
     let to = lab.clone_of(&from, &[]);
     from.write("one", "dirty");
-    from.stops(&["rebase", "--autostash", "upstream"]);
-    to.arrive(&from);
-    to.git(&["gc", "-q", "--prune=now"]);
-    assert_eq!(to.resolve("rebase"), from.resolve("rebase"));
-    assert_eq!(fs::read_to_string(to.root.join("one")).expect("the stashed change"), "dirty");
+    from.stops(&["merge", "--autostash", "upstream"]);
+    let operations = to.arrive(&from);
+    forget(&to.repository(), &operations).expect("forgotten");
+    assert_eq!(to.git(&["for-each-ref", "refs/worktree"]), "");
+    assert_eq!(to.operations(), []);
 }
