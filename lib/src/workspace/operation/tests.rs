@@ -1,5 +1,6 @@
 //! Operations begun in one repository go on in another, with the real Git on both sides.
 
+mod forged;
 mod hostile;
 mod lab;
 mod others;
