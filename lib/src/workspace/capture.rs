@@ -175,7 +175,7 @@ fn one(repo: &Repository, options: &Options, also: &[ObjectId], at: &str) -> Res
     let before = moment(&index_file);
     let (status, rows, others, history, identity) = thread::scope(|scope| {
         let status = scope.spawn(|| work.git.run(STATUS));
-        let rows = scope.spawn(|| work.git.run(&["ls-files", "-v", "-s", "-z"]));
+        let rows = scope.spawn(|| work.git.run(&["ls-files", "-v", "-s", "-z", "--sparse"]));
         let others = scope.spawn(|| others::first(&work));
         let history = scope.spawn(|| history::of(&work, also));
         let identity = scope.spawn(|| history::identity(&work));
@@ -186,6 +186,7 @@ fn one(repo: &Repository, options: &Options, also: &[ObjectId], at: &str) -> Res
     if status.head != history.head.commit.map(|commit| commit.0) {
         return Err(Error::Changed(repo.git_dir.join("HEAD")));
     }
+    let rows = sparse::expanded(&work, rows)?;
     let index = index::of(&work, &status, &rows)?;
     let mut found = files::of(&work, &status, &index)?;
     let others = others::all(&work, &others, &found.replaced)?;
@@ -246,7 +247,7 @@ impl<'a> Work<'a> {
         let mut top = repo.git.run(&["rev-parse", "--show-toplevel"])?;
         top.pop_if(|byte| *byte == b'\n');
         let top = PathBuf::from(OsString::from_vec(top));
-        let git = repo.git.at_top(&repo.git_dir, &top).env("GIT_OPTIONAL_LOCKS", "0").env("GIT_LITERAL_PATHSPECS", "1");
+        let git = repo.git.at_top(&repo.git_dir, &top).env("GIT_OPTIONAL_LOCKS", "0");
         Ok(Work { repo, options, git, tree: Arc::new(Tree::open(top)?), at })
     }
 

@@ -103,6 +103,13 @@ impl Row<'_> {
         self.assume_unchanged() || self.skip_worktree()
     }
 
+    /// As it was read.
+    pub fn write(&self, to: &mut Vec<u8>) {
+        for part in [&[self.tag, b' '], self.mode, b" ", self.oid, &[b' ', self.stage + b'0', b'\t'], self.path, b"\0"] {
+            to.extend_from_slice(part);
+        }
+    }
+
     pub fn oid_hex(&self) -> &[u8] {
         self.oid
     }

@@ -66,8 +66,7 @@ pub fn of<'a>(work: &Work<'_>, status: &Status<'_>, rows: &'a [u8]) -> Result<In
         }
     }
     for row in &index.flagged {
-        let entry =
-            entries.entry((row.path.to_owned(), row.stage)).or_insert(entry(row.path, row.mode, row.oid()?, row.stage));
+        let entry = entries.entry((row.path.to_owned(), row.stage)).or_insert(entry(row.path, row.mode, row.oid()?, row.stage));
         entry.assume_unchanged = row.assume_unchanged();
         entry.skip_worktree = row.skip_worktree();
     }
@@ -75,8 +74,7 @@ pub fn of<'a>(work: &Work<'_>, status: &Status<'_>, rows: &'a [u8]) -> Result<In
         for row in index.rows() {
             let row = row?;
             if intended.contains(row.path) {
-                let entry =
-                    entries.entry((row.path.to_owned(), row.stage)).or_insert(entry(row.path, row.mode, row.oid()?, row.stage));
+                let entry = entries.entry((row.path.to_owned(), row.stage)).or_insert(entry(row.path, row.mode, row.oid()?, row.stage));
                 entry.intent_to_add = true;
             }
         }
@@ -121,6 +119,6 @@ fn intended(work: &Work<'_>, status: &Status<'_>, index: &Index<'_>, empty: &Obj
     if !hidden {
         return Ok(HashSet::new());
     }
-    let out = work.git.run(&["ls-files", "--debug", "-z"])?;
+    let out = work.git.run(&["ls-files", "--debug", "-z", "--sparse"])?;
     Ok(answers::intended(&out)?.into_iter().map(<[u8]>::to_owned).collect())
 }

@@ -69,8 +69,8 @@ fn inside(work: &Work<'_>, dirs: &[Vec<u8>]) -> Result<Vec<u8>, git::Error> {
     if dirs.iter().map(Vec::len).sum::<usize>() < MOST_NAMES {
         args.extend(dirs.iter().map(|dir| [dir, &b"/"[..]].concat()));
     }
-    let args: Vec<_> = args.into_iter().map(std::os::unix::ffi::OsStringExt::from_vec).collect::<Vec<std::ffi::OsString>>();
-    work.git.run(&args)
+    let args: Vec<std::ffi::OsString> = args.into_iter().map(std::os::unix::ffi::OsStringExt::from_vec).collect();
+    work.git.env("GIT_LITERAL_PATHSPECS", "1").run(&args)
 }
 
 /// Goes down level by level, so that what is ignored is asked once for each level, and never entered.
@@ -124,11 +124,13 @@ fn not_ignored(work: &Work<'_>, dirs: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Erro
         return Ok(dirs);
     }
     let args = ["check-ignore", "-z", "--stdin"];
-    let out = work.git.output(&args, &[dirs.join(&0), vec![0]].concat())?;
+    // It takes no literal names, and what follows a colon at their beginning would have a meaning.
+    let asked: Vec<u8> = dirs.iter().flat_map(|dir| [b"./", dir.as_slice(), b"\0"].concat()).collect();
+    let out = work.git.output(&args, &asked)?;
     // 1 says that none is.
     if !matches!(out.status.code(), Some(0 | 1)) {
         return Err(git::failed(&args, &out).into());
     }
-    let ignored: HashSet<&[u8]> = records(&out.stdout).collect();
+    let ignored: HashSet<&[u8]> = records(&out.stdout).filter_map(|name| name.strip_prefix(b"./")).collect();
     Ok(dirs.into_iter().filter(|dir| !ignored.contains(dir.as_slice())).collect())
 }

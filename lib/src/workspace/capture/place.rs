@@ -17,10 +17,7 @@ pub const PACK: &str = "objects.pack";
 const FILES: &str = "files";
 const ODD: &str = "odd";
 
-pub fn all(
-    work: &Work<'_>,
-    found: impl IntoIterator<Item = (Vec<u8>, Found)>,
-) -> Result<(Vec<CapturedFile>, Vec<WorkFile>), Error> {
+pub fn all(work: &Work<'_>, found: impl IntoIterator<Item = (Vec<u8>, Found)>) -> Result<(Vec<CapturedFile>, Vec<WorkFile>), Error> {
     let found: Vec<(Vec<u8>, Found)> = found.into_iter().collect();
     let names = Names::of(found.iter().filter(|(_, what)| matches!(what, Found::File(_))).map(|(name, _)| name.as_slice()));
     let (mut files, mut work_files) = (Vec::new(), Vec::new());

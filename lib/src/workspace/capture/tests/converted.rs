@@ -7,7 +7,10 @@ fn line_ends_filters_and_idents_come_back_as_bytes() {
     let scene = Scene::new(&[]);
     scene.git(&["config", "filter.upper.clean", "tr a-z A-Z"]);
     scene.git(&["config", "filter.upper.smudge", "tr A-Z a-z"]);
-    scene.write(".gitattributes", "*.crlf text eol=crlf\n*.up filter=upper\n*.id ident\n*.u16 working-tree-encoding=UTF-16LE text\n*.bin -text\n");
+    scene.write(
+        ".gitattributes",
+        "*.crlf text eol=crlf\n*.up filter=upper\n*.id ident\n*.u16 working-tree-encoding=UTF-16LE text\n*.bin -text\n",
+    );
     scene.write("a.crlf", "one\r\ntwo\r\n");
     scene.write("b.up", "lower\n");
     scene.write("same.up", "123\n");

@@ -86,6 +86,9 @@ fn a_sparse_checkout_carries_its_patterns() {
     scene.git(&["sparse-checkout", "set", "--sparse-index", "in"]);
     check(&scene, &expected);
     scene.git(&["sparse-checkout", "set", "--no-cone", "/in/a", "/out/c"]);
-    let capture = check(&scene, &["index in/b 100644 0 skipped", "index out/deep/d 100644 0 skipped", "index top 100644 0 skipped", "file in/a 644 2\\n"]);
+    let capture = check(
+        &scene,
+        &["index in/b 100644 0 skipped", "index out/deep/d 100644 0 skipped", "index top 100644 0 skipped", "file in/a 644 2\\n"],
+    );
     assert!(!capture.model.sparse.expect("sparse").cone);
 }

@@ -74,15 +74,7 @@ fn a_file_becomes_a_directory_and_the_reverse() {
     fs::create_dir(scene.path("e")).expect("a directory");
     check(
         &scene,
-        &[
-            "gone a",
-            "file a/below/deep 644 new\\n",
-            "directory a/empty",
-            "file d 644 file\\n",
-            "gone d/x",
-            "gone d/y",
-            "directory e",
-        ],
+        &["gone a", "file a/below/deep 644 new\\n", "directory a/empty", "file d 644 file\\n", "gone d/x", "gone d/y", "directory e"],
     );
 }
 
@@ -212,7 +204,7 @@ fn the_users_settings_do_not_change_the_answer() {
     let scene = Scene::with(&[("a", "1\n"), ("dir/b", "some\nlines\nof\ntext\n")]);
     scene.git(&["mv", "dir/b", "moved"]);
     scene.write("un/tracked", "u\n");
-    let expected = ["index moved 100644 0", "unindexed dir/b", "file un/tracked 644 u\\n"];
+    let expected = ["index moved 100644 0", "unindexed dir/b", "directory dir", "file un/tracked 644 u\\n"];
     check(&scene, &expected);
     for (key, value) in [
         ("status.showUntrackedFiles", "no"),
