@@ -173,15 +173,15 @@ fn one(repo: &Repository, options: &Options, also: &[ObjectId], at: &str) -> Res
     let work = Work::open(repo, options, at)?;
     let index_file = repo.git_dir.join("index");
     let before = moment(&index_file);
-    let (status, rows, others, history, identity) = thread::scope(|scope| {
+    let (status, rows, others, history, attributes) = thread::scope(|scope| {
         let status = scope.spawn(|| work.git.run(STATUS));
         let rows = scope.spawn(|| work.git.run(&["ls-files", "-v", "-s", "-z", "--sparse"]));
         let others = scope.spawn(|| others::first(&work));
         let history = scope.spawn(|| history::of(&work, also));
-        let identity = scope.spawn(|| history::identity(&work));
-        (joined(status), joined(rows), joined(others), joined(history), joined(identity))
+        let attributes = scope.spawn(|| converted::elsewhere(&work));
+        (joined(status), joined(rows), joined(others), joined(history), joined(attributes))
     });
-    let (status, rows, others, mut history, identity) = (status??, rows??, others??, history??, identity??);
+    let (status, rows, others, mut history, attributes) = (status??, rows??, others??, history??, attributes??);
     let status = answers::status(&status)?;
     if status.head != history.head.commit.map(|commit| commit.0) {
         return Err(Error::Changed(repo.git_dir.join("HEAD")));
@@ -192,7 +192,7 @@ fn one(repo: &Repository, options: &Options, also: &[ObjectId], at: &str) -> Res
     let others = others::all(&work, &others, &found.replaced)?;
     found.add_others(&work, others)?;
     let changed: HashSet<&[u8]> = status.changes.iter().map(|change| change.path).collect();
-    found.add_converted(&work, &converted::find(&work, &index, &changed, &found)?)?;
+    found.add_converted(&work, &converted::find(&work, &index, &changed, &found, &attributes)?)?;
     let submodules = submodules::of(&work, &status, &index)?;
     let pack = pack::make(&work, &history, &index.blobs)?;
     if moment(&index_file) != before {
@@ -204,7 +204,7 @@ fn one(repo: &Repository, options: &Options, also: &[ObjectId], at: &str) -> Res
     let mut model = Workspace {
         schema: SCHEMA.to_owned(),
         requires: Vec::new(),
-        identity,
+        identity: history::identity(&work),
         head: history.head,
         upstream: history.upstream,
         prerequisites: history.prerequisites,

@@ -31,16 +31,24 @@ struct Spoken {
     modes_lie: bool,
 }
 
-pub fn find(work: &Work<'_>, index: &Index<'_>, changed: &HashSet<&[u8]>, found: &Files) -> Result<Vec<Vec<u8>>, Error> {
-    let spoken = spoken(work, index, found)?;
+/// `elsewhere` is what that function has found.
+pub fn find(
+    work: &Work<'_>,
+    index: &Index<'_>,
+    changed: &HashSet<&[u8]>,
+    found: &Files,
+    elsewhere: &[PathBuf],
+) -> Result<Vec<Vec<u8>>, Error> {
+    let spoken = spoken(work, index, found, elsewhere)?;
     if !spoken.of_lines && !spoken.of_content && !spoken.modes_lie {
         return Ok(Vec::new());
     }
     let (mut differ, mut open) = (Vec::new(), Vec::new());
+    let mut looks = work.tree.looks();
     for row in index.rows() {
         let row = row?;
         let plain = row.stage == 0 && !row.is_flagged() && row.mode.starts_with(b"100") && !changed.contains(row.path);
-        let Some(Seen::File(seen)) = plain.then(|| work.tree.look(row.path)).transpose()? else { continue };
+        let Some(Seen::File(seen)) = plain.then(|| looks.look(row.path)).transpose()? else { continue };
         if spoken.modes_lie && (seen.mode & 0o100 != 0) != (row.mode == b"100755") {
             differ.push(row.path.to_vec());
         } else if spoken.of_lines || spoken.of_content {
@@ -59,7 +67,7 @@ pub fn find(work: &Work<'_>, index: &Index<'_>, changed: &HashSet<&[u8]>, found:
     Ok(differ)
 }
 
-fn spoken(work: &Work<'_>, index: &Index<'_>, found: &Files) -> Result<Spoken, Error> {
+fn spoken(work: &Work<'_>, index: &Index<'_>, found: &Files, elsewhere: &[PathBuf]) -> Result<Spoken, Error> {
     let config = &work.repo.config;
     let mut spoken = Spoken { modes_lie: config.flag("core.filemode") == Some(false), ..Spoken::default() };
     spoken.of_lines = config.get("core.autocrlf").is_some_and(|_| config.flag("core.autocrlf") != Some(false));
@@ -76,8 +84,8 @@ fn spoken(work: &Work<'_>, index: &Index<'_>, found: &Files) -> Result<Spoken, E
             _ => {}
         }
     }
-    for file in elsewhere(work)? {
-        if let Ok(file) = std::fs::File::open(&file) {
+    for file in elsewhere {
+        if let Ok(file) = std::fs::File::open(file) {
             spoken.hear(file);
         }
     }
@@ -98,7 +106,7 @@ impl Spoken {
 }
 
 /// Attributes that are not in the work tree: the repository's, the user's and the system's.
-fn elsewhere(work: &Work<'_>) -> Result<Vec<PathBuf>, Error> {
+pub fn elsewhere(work: &Work<'_>) -> Result<Vec<PathBuf>, Error> {
     let own = work.repo.common.join("info/attributes");
     // It fails where the system's are switched off.
     let of = |name| work.git.output(&["var", name], b"");

@@ -53,7 +53,8 @@ pub fn of(work: &Work<'_>, also: &[ObjectId]) -> Result<History, Error> {
     let upstream = branch.as_deref().and_then(|branch| upstream(work, branch, &refs));
     let tracking = tracking(work, refs);
     let mut history = History {
-        head: Head { branch: branch.map(Name::new), commit: commit.map(Oid) },
+        // A HEAD that points elsewhere is no branch to anybody else.
+        head: Head { branch: branch.filter(|name| name.starts_with(b"refs/heads/")).map(Name::new), commit: commit.map(Oid) },
         upstream,
         tips: commit.into_iter().collect(),
         others: Vec::new(),
@@ -71,10 +72,9 @@ pub fn of(work: &Work<'_>, also: &[ObjectId]) -> Result<History, Error> {
     Ok(history)
 }
 
-/// Only what costs little; who asks whether two repositories are the same one has more to say.
-pub fn identity(work: &Work<'_>) -> Result<Identity, Error> {
-    let format = work.repo.hash.to_string();
-    Ok(Identity { format, roots: Vec::new(), remotes: Vec::new() })
+/// Only what costs nothing: roots and addresses are the business of `workspace::identity`.
+pub fn identity(work: &Work<'_>) -> Identity {
+    Identity { format: work.repo.hash.to_string(), ..Identity::default() }
 }
 
 fn branch(work: &Work<'_>) -> Result<Option<Vec<u8>>, Error> {
@@ -119,7 +119,7 @@ fn upstream(work: &Work<'_>, branch: &[u8], refs: &[(Vec<u8>, ObjectId, bool)]) 
     let config = &work.repo.config;
     let branch = String::from_utf8_lossy(branch.strip_prefix(b"refs/heads/")?).into_owned();
     let remote = config.get(&format!("branch.{branch}.remote"))?;
-    let merge = config.get(&format!("branch.{branch}.merge"))?;
+    let merge = config.get(&format!("branch.{branch}.merge")).filter(|merge| merge.starts_with("refs/"))?;
     let here = specs(config, remote).into_iter().find_map(|spec| Spec::swap(merge.as_bytes(), &spec.there, &spec.here));
     let commit = here.and_then(|here| refs.iter().find(|(name, ..)| *name == here)).map(|(_, oid, _)| Oid(*oid));
     Some(Upstream { remote: Name::new(remote), merge: Name::new(merge), commit })

@@ -2,7 +2,7 @@
 
 use gix::hash::ObjectId;
 
-use super::answers::{GITLINK, Status};
+use super::answers::Status;
 use super::index::Index;
 use super::tree::Seen;
 use super::{Capture, CapturedFile, Error, Note, Work, one};
@@ -10,8 +10,8 @@ use crate::workspace::model::{Oid, Submodule};
 use crate::workspace::name::Name;
 
 const DIRECTORY: &str = "submodules";
-/// One inside another, inside another: no more than this.
-const MOST_DEEP: usize = 16;
+/// One inside another, inside another: `restore` refuses more.
+const MOST_DEEP: usize = 8;
 
 #[derive(Default)]
 pub struct Submodules {
@@ -44,7 +44,6 @@ pub fn of(work: &Work<'_>, status: &Status<'_>, index: &Index<'_>) -> Result<Sub
         }
         all.models.push(model);
     }
-    debug_assert!(index.gitlinks.iter().all(|row| row.mode == GITLINK));
     Ok(all)
 }
 

@@ -59,8 +59,16 @@ impl Tree {
 
     pub fn look(&self, name: &[u8]) -> Result<Seen, Error> {
         let Some((dir, last)) = self.way(name)? else { return Ok(Seen::Nothing) };
-        let dir = dir.as_ref().map_or(self.top.as_fd(), AsFd::as_fd);
-        match statat(dir, last, AtFlags::SYMLINK_NOFOLLOW) {
+        self.look_in(dir.as_ref(), last, name)
+    }
+
+    /// For many names in their order: a directory is entered once for all that stand in it.
+    pub fn looks(&self) -> Looks<'_> {
+        Looks { tree: self, dir: None }
+    }
+
+    fn look_in(&self, dir: Option<&OwnedFd>, last: &Path, name: &[u8]) -> Result<Seen, Error> {
+        match statat(dir.map_or(self.top.as_fd(), AsFd::as_fd), last, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(Seen::Nothing),
             Err(error) => Err(self.failed("read", name, error)),
             Ok(stat) => Ok(match FileType::from_raw_mode(stat.st_mode) {
@@ -127,26 +135,51 @@ impl Tree {
     }
 
     /// The directory that a name stands in (none: the top), and its last part; nothing if a link or no directory is on the way.
-    fn way<'a>(&self, name: &'a [u8]) -> Result<Option<(Option<OwnedFd>, &'a Path)>, Error> {
-        let mut parts: Vec<&[u8]> = name.split(|&byte| byte == b'/').collect();
-        if parts.iter().any(|part| matches!(*part, b"" | b"." | b"..") || part.contains(&0)) {
+    fn way<'a>(&self, name: &'a [u8]) -> Result<Option<(Step, &'a Path)>, Error> {
+        let (dir, last) = parted(name);
+        Ok(self.enter(dir, name)?.map(|dir| (dir, last)))
+    }
+
+    fn enter(&self, dir: &[u8], name: &[u8]) -> Result<Option<Step>, Error> {
+        if name.split(|&byte| byte == b'/').any(|part| matches!(part, b"" | b"." | b"..") || part.contains(&0)) {
             return Err(Error::Damaged(format!("'{}' is no name in a work tree", Name::new(name))));
         }
-        let Some(last) = parts.pop() else { return Ok(None) };
-        let mut dir: Option<OwnedFd> = None;
-        for part in parts {
-            let from = dir.as_ref().map_or(self.top.as_fd(), AsFd::as_fd);
+        let mut step: Step = None;
+        for part in dir.split(|&byte| byte == b'/').filter(|part| !part.is_empty()) {
+            let from = step.as_ref().map_or(self.top.as_fd(), AsFd::as_fd);
             match openat(from, path(part), STEP, Mode::empty()) {
-                Ok(next) => dir = Some(next),
+                Ok(next) => step = Some(next),
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
                 Err(error) => return Err(self.failed("open", name, error)),
             }
         }
-        Ok(Some((dir, path(last))))
+        Ok(Some(step))
     }
 
     fn failed(&self, what: &'static str, name: &[u8], error: Errno) -> Error {
         durable::Error { what, path: self.whole(name), source: error.into() }.into()
+    }
+}
+
+/// A directory below the top; none is the top itself.
+type Step = Option<OwnedFd>;
+
+pub struct Looks<'a> {
+    tree: &'a Tree,
+    /// The directory of the last name, and whether it could be entered.
+    dir: Option<(Vec<u8>, Option<Step>)>,
+}
+
+impl Looks<'_> {
+    pub fn look(&mut self, name: &[u8]) -> Result<Seen, Error> {
+        let (dir, last) = parted(name);
+        if self.dir.as_ref().is_none_or(|(known, _)| known != dir) {
+            self.dir = Some((dir.to_owned(), self.tree.enter(dir, name)?));
+        }
+        match &self.dir {
+            Some((_, Some(step))) => self.tree.look_in(step.as_ref(), last, name),
+            _ => Ok(Seen::Nothing),
+        }
     }
 }
 
@@ -194,6 +227,13 @@ impl Read for Reading {
         let n = self.file.read(&mut into[..most])?;
         self.left -= n as u64;
         Ok(n)
+    }
+}
+
+fn parted(name: &[u8]) -> (&[u8], &Path) {
+    match name.iter().rposition(|&byte| byte == b'/') {
+        Some(end) => (&name[..end], path(&name[end + 1..])),
+        None => (b"", path(name)),
     }
 }
 

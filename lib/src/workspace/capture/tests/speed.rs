@@ -17,10 +17,23 @@ fn fastest(mut what: impl FnMut()) -> Duration {
 #[ignore = "takes a minute and says how long a capture takes"]
 fn beside_git_status() {
     let scene = Scene::new(&[]);
+    scene.git(&["config", "maintenance.auto", "false"]);
     for n in 0..50_000 {
         scene.write(format!("dir{}/sub{}/file{n}.txt", n % 50, n % 2500), format!("{n}\n").repeat(20));
     }
     scene.commit("first");
+    // A long history, the fast way.
+    let mut stream = String::new();
+    for n in 0..20_000 {
+        let from = if n == 0 { "from refs/heads/main^0\n" } else { "" };
+        let who = format!("committer A U Thor <a@example.com> {} +0000", 1_700_000_000 + n);
+        stream.push_str(&format!("commit refs/heads/main\n{who}\ndata 1\nx\n{from}\n"));
+    }
+    fs::write(scene.dir.path().join("stream"), stream).expect("written");
+    let mut command = Command::new("git");
+    command.current_dir(&scene.top).args(["fast-import", "--quiet"]).env_clear().envs(scene.vars());
+    let stream = fs::File::open(scene.dir.path().join("stream")).expect("opened");
+    assert!(command.stdin(stream).status().expect("git").success());
     scene.git(&["gc", "-q"]);
     let origin = scene.dir.path().join("origin.git");
     scene.git(&["clone", "-q", "--bare", ".", origin.to_str().expect("text")]);
@@ -44,6 +57,8 @@ fn beside_git_status() {
         scene.write(format!("dir{n}/sub{n}/file{n}.txt"), "changed\n");
     }
     measured("20 changed");
+    scene.git(&["commit", "-q", "--allow-empty", "-m", "local"]);
+    measured("and a local commit on 20,000");
     scene.write(".gitattributes", "*.png binary\n* text=auto\n");
     measured("with text=auto");
 }
