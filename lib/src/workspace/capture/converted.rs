@@ -1,7 +1,8 @@
-//! Files that are clean for Git though their bytes are not those of their blob: line ends, `ident`, filters, encodings.
+//! Files that are clean for Git though a checkout would write other bytes: line ends, `ident`, filters, encodings.
 //!
 //! Where no attributes and no such setting apply, nothing is asked. What must stay true: a name that is not returned has
-//! the very bytes of its blob in the work tree, as far as Git itself trusts what it knows of the file.
+//! the very bytes of its blob in the work tree, and a checkout converts none of them, as far as Git itself trusts what it
+//! knows of the file. No filter is run to find out: a file that has one comes along.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -12,10 +13,11 @@ use std::path::{Path, PathBuf};
 use memchr::memmem;
 
 use super::answers::{Row, records};
-use super::files::{self, Files};
+use super::files::Files;
 use super::index::{Index, is_attributes};
 use super::tree::{Seen, Stamp};
 use super::{Error, Work};
+use crate::durable::At;
 use crate::git;
 
 const OF_LINES: &[&[u8]] = &[b"text", b"crlf", b"eol"];
@@ -28,8 +30,15 @@ const MOST: u64 = 16 << 20;
 struct Spoken {
     of_lines: bool,
     of_content: bool,
+    /// A checkout may make two bytes of a line end.
+    to_crlf: bool,
     modes_lie: bool,
 }
+
+/// What is asked of each file, in this order.
+const ATTRIBUTES: [&str; 6] = ["filter", "working-tree-encoding", "ident", "text", "crlf", "eol"];
+/// A file that is larger is not searched.
+const MOST_SEARCHED: u64 = 64 << 20;
 
 /// `elsewhere` is what that function has found.
 pub fn find(
@@ -57,12 +66,8 @@ pub fn find(
     }
     let (other, same) = by_size(work, open)?;
     differ.extend(other.into_iter().map(|(row, _)| row.path.to_vec()));
-    if spoken.of_content {
-        for (row, seen) in by_attribute(work, same)? {
-            if files::blob(work, row.path, &seen)? != row.oid()? {
-                differ.push(row.path.to_vec());
-            }
-        }
+    if spoken.of_content || spoken.to_crlf {
+        differ.extend(by_attribute(work, same)?);
     }
     Ok(differ)
 }
@@ -71,16 +76,17 @@ fn spoken(work: &Work<'_>, index: &Index<'_>, found: &Files, elsewhere: &[PathBu
     let config = &work.repo.config;
     let mut spoken = Spoken { modes_lie: config.flag("core.filemode") == Some(false), ..Spoken::default() };
     spoken.of_lines = config.get("core.autocrlf").is_some_and(|_| config.flag("core.autocrlf") != Some(false));
+    spoken.to_crlf = config.flag("core.autocrlf") == Some(true) || config.get("core.eol").is_some_and(|eol| eol != "lf");
     // Attributes from a tree instead of the files that are looked at here.
     if config.get("attr.tree").is_some() {
-        return Ok(Spoken { of_lines: true, of_content: true, ..spoken });
+        return Ok(Spoken { of_lines: true, of_content: true, to_crlf: true, ..spoken });
     }
     let untracked = found.files.keys().map(Vec::as_slice).filter(|path| is_attributes(path));
     for path in index.attributes.iter().copied().chain(untracked) {
         match work.tree.look(path)? {
             Seen::File(seen) => spoken.hear(work.tree.file(path, &seen)?),
             // Git takes them from the index then.
-            Seen::Nothing => spoken = Spoken { of_lines: true, of_content: true, ..spoken },
+            Seen::Nothing => spoken = Spoken { of_lines: true, of_content: true, to_crlf: true, ..spoken },
             _ => {}
         }
     }
@@ -97,11 +103,12 @@ impl Spoken {
     fn hear(&mut self, file: impl Read) {
         let mut text = Vec::new();
         if file.take(MOST).read_to_end(&mut text).is_err() {
-            (self.of_lines, self.of_content) = (true, true);
+            (self.of_lines, self.of_content, self.to_crlf) = (true, true, true);
         }
         let speaks = |words: &[&[u8]]| words.iter().any(|word| memmem::find(&text, word).is_some());
         self.of_lines |= speaks(OF_LINES);
         self.of_content |= speaks(OF_CONTENT);
+        self.to_crlf |= speaks(&[b"crlf"]);
     }
 }
 
@@ -132,19 +139,48 @@ fn by_size<'a>(work: &Work<'_>, open: Vec<Looked<'a>>) -> Result<(Vec<Looked<'a>
     Ok(open.into_iter().partition(|(_, seen)| sizes.next().flatten() != Some(seen.size)))
 }
 
-/// Those for which some conversion is named that may keep the length.
-fn by_attribute<'a>(work: &Work<'_>, open: Vec<Looked<'a>>) -> Result<Vec<Looked<'a>>, Error> {
+/// Those of the same length as their blob of which a checkout would make something else.
+fn by_attribute(work: &Work<'_>, open: Vec<Looked<'_>>) -> Result<Vec<Vec<u8>>, Error> {
     if open.is_empty() {
-        return Ok(open);
+        return Ok(Vec::new());
     }
     let names: Vec<&[u8]> = open.iter().map(|(row, _)| row.path).collect();
-    let args = ["check-attr", "-z", "--stdin", "filter", "ident", "working-tree-encoding"];
+    let args = ["check-attr", "-z", "--stdin"].into_iter().chain(ATTRIBUTES).collect::<Vec<_>>();
     let out = work.git.feed(&args, &[names.join(&0), vec![0]].concat())?;
     let answers: Vec<&[u8]> = records(&out).collect();
-    if answers.len() != names.len() * 9 {
+    // Path, attribute, value.
+    let each = ATTRIBUTES.len() * 3;
+    if answers.len() != names.len() * each {
         return Err(git::Error::Nonsense { verb: "check-attr".to_owned() }.into());
     }
-    let says = |answer: &[&[u8]]| !matches!(answer[2], b"unspecified" | b"unset");
-    let converted = answers.chunks(9).map(|of_one| of_one.chunks(3).any(says));
-    Ok(open.into_iter().zip(converted).filter_map(|(looked, converted)| converted.then_some(looked)).collect())
+    let config = &work.repo.config;
+    let always = config.flag("core.autocrlf") == Some(true);
+    let wanted = always || config.get("core.eol").is_some_and(|eol| eol != "lf");
+    let mut differ = Vec::new();
+    for ((row, seen), answer) in open.into_iter().zip(answers.chunks(each)) {
+        let values: Vec<&[u8]> = answer.chunks(3).map(|one| one[2]).collect();
+        let says = |value: &[u8]| !matches!(value, b"unspecified" | b"unset");
+        let &[filter, encoding, ident, text, crlf, eol] = values.as_slice() else { continue };
+        let is_text = always && text == b"unspecified" && crlf == b"unspecified" || says(text) || says(crlf);
+        let to_crlf = text != b"unset" && (eol == b"crlf" || wanted && is_text && eol != b"lf");
+        let converts = says(filter)
+            || says(encoding)
+            || says(ident) && holds(work, row.path, &seen, b"$Id")?
+            || to_crlf && holds(work, row.path, &seen, b"\n")?;
+        if converts {
+            differ.push(row.path.to_vec());
+        }
+    }
+    Ok(differ)
+}
+
+fn holds(work: &Work<'_>, path: &[u8], seen: &Stamp, what: &[u8]) -> Result<bool, Error> {
+    if seen.size > MOST_SEARCHED {
+        return Ok(true);
+    }
+    let mut reading = work.tree.file(path, seen)?;
+    let mut bytes = Vec::new();
+    reading.read_to_end(&mut bytes).at("read", work.tree.whole(path))?;
+    reading.settled()?;
+    Ok(memmem::find(&bytes, what).is_some())
 }

@@ -15,6 +15,11 @@ fn line_ends_filters_and_idents_come_back_as_bytes() {
     scene.write("b.up", "lower\n");
     scene.write("same.up", "123\n");
     scene.write("c.id", "$Id$\n");
+    scene.write("without.id", "none\n");
+    // As they are in the blob, which is not what a checkout would write.
+    scene.write("as-is.id", "$Id$\n");
+    scene.write("as-is.crlf", "one\n");
+    scene.write("without.crlf", "one");
     scene.write("d.u16", b"h\0i\0\n\0");
     scene.write("e.bin", "raw\r\n");
     scene.write("plain", "plain\n");
@@ -28,9 +33,12 @@ fn line_ends_filters_and_idents_come_back_as_bytes() {
         &scene,
         &[
             "file a.crlf 644 one\\r\\ntwo\\r\\n",
+            "file as-is.crlf 644 one\\n",
+            "file as-is.id 644 $Id$\\n",
             "file b.up 644 lower\\n",
             &format!("file c.id 644 {}", id.escape_ascii()),
             "file d.u16 644 h\\x00i\\x00\\n\\x00",
+            "file same.up 644 123\\n",
         ],
     );
 }
@@ -49,11 +57,12 @@ fn attributes_stand_in_many_places() {
         shown(&scene.capture())
     };
     for file in ["mine", ".git/info/attributes"] {
-        assert_eq!(in_file(file), ["file sub/b 644 one\\r\\n"], "{file}");
+        assert_eq!(in_file(file), ["file a 644 one\\n", "file sub/b 644 one\\r\\n"], "{file}");
     }
     for file in [".gitattributes", "sub/.gitattributes"] {
         let own = format!("file {file} 644 * text eol=crlf\\n");
         let mut expected = vec![own, "file sub/b 644 one\\r\\n".to_owned()];
+        expected.extend((file == ".gitattributes").then(|| "file a 644 one\\n".to_owned()));
         expected.sort();
         assert_eq!(in_file(file), expected, "{file}");
     }
@@ -65,7 +74,7 @@ fn settings_convert_too() {
     scene.git(&["config", "core.autocrlf", "true"]);
     scene.write("a", "one\r\n");
     scene.git(&["update-index", "-q", "--refresh"]);
-    check(&scene, &["file a 644 one\\r\\n"]);
+    check(&scene, &["file a 644 one\\r\\n", "file b 644 one\\n"]);
     scene.git(&["config", "core.autocrlf", "input"]);
     check(&scene, &["file a 644 one\\r\\n"]);
     scene.git(&["config", "core.autocrlf", "false"]);
