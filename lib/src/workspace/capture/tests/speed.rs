@@ -1,4 +1,4 @@
-//! A measurement, not a test: `cargo nextest run -p samesession capture::tests::speed --run-ignored only --no-capture`.
+//! How often Git is started; and a measurement, which is no test: `cargo nextest run -p samesession capture::tests::speed --run-ignored only --no-capture`.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,41 @@ fn fastest(mut what: impl FnMut()) -> Duration {
         start.elapsed()
     };
     (0..10).map(once).min().unwrap_or_default()
+}
+
+#[test]
+fn the_number_of_questions_does_not_depend_on_the_number_of_files() {
+    let asked = |scene: &Scene| {
+        let bin = scene.dir.path().join("bin");
+        fs::create_dir_all(&bin).expect("a directory");
+        let mut vars = scene.vars();
+        let path = vars.get(OsStr::new("PATH")).expect("set").to_string_lossy().into_owned();
+        let log = bin.join("log");
+        let text = format!("#!/bin/sh\necho \"$*\" >>'{}'\nPATH='{path}' exec git \"$@\"\n", log.display());
+        fs::write(bin.join("git"), text).expect("written");
+        fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).expect("a mode");
+        vars.insert("PATH".into(), format!("{}:{path}", bin.display()).into());
+        let env = Env::new(vars, scene.top.clone(), "here".into()).expect("an environment");
+        let repo = Repository::open(&env, &scene.top).expect("a repository");
+        let _ = fs::remove_file(&log);
+        capture(&repo, &Options::default(), &[], &Silent).expect("captured");
+        fs::read_to_string(log).expect("the log").lines().count()
+    };
+    let scene = Scene::published(&[("a", "1\n"), ("b", "1\n"), ("c/d", "1\n")]);
+    assert_eq!(asked(&scene), 8);
+    for n in 0..100 {
+        scene.write(format!("c/{n}"), "n");
+    }
+    scene.write("a", "2\n");
+    assert_eq!(asked(&scene), 8);
+    // What is in whole directories, which empty ones are ignored, commits that are only here, and the pack of these.
+    scene.git(&["add", "a"]);
+    scene.git(&["commit", "-q", "-m", "local"]);
+    for n in 0..100 {
+        scene.write(format!("new{n}/x"), "n");
+        fs::create_dir(scene.path(format!("new{n}/empty"))).expect("a directory");
+    }
+    assert_eq!(asked(&scene), 12);
 }
 
 #[test]
