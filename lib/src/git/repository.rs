@@ -36,6 +36,11 @@ impl Repository {
         Repository::ask(Git::bare(env, git_dir))
     }
 
+    /// Another one, a submodule say, in the same environment.
+    pub fn elsewhere(&self, dir: &Path) -> Result<Repository, Error> {
+        Repository::ask(self.git.elsewhere(dir))
+    }
+
     fn ask(git: Git) -> Result<Repository, Error> {
         let nonsense = || Error::Nonsense { verb: "rev-parse".to_owned() };
         let args = [

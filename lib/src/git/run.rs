@@ -74,6 +74,12 @@ impl Git {
         git
     }
 
+    /// In the repository that Git finds from another directory: nothing of what leads to this one goes along.
+    pub fn elsewhere(&self, dir: &Path) -> Git {
+        let vars = self.vars.iter().filter(|(name, _)| !LOCAL.iter().any(|local| name == local)).cloned().collect();
+        Git { dir: dir.to_owned(), vars, options: Vec::new(), trace: self.trace }
+    }
+
     /// With a setting for this one run.
     pub fn with(&self, setting: &str) -> Git {
         let mut git = self.clone();
@@ -107,13 +113,23 @@ impl Git {
         if out.status.success() { Ok(out.stdout) } else { Err(failed(args, &out)) }
     }
 
+    /// As `run`, with an open file as its standard input: it may be larger than memory.
+    pub fn feed_file<S: AsRef<OsStr>>(&self, args: &[S], input: std::fs::File) -> Result<Vec<u8>, Error> {
+        let out = self.start(args, input.into(), b"")?;
+        if out.status.success() { Ok(out.stdout) } else { Err(failed(args, &out)) }
+    }
+
     /// The whole outcome: for callers to whom a refusal is an answer.
     pub fn output<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, Error> {
+        self.start(args, if input.is_empty() { Stdio::null() } else { Stdio::piped() }, input)
+    }
+
+    fn start<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio, input: &[u8]) -> Result<Output, Error> {
         let mut command = Command::new("git");
         command.args(&self.options).args(args).current_dir(&self.dir).env_clear().envs(self.vars.iter().map(|(n, v)| (n, v)));
         // Its words are parsed.
         command.env("LC_ALL", "C").env_remove("LANGUAGE");
-        command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() }).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         if self.trace {
             let words: Vec<_> = self.options.iter().map(OsString::as_os_str).chain(args.iter().map(AsRef::as_ref)).collect();
             let _ = writeln!(io::stderr(), "trace: git {}", words.join(OsStr::new(" ")).display());

@@ -132,8 +132,14 @@ pub struct WorkFile {
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum What {
     /// Raw bytes, as they stood there, at this place of the capsule.
-    File { at: RelPath, size: u64, mode: u32 },
-    Link { to: Name },
+    File {
+        at: RelPath,
+        size: u64,
+        mode: u32,
+    },
+    Link {
+        to: Name,
+    },
     /// In the index, and not there.
     Gone,
     /// A directory with nothing in it.
