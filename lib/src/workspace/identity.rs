@@ -4,7 +4,7 @@
 //! again that an earlier one walked.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use gix::hash::ObjectId;
 
@@ -76,7 +76,7 @@ pub fn normal(url: &str) -> Option<String> {
     }
     let (authority, at) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let (host, port) = host_of(authority)?;
-    let default = DEFAULT_PORTS.iter().any(|known| *known == (scheme.as_str(), port));
+    let default = DEFAULT_PORTS.contains(&(scheme.as_str(), port));
     let port = if default || port.is_empty() { String::new() } else { format!(":{port}") };
     let at = at.split(['?', '#']).next().unwrap_or(at);
     Some(format!("{host}{port}/{}", trimmed(&unquoted(at))?))
@@ -197,7 +197,7 @@ fn remembered(file: &Path, hash: gix::hash::Kind) -> Known {
     text.lines().filter_map(line).take(REMEMBERED).collect()
 }
 
-fn remember(file: &PathBuf, known: &Known) -> Result<(), durable::Error> {
+fn remember(file: &Path, known: &Known) -> Result<(), durable::Error> {
     let line = |(head, roots): &(ObjectId, Vec<ObjectId>)| {
         let words: Vec<String> = std::iter::once(head).chain(roots).map(ToString::to_string).collect();
         words.join(" ") + "\n"

@@ -7,7 +7,7 @@ mod apply;
 mod branch;
 mod check;
 #[cfg(test)]
-pub mod fixture;
+pub(crate) mod fixture;
 mod here;
 mod index;
 mod objects;
@@ -16,7 +16,7 @@ mod plan;
 mod tree;
 mod undo;
 
-pub use apply::{Applied, apply};
+pub use apply::{Applied, Rebuild, apply};
 pub use branch::Branch;
 pub use check::check;
 pub use plan::{Missing, Note, Plan, beside, plan};

@@ -24,9 +24,12 @@ pub struct Applied {
     pub notes: Vec<Note>,
 }
 
-/// `undo` is what `prepare` made of this plan, written down by now. `rebuild` brings back an operation in progress, given
-/// Git in the work tree. What was done before an error is not taken back here.
-pub fn apply(plan: &Plan<'_>, undo: &Undo, rebuild: &dyn Fn(&Git, &[Operation]) -> Result<(), Error>) -> Result<Applied, Error> {
+/// Brings back an operation in progress, given Git in the work tree.
+pub type Rebuild<'a> = dyn Fn(&Git, &[Operation]) -> Result<(), Error> + 'a;
+
+/// `undo` is what `prepare` made of this plan, written down by now. What was done before an error is not taken
+/// back here.
+pub fn apply(plan: &Plan<'_>, undo: &Undo, rebuild: &Rebuild<'_>) -> Result<Applied, Error> {
     durable::create_dirs(&plan.options.backup)?;
     objects::fetch(plan)?;
     objects::take_in(plan, &undo.mark)?;

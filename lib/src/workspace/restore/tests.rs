@@ -124,7 +124,8 @@ impl Case {
     }
 
     fn status(&self, tree: &str) -> String {
-        self.place.git(tree, &["status", "--porcelain=v2", "--branch", "-z", "--no-ahead-behind"]).replace('\0', "\n")
+        let out = self.place.bytes(tree, &["status", "--porcelain=v2", "--branch", "-z", "--no-ahead-behind"]);
+        crate::path::escape(&out).replace('\0', "\n")
     }
 
     /// Entries with their flags, as `git ls-files --stage --debug` shows them.

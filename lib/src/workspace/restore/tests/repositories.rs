@@ -141,11 +141,11 @@ fn bare_and_linked_and_odd_places() {
     undo.undo(&linked, false).expect("taken back");
     assert!(!odd.exists());
     assert_eq!(case.place.git("dst", &["worktree", "list"]).lines().count(), 2);
-    let beside = beside(&linked, Some(&Name::new("refs/heads/a b/c")), "k3x9").expect("a place");
+    let beside = beside(&linked, Some(&Name::new("refs/heads/a/b@c")), "k3x9").expect("a place");
     assert_eq!(beside, case.place.path("dst-a-b-c-k3x9"));
     fs::create_dir(&beside).expect("writable");
     assert_eq!(
-        super::super::beside(&linked, Some(&Name::new("refs/heads/a b/c")), "k3x9").expect("a place"),
+        super::super::beside(&linked, Some(&Name::new("refs/heads/a/b@c")), "k3x9").expect("a place"),
         case.place.path("dst-a-b-c-k3x9-2")
     );
     assert!(
