@@ -10,7 +10,7 @@ use super::index::Index;
 use super::undo::{Undo, Was};
 use super::{Branch, Destination, Error, Note, Plan, calm, here, objects, tree};
 use crate::durable::{self, At};
-use crate::git::Git;
+use crate::git::{Git, Repository};
 use crate::policy;
 use crate::workspace::model::{Sparse, What};
 use crate::workspace::name::Name;
@@ -69,7 +69,8 @@ fn withheld(plan: &Plan<'_>) -> Result<BTreeSet<Vec<u8>>, Error> {
 }
 
 fn new_worktree(plan: &Plan<'_>, undo: &Undo) -> Result<Git, Error> {
-    durable::create_dirs(durable::parent(&plan.at))?;
+    let parent = durable::parent(&plan.at);
+    fs::create_dir_all(parent).at("create directory", parent)?;
     // Ours from here on: nobody else made it.
     fs::create_dir(&plan.at).at("create directory", &plan.at)?;
     undo.note_begun()?;
@@ -162,10 +163,12 @@ fn follow(git: &Git, plan: &Plan<'_>) -> Result<(), Error> {
 }
 
 /// Where HEAD stood in a work tree that is there already.
-pub fn head_of(git: &Git, top: &Path) -> Result<Was, Error> {
-    let git = git.elsewhere(top);
+pub fn head_of(repo: &Repository, top: &Path) -> Result<Was, Error> {
+    let git = repo.git.elsewhere(top);
     let symbolic = git.output(&["symbolic-ref", "-q", "HEAD"], b"")?;
     let commit = git.output(&["rev-parse", "-q", "--verify", "HEAD^{commit}"], b"")?;
     let line = |out: &std::process::Output| out.stdout.strip_suffix(b"\n").filter(|_| out.status.success()).map(Name::new);
-    Ok(Was { branch: line(&symbolic), commit: line(&commit) })
+    let there = |name: &&&str| repo.git_dir.join(name).symlink_metadata().is_ok();
+    let state = here::MORE_STATE.iter().filter(there).map(|&name| name.to_owned()).collect();
+    Ok(Was { branch: line(&symbolic), commit: line(&commit), state })
 }

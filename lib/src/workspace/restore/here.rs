@@ -21,6 +21,22 @@ pub const STATE: &[(&str, &str)] = &[
     ("BISECT_LOG", "a bisect"),
 ];
 
+/// What else belongs to these.
+pub const MORE_STATE: &[&str] = &[
+    "MERGE_MSG",
+    "MERGE_MODE",
+    "MERGE_RR",
+    "AUTO_MERGE",
+    "SQUASH_MSG",
+    "REBASE_HEAD",
+    "BISECT_START",
+    "BISECT_TERMS",
+    "BISECT_NAMES",
+    "BISECT_EXPECTED_REV",
+    "BISECT_ANCESTORS_OK",
+    "BISECT_FIRST_PARENT",
+];
+
 pub fn top(repo: &Repository) -> Result<PathBuf, Error> {
     let out = repo.git.output(&["rev-parse", "--path-format=absolute", "--show-toplevel"], b"")?;
     match out.stdout.strip_suffix(b"\n") {

@@ -17,6 +17,9 @@ use crate::path::RelPath;
 use crate::workspace::model::{Oid, PACK, Workspace};
 use crate::workspace::{self, identity};
 
+/// A few bytes of deltas can unpack to any size; Git holds one such object for each processor.
+const MAX_MEMORY: u64 = 4 << 30;
+
 /// Those of them that the repository does not have; nothing is fetched to find out.
 pub fn absent(git: &Git, oids: impl Iterator<Item = Oid>) -> Result<Vec<Oid>, Error> {
     let wanted: BTreeSet<Oid> = oids.collect();
@@ -121,7 +124,7 @@ pub fn take_in(plan: &Plan<'_>, mark: &str) -> Result<(), Error> {
         format!("--keep={mark}"),
         format!("--max-input-size={size}"),
     ];
-    calm(&plan.repo.git).feed_file(&args, File::open(&path).at("read", &path)?)?;
+    calm(&plan.repo.git).feed_file(&args, File::open(&path).at("read", &path)?, MAX_MEMORY)?;
     Ok(())
 }
 

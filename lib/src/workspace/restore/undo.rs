@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,9 @@ pub struct Undo {
     pub backup: PathBuf,
     /// In `.keep` files of packs that nothing refers to yet.
     pub mark: String,
+    /// Directories made above it, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<Name>,
     /// Where HEAD was; none for a worktree that was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was: Option<Was>,
@@ -46,6 +50,9 @@ pub struct Was {
     pub branch: Option<Name>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Name>,
+    /// Files of an operation, left over in Git's directory from an earlier one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub state: Vec<String>,
 }
 
 /// What was left as it is.
@@ -58,17 +65,24 @@ pub struct Undone {
 /// Says what `apply` will change. Changes nothing.
 pub fn prepare(plan: &Plan<'_>) -> Result<Undo, Error> {
     let here = matches!(plan.destination, Destination::Here { .. });
-    let was = if here { Some(head_of(&plan.repo.git, &plan.at)?) } else { None };
+    let was = if here { Some(head_of(plan.repo, &plan.at)?) } else { None };
     let name = plan.branch.name().and_then(Name::branch).map(String::from_utf8_lossy);
     let section = name.map(|name| format!("branch.{name}."));
     let configured = section.is_some_and(|section| plan.repo.config.keys().any(|key| key.starts_with(&section)));
     let stem = plan.options.backup.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let work = plan.model.files.iter().map(|file| &file.path).chain(plan.model.index.iter().map(|entry| &entry.path));
+    let above = plan.at.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty());
+    let mut made: Vec<Name> =
+        above.take_while(|dir| fs::symlink_metadata(dir).is_err()).map(|dir| Name::new(dir.as_os_str().as_bytes())).collect();
+    made.reverse();
+    // A directory that is there is not ours to take away.
+    let work = work.filter(|path| !plan.at.join(path.as_path()).is_dir());
     let placed = if here { work.cloned().collect::<BTreeSet<Name>>().into_iter().collect() } else { Vec::new() };
     Ok(Undo {
         at: plan.at.clone(),
         backup: plan.options.backup.clone(),
         mark: format!("samesession {}", path::escape(stem.as_bytes()).replace(char::is_whitespace, "-")),
+        made,
         was,
         branch: plan.branch.clone(),
         commit: plan.model.head.commit.map(|commit| Name::new(commit.0.to_string())),
@@ -98,6 +112,9 @@ impl Undo {
         } else if self.was.is_none() {
             // Made and not noted: then it is empty.
             let _ = fs::remove_dir(&self.at);
+        }
+        for dir in self.made.iter().rev() {
+            let _ = fs::remove_dir(dir.as_path());
         }
         objects::let_go(&repo.objects, &self.mark);
         for file in ["begun", "stamp", "undoing", "index"] {
@@ -166,7 +183,8 @@ impl Undo {
             // Of a Git that was killed with us.
             let _ = fs::remove_file(repo.git_dir.join("index.lock"));
         }
-        for (name, _) in here::STATE {
+        let more = here::MORE_STATE.iter().filter(|name| !was.state.iter().any(|kept| kept == *name));
+        for name in here::STATE.iter().map(|(name, _)| name).chain(more) {
             let path = repo.git_dir.join(name);
             let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         }

@@ -152,3 +152,29 @@ fn bare_and_linked_and_odd_places() {
         matches!(case.restore(&linked, &Destination::New { at: beside.clone(), branch: false }), Err(Error::Exists(at)) if at == beside)
     );
 }
+
+#[test]
+fn a_server_that_gives_no_commit_by_name_is_asked_for_its_refs() {
+    let mut case = Case::new(&[]);
+    case.place.commit("src", "later", "later\n");
+    case.settle();
+    case.place.commit("src", "latest", "latest\n");
+    case.place.git("src", &["push", "-q"]);
+    case.place.git("dst", &["config", "protocol.version", "0"]);
+    let before = case.place.git("dst", &["for-each-ref"]);
+    case.place.git("src", &["checkout", "-q", "--detach", "HEAD~1"]);
+    case.restore(&case.dst(), &case.new_at(false)).expect("restored");
+    assert_eq!(listing(&case.place.path("new tree")), listing(&case.place.path("src")));
+    assert_eq!(case.place.git("dst", &["for-each-ref"]), before);
+}
+
+#[test]
+fn directories_made_on_the_way_go_too() {
+    let case = Case::new(&[]);
+    let at = case.place.path("made/on/the way");
+    let repo = case.dst();
+    let (undo, _) = case.restore(&repo, &Destination::New { at: at.clone(), branch: false }).expect("restored");
+    assert!(at.join("a").exists());
+    undo.undo(&repo, false).expect("taken back");
+    assert!(!case.place.path("made").exists());
+}

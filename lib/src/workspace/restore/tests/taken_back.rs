@@ -167,12 +167,59 @@ fn stopped_anywhere_it_can_be_taken_back_and_done_again() {
         undo.undo(&repo, false).expect("taken back");
         assert_eq!(everything(&case, "dst"), before);
     }
+    // Killed inside a Git that held the index.
+    let (undo, _) = case.restore(&repo, &here(true)).expect("restored");
+    fs::remove_file(case.place.path("backup/stamp")).expect("written");
+    case.place.write("dst/.git/index.lock", "");
+    fs::remove_file(case.place.path("dst/in tent")).expect("there");
+    undo.undo(&repo, false).expect("taken back");
+    assert_eq!(everything(&case, "dst"), before);
     // Killed in `git worktree add`, and in the middle of an undo.
     let (undo, _) = case.restore(&repo, &case.new_at(true)).expect("restored");
     fs::remove_file(case.place.path("new tree/.git")).expect("there");
     fs::remove_file(case.place.path("new tree/a")).expect("there");
     assert!(matches!(undo.undo(&repo, false), Err(Error::Used(_))));
     fs::write(case.place.path("backup/undoing"), "").expect("writable");
+    undo.undo(&repo, false).expect("taken back");
+    assert_eq!(everything(&case, "dst"), before);
+}
+
+#[test]
+fn an_operation_goes_with_the_work_tree_that_it_was_put_in() {
+    let case = Case::new(&[]);
+    case.place.write("dst/.git/SQUASH_MSG", "from before\n");
+    let before = everything(&case, "dst");
+    let repo = case.dst();
+    let made = plan(&repo, &case.model, &case.place.path("staged"), &here(false), &case.options()).expect("a plan");
+    let undo = prepare(&made).expect("prepared");
+    let git_dir = &repo.git_dir;
+    apply(&made, &undo, &|_, _| Ok(())).expect("restored");
+    // As `rebuild` would leave it.
+    for (file, text) in [("MERGE_HEAD", "x"), ("MERGE_MSG", "x"), ("rebase-merge/done", "x"), ("SQUASH_MSG", "from before\n")] {
+        fs::create_dir_all(git_dir.join(file).parent().expect("has one")).expect("writable");
+        fs::write(git_dir.join(file), text).expect("writable");
+    }
+    undo.undo(&repo, true).expect("taken back");
+    for file in ["MERGE_HEAD", "MERGE_MSG", "rebase-merge"] {
+        assert!(!git_dir.join(file).exists(), "{file}");
+    }
+    assert!(git_dir.join("SQUASH_MSG").exists());
+    assert_eq!(everything(&case, "dst"), before);
+}
+
+#[test]
+fn here_with_no_commit_and_back() {
+    let mut case = Case::new(&[]);
+    case.model.head = Head { branch: Some(Name::new("refs/heads/fresh")), commit: None };
+    case.model.prerequisites.clear();
+    case.entry("first", "first\n");
+    case.file(b"dir/second", b"second\n", 0o644);
+    let before = everything(&case, "dst");
+    let repo = case.dst();
+    let (undo, _) = case.restore(&repo, &here(false)).expect("restored");
+    let status = case.status("dst");
+    assert!(status.contains("# branch.oid (initial)\n# branch.head fresh\n1 A. "), "{status}");
+    assert_eq!(listing(&case.place.path("dst")).len(), 3);
     undo.undo(&repo, false).expect("taken back");
     assert_eq!(everything(&case, "dst"), before);
 }
