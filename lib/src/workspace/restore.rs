@@ -20,7 +20,7 @@ pub use apply::{Applied, Rebuild, apply};
 pub use branch::Branch;
 pub use check::check;
 pub use plan::{Missing, Note, Plan, beside, plan};
-pub use undo::{Undo, Undone, prepare};
+pub use undo::{Made, Undo, Undone, Was, prepare};
 
 use std::path::PathBuf;
 

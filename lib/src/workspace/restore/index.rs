@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
 use super::place::Root;
@@ -12,6 +13,8 @@ use super::{Error, Note, Plan, calm, objects};
 use crate::durable::{self, At};
 use crate::git::Git;
 use crate::workspace::model::{Entry, What};
+
+const MAX_ATTRIBUTES: u64 = 100 << 20;
 
 pub struct Index<'a, 'p> {
     pub git: &'a Git,
@@ -48,7 +51,8 @@ impl Index<'_, '_> {
         }
         self.mark("--skip-worktree", hidden.iter().copied())?;
         self.mark("--skip-worktree", passed.iter().copied())?;
-        let notes = self.check_out()?;
+        let mut notes = self.check_out()?;
+        notes.extend(self.missing_filters(&tracked));
         self.mark("--no-skip-worktree", passed.iter().copied())?;
         self.mark("--assume-unchanged", self.marked(|entry| entry.assume_unchanged))?;
         Ok(notes)
@@ -165,6 +169,24 @@ impl Index<'_, '_> {
         }
         settings.iter().fold(self.git.clone(), |git, setting| git.with(setting)).run(&args)?;
         Ok(vec![Note::FilterFails])
+    }
+
+    /// Read off the files that say so: to ask Git for each path would cost as much as the checkout.
+    fn missing_filters(&self, tracked: &BTreeSet<Vec<u8>>) -> Vec<Note> {
+        let attributes = tracked.iter().filter(|path| path.rsplit(|&b| b == b'/').next() == Some(b".gitattributes"));
+        let mut names = BTreeSet::new();
+        for path in attributes.map(|path| self.plan.at.join(OsStr::from_bytes(path))) {
+            // Git reads no link there, and nothing so large.
+            if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() < MAX_ATTRIBUTES) {
+                let text = fs::read(&path).unwrap_or_default();
+                let text = String::from_utf8_lossy(&text);
+                let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+                names.extend(lines.flat_map(str::split_whitespace).filter_map(|word| Some(word.strip_prefix("filter=")?.to_owned())));
+            }
+        }
+        let config = &self.plan.repo.config;
+        names.retain(|name| ["smudge", "process"].iter().all(|how| config.get(&format!("filter.{name}.{how}")).is_none()));
+        names.into_iter().map(Note::FilterMissing).collect()
     }
 
     fn mark<'p>(&self, flag: &str, paths: impl Iterator<Item = &'p [u8]>) -> Result<(), Error> {

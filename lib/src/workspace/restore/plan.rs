@@ -50,6 +50,8 @@ pub enum Note {
     LineEndings { setting: &'static str, value: String },
     /// The filter is set up here, and its program does not run: its files hold what Git keeps.
     FilterFails,
+    /// Files are marked for a filter that is not set up here: likewise.
+    FilterMissing(String),
     /// Not checked out: `git submodule update --init` does that.
     Submodule(Name),
     /// A sparse checkout is only made in a new worktree.

@@ -332,12 +332,16 @@ fn filtered_bytes_return_as_they_were_and_no_filter_runs_for_them() {
     undo.undo(&case.dst(), true).expect("taken back");
     // The filter is required, and cannot run.
     case.place.git("dst", &["config", "filter.big.smudge", "no-such-program-here"]);
-    let (_, applied) = case.restore(&case.dst(), &case.new_at(false)).expect("restored");
+    let (undo, applied) = case.restore(&case.dst(), &case.new_at(false)).expect("restored");
     assert_eq!(applied.notes, [Note::FilterFails]);
     let there = listing(&case.place.path("new tree"));
     assert_eq!(there[Path::new("x.big")].1, b"the real bytes\n");
     assert_eq!(there[Path::new("y.big")].1, b"pointer too\n");
     assert_eq!(case.index("new tree"), case.index("src"));
+    undo.undo(&case.dst(), true).expect("taken back");
+    case.place.git("dst", &["config", "--remove-section", "filter.big"]);
+    let (_, applied) = case.restore(&case.dst(), &case.new_at(false)).expect("restored");
+    assert_eq!(applied.notes, [Note::FilterMissing("big".to_owned())]);
 }
 
 #[test]

@@ -36,12 +36,22 @@ pub struct Undo {
     pub branch: Branch,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Name>,
+    /// Other refs that will be made, for an operation say: who makes them adds them here before `apply`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refs: Vec<Made>,
     /// Configuration of the branch that was there before it.
     #[serde(default)]
     pub configured: bool,
     /// Files that were put there; those of the commit are not among them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub placed: Vec<Name>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Made {
+    pub name: Name,
+    /// The commit's name.
+    pub at: Name,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,8 +68,8 @@ pub struct Was {
 /// What was left as it is.
 #[derive(Debug, Default, PartialEq)]
 pub struct Undone {
-    /// It has moved since.
-    pub branch_kept: Option<Name>,
+    /// Refs that have moved since.
+    pub kept: Vec<Name>,
 }
 
 /// Says what `apply` will change. Changes nothing.
@@ -84,6 +94,7 @@ pub fn prepare(plan: &Plan<'_>) -> Result<Undo, Error> {
         mark: format!("samesession {}", path::escape(stem.as_bytes()).replace(char::is_whitespace, "-")),
         made,
         was,
+        refs: Vec::new(),
         branch: plan.branch.clone(),
         commit: plan.model.head.commit.map(|commit| Name::new(commit.0.to_string())),
         configured,
@@ -108,7 +119,7 @@ impl Undo {
                 None => self.remove_worktree(repo)?,
                 Some(was) => self.put_back(repo, was)?,
             }
-            undone.branch_kept = self.remove_branch(repo)?;
+            undone.kept = self.remove_refs(repo)?;
         } else if self.was.is_none() {
             // Made and not noted: then it is empty.
             let _ = fs::remove_dir(&self.at);
@@ -226,26 +237,39 @@ impl Undo {
         Ok(())
     }
 
-    /// The branch that was made, where it still stands as it was made; else its name.
-    fn remove_branch(&self, repo: &Repository) -> Result<Option<Name>, Error> {
-        let (Branch::New { name }, Some(commit)) = (&self.branch, &self.commit) else { return Ok(None) };
+    /// The refs that were made, where they still stand as they were made; the others are named.
+    fn remove_refs(&self, repo: &Repository) -> Result<Vec<Name>, Error> {
         let git = calm(&repo.git);
-        let found = git.output(&["rev-parse".as_ref(), "-q".as_ref(), "--verify".as_ref(), name.as_os_str()], b"")?;
-        if !found.status.success() {
-            return Ok(None);
+        let mut kept = Vec::new();
+        let branch = match (&self.branch, &self.commit) {
+            (Branch::New { name }, Some(at)) => Some(Made { name: name.clone(), at: at.clone() }),
+            _ => None,
+        };
+        for made in self.refs.iter().chain(&branch) {
+            if !remove_ref(&git, made)? {
+                kept.push(made.name.clone());
+            } else if let Some(short) =
+                made.name.branch().map(String::from_utf8_lossy).filter(|_| branch.as_ref() == Some(made) && !self.configured)
+            {
+                git.output(&["config", "--local", "--remove-section", &format!("branch.{short}")], b"")?;
+            }
         }
-        if found.stdout.strip_suffix(b"\n") != Some(commit.as_bytes()) {
-            return Ok(Some(name.clone()));
-        }
-        git.run(&["update-ref".as_ref(), "-d".as_ref(), name.as_os_str(), commit.as_os_str()])?;
-        let short = name.branch().map(String::from_utf8_lossy).filter(|_| !self.configured);
-        if let Some(short) = short {
-            git.output(&["config", "--local", "--remove-section", &format!("branch.{short}")], b"")?;
-        }
-        Ok(None)
+        Ok(kept)
     }
 
     fn old_index(&self) -> PathBuf {
         self.backup.join("index")
     }
+}
+
+/// False if it stands elsewhere now; gone is gone.
+fn remove_ref(git: &Git, made: &Made) -> Result<bool, Error> {
+    let found = git.output(&["rev-parse".as_ref(), "-q".as_ref(), "--verify".as_ref(), made.name.as_os_str()], b"")?;
+    if found.status.success() {
+        if found.stdout.strip_suffix(b"\n") != Some(made.at.as_bytes()) {
+            return Ok(false);
+        }
+        git.run(&["update-ref".as_ref(), "-d".as_ref(), made.name.as_os_str(), made.at.as_os_str()])?;
+    }
+    Ok(true)
 }

@@ -251,3 +251,64 @@ fn a_pack_that_lies_changes_nothing() {
     assert!(matches!(case.restore(&case.dst(), &case.new_at(true)), Err(Error::NotBrought(_))));
     assert!(!case.place.path("new tree").exists());
 }
+
+/// Bytes in the form that zlib gives to what it cannot pack.
+fn stored(bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x78, 0x01];
+    let blocks = bytes.len().div_ceil(0xffff);
+    for (n, block) in bytes.chunks(0xffff).enumerate() {
+        let len = u16::try_from(block.len()).expect("short");
+        out.push(u8::from(n + 1 == blocks));
+        out.extend(len.to_le_bytes());
+        out.extend((!len).to_le_bytes());
+        out.extend(block);
+    }
+    let (mut a, mut b) = (1_u32, 0_u32);
+    for &byte in bytes {
+        a = (a + u32::from(byte)) % 65_521;
+        b = (b + a) % 65_521;
+    }
+    out.extend(((b << 16) | a).to_be_bytes());
+    out
+}
+
+fn varint(mut n: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while n > 0x7f {
+        out.push((n as u8 & 0x7f) | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+    out
+}
+
+/// As `varint`, with the kind of object in the first byte.
+fn head(kind: u8, size: u64) -> Vec<u8> {
+    let mut out = varint(size >> 4);
+    out.insert(0, (kind << 4) | (size as u8 & 0xf) | 0x80);
+    out
+}
+
+#[test]
+fn a_pack_that_unpacks_without_end_ends() {
+    const COPIES: u64 = 200_000;
+    let mut delta = [varint(0x10000), varint(0x10000 * COPIES)].concat();
+    // "Copy 64 KiB from the beginning", each in one byte.
+    delta.extend(std::iter::repeat_n(0x80, COPIES as usize));
+    let mut pack = [&b"PACK\0\0\0\x02\0\0\0\x02"[..], &head(3, 0x10000), &stored(&[0; 0x10000])].concat();
+    let back = pack.len() as u64 - 12;
+    pack.extend(head(6, delta.len() as u64));
+    let (high, low) = ((back >> 7) - 1, back & 0x7f);
+    assert!(high > 0x7f, "three bytes");
+    pack.extend([(((high >> 7) - 1) as u8) | 0x80, (high as u8 & 0x7f) | 0x80, low as u8]);
+    pack.extend(stored(&delta));
+    let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
+    hasher.update(&pack);
+    pack.extend(hasher.try_finalize().expect("no collision").as_slice());
+    let mut case = Case::new(&[]);
+    case.stage(PACK, &pack);
+    case.model.pack = Some(Pack { objects: 2, size: pack.len() as u64, commits: 0 });
+    let error = case.restore(&case.dst(), &case.new_at(false)).expect_err("13 GB").to_string();
+    assert!(error.to_lowercase().contains("out of memory"), "{error}");
+    assert!(!case.place.path("new tree").exists());
+}

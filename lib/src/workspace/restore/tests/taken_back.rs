@@ -66,7 +66,7 @@ fn what_was_done_there_since_is_not_taken_away() {
     let (undo, _) = case.restore(&repo, &case.new_at(true)).expect("restored");
     case.place.git("new tree", &["commit", "-q", "--no-verify", "-m", "work"]);
     assert!(used(&case, &undo), "a commit");
-    assert_eq!(undo.undo(&repo, true).expect("asked for").branch_kept, Some(Name::new("refs/heads/main")));
+    assert_eq!(undo.undo(&repo, true).expect("asked for").kept, [Name::new("refs/heads/main")]);
     assert!(case.place.git("dst", &["log", "-1", "--format=%s", "main"]).contains("work"), "commits are never thrown away");
 }
 
