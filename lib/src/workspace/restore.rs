@@ -57,6 +57,8 @@ pub enum Error {
     Missing { commit: Oid, said: String },
     #[error("the workspace names {} and did not bring it", .0.0)]
     NotBrought(Oid),
+    #[error("the operation in progress cannot be brought back")]
+    Operation(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("'{}' was used since", .0.display())]
     Used(PathBuf),
 }

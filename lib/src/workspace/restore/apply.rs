@@ -24,8 +24,8 @@ pub struct Applied {
     pub notes: Vec<Note>,
 }
 
-/// Brings back an operation in progress, given Git in the work tree.
-pub type Rebuild<'a> = dyn Fn(&Git, &[Operation]) -> Result<(), Error> + 'a;
+/// Brings back an operation in progress, in the repository as it is seen from the work tree.
+pub type Rebuild<'a> = dyn Fn(&Repository, &[Operation]) -> Result<(), Error> + 'a;
 
 /// `undo` is what `prepare` made of this plan, written down by now. What was done before an error is not taken
 /// back here.
@@ -49,7 +49,7 @@ pub fn apply(plan: &Plan<'_>, undo: &Undo, rebuild: &Rebuild<'_>) -> Result<Appl
     index.write_files()?;
     put_head(&git, plan)?;
     if !plan.model.operations.is_empty() {
-        rebuild(&git, &plan.model.operations)?;
+        rebuild(&plan.repo.elsewhere(&plan.at)?, &plan.model.operations)?;
     }
     objects::let_go(&plan.repo.objects, &undo.mark);
     undo.note_stamp(&tree::stamp(&plan.repo.git, &plan.at)?)?;
