@@ -40,9 +40,6 @@ pub fn apply(plan: &Plan<'_>, undo: &Undo, rebuild: &Rebuild<'_>) -> Result<Appl
         Destination::Here { .. } => this_worktree(plan, undo)?,
     };
     let here = matches!(plan.destination, Destination::Here { .. });
-    if let Some(sparse) = plan.model.sparse.as_ref().filter(|_| !here) {
-        narrow(&git, plan, sparse)?;
-    }
     let index = Index { git: &git, plan, withheld: &withheld, here };
     let mut notes = plan.notes.clone();
     notes.extend(index.restore()?);
@@ -88,6 +85,8 @@ fn new_worktree(plan: &Plan<'_>, undo: &Undo) -> Result<Git, Error> {
     args.extend(commit.as_deref().map(OsStr::new));
     calm(&plan.repo.git).with("worktree.guessRemote=false").run(&args)?;
     let git = calm(&plan.repo.git.elsewhere(&plan.at));
+    // While the index is empty, so that nothing is marked and nothing written by it.
+    plan.model.sparse.as_ref().map_or(Ok(()), |sparse| narrow(&git, plan, sparse))?;
     if let Some(commit) = &commit {
         git.run(&["read-tree", commit])?;
     }
