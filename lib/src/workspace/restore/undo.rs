@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::apply::head_of;
+use super::branch::worktrees;
 use super::place::Root;
 use super::{Branch, Destination, Error, Plan, calm, here, objects, tree};
 use crate::durable::{self, At};
@@ -68,7 +69,7 @@ pub struct Was {
 /// What was left as it is.
 #[derive(Debug, Default, PartialEq)]
 pub struct Undone {
-    /// Refs that have moved since.
+    /// Refs that have moved since, or are in use.
     pub kept: Vec<Name>,
 }
 
@@ -245,8 +246,10 @@ impl Undo {
             (Branch::New { name }, Some(at)) => Some(Made { name: name.clone(), at: at.clone() }),
             _ => None,
         };
+        // Somebody may have moved the worktree, or be on the branch elsewhere.
+        let used: Vec<Vec<u8>> = worktrees(&git)?.into_iter().filter_map(|tree| tree.branch).collect();
         for made in self.refs.iter().chain(&branch) {
-            if !remove_ref(&git, made)? {
+            if used.iter().any(|name| name == made.name.as_bytes()) || !remove_ref(&git, made)? {
                 kept.push(made.name.clone());
             } else if let Some(short) =
                 made.name.branch().map(String::from_utf8_lossy).filter(|_| branch.as_ref() == Some(made) && !self.configured)

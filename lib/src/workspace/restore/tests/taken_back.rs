@@ -223,3 +223,23 @@ fn here_with_no_commit_and_back() {
     undo.undo(&repo, false).expect("taken back");
     assert_eq!(everything(&case, "dst"), before);
 }
+
+#[test]
+fn a_worktree_that_was_moved_is_left_alone() {
+    let case = Case::new(&[]);
+    case.place.git("dst", &["checkout", "-q", "--detach"]);
+    case.place.git("dst", &["branch", "-q", "-D", "main"]);
+    let repo = case.dst();
+    let (mut undo, _) = case.restore(&repo, &case.new_at(true)).expect("restored");
+    let commit = Name::new(case.place.oid("dst", "HEAD").0.to_string());
+    case.place.git("dst", &["branch", "for-a-rebase"]);
+    case.place.git("dst", &["branch", "moved-on", "HEAD~1"]);
+    undo.refs = ["refs/heads/for-a-rebase", "refs/heads/moved-on", "refs/heads/never-made"]
+        .map(|name| Made { name: Name::new(name), at: commit.clone() })
+        .into();
+    case.place.git("dst", &["worktree", "move", "../new tree", "../elsewhere"]);
+    let undone = undo.undo(&repo, false).expect("what there is to do");
+    assert_eq!(undone.kept, [Name::new("refs/heads/moved-on"), Name::new("refs/heads/main")]);
+    assert!(case.status("elsewhere").contains("# branch.head main\n"));
+    assert!(!case.place.git("dst", &["for-each-ref"]).contains("for-a-rebase"));
+}
