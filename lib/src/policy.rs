@@ -21,3 +21,92 @@ impl Default for Limits {
         Limits { files: 50_000, bytes: 64 << 30, name_bytes: 16 << 20, manifest_bytes: 64 << 20, ratio: 1000, ratio_from: 64 << 20 }
     }
 }
+
+/// Directories all of whose files make programs run, or tell one what to run.
+const EXECUTABLE_DIRS: &[&str] = &[
+    ".claude",
+    ".codex",
+    ".cursor",
+    ".gemini",
+    ".opencode",
+    ".devcontainer",
+    ".husky",
+    ".githooks",
+    ".git-hooks",
+    ".lefthook",
+    ".mise",
+    ".zed",
+    ".fleet",
+    ".runconfigurations",
+];
+/// Files that do, by what they are called or by the end of their path.
+const EXECUTABLE_FILES: &[&str] = &[
+    ".mcp.json",
+    ".envrc",
+    ".vscode/tasks.json",
+    ".vscode/launch.json",
+    ".vscode/settings.json",
+    ".vscode/mcp.json",
+    ".devcontainer.json",
+    ".pre-commit-config.yaml",
+    "lefthook.yml",
+    "lefthook.yaml",
+    ".lefthook.yml",
+    "opencode.json",
+    "opencode.jsonc",
+    "mise.toml",
+    ".mise.toml",
+    ".exrc",
+    ".vimrc",
+    ".nvimrc",
+    ".nvim.lua",
+    ".lvimrc",
+    ".dir-locals.el",
+    ".dir-locals-2.el",
+    ".cargo/config",
+    ".cargo/config.toml",
+    ".yarnrc",
+    ".yarnrc.yml",
+    ".pnpmfile.cjs",
+    ".npmrc",
+    ".gitmodules",
+    ".lldbinit",
+    ".gdbinit",
+    ".autoenv",
+    ".autoenv.zsh",
+    ".aider.conf.yml",
+];
+
+/// Whether a file of the work tree makes programs run without anybody starting them: settings of agents, editors and shells,
+/// hooks. Looked at as a file system that folds case would.
+pub fn is_executable_config(path: &[u8]) -> bool {
+    let path = String::from_utf8_lossy(path).to_lowercase();
+    let mut parts: Vec<&str> = path.split('/').collect();
+    let Some(name) = parts.pop() else { return false };
+    let last_two = parts.last().map(|dir| format!("{dir}/{name}"));
+    let is = |known: &&str| *known == name || last_two.as_deref() == Some(*known);
+    parts.iter().any(|dir| EXECUTABLE_DIRS.contains(dir)) || EXECUTABLE_DIRS.contains(&name) || EXECUTABLE_FILES.iter().any(is)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_executable_config;
+
+    #[test]
+    fn what_runs_by_itself_is_known() {
+        for path in [
+            ".claude/settings.json",
+            "sub/.Claude/hooks/x.sh",
+            ".MCP.json",
+            "a/.envrc",
+            ".vscode/tasks.json",
+            ".husky/pre-commit",
+            ".claude",
+        ] {
+            assert!(is_executable_config(path.as_bytes()), "{path}");
+        }
+        for path in ["claude/settings.json", "tasks.json", "src/main.rs", ".vscode/readme.md", "envrc", "CLAUDE.md", ".cargo/registry"] {
+            assert!(!is_executable_config(path.as_bytes()), "{path}");
+        }
+    }
+}

@@ -125,26 +125,36 @@ impl Git {
     /// As `feed`; what it prints goes to this file and never through memory.
     pub fn feed_to_file<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8], to: &File) -> Result<(), Error> {
         let to = to.try_clone().map_err(Error::Start)?;
-        let out = self.start(args, input, to.into())?;
+        let out = self.start(args, fed(input), input, to.into(), None)?;
         if out.status.success() { Ok(()) } else { Err(failed(args, &out)) }
+    }
+
+    /// As `run`, with an open file as its standard input, which may be larger than memory, and a bound on what the program
+    /// may allocate, where the system can set one: what the file unpacks to is not known.
+    pub fn feed_file<S: AsRef<OsStr>>(&self, args: &[S], input: std::fs::File, memory: u64) -> Result<Vec<u8>, Error> {
+        let out = self.start(args, input.into(), b"", Stdio::piped(), Some(memory))?;
+        if out.status.success() { Ok(out.stdout) } else { Err(failed(args, &out)) }
     }
 
     /// The whole outcome: for callers to whom a refusal is an answer.
     pub fn output<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, Error> {
-        self.start(args, input, Stdio::piped())
+        self.start(args, fed(input), input, Stdio::piped(), None)
     }
 
-    fn start<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8], stdout: Stdio) -> Result<Output, Error> {
+    fn start<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio, input: &[u8], stdout: Stdio, memory: Option<u64>) -> Result<Output, Error> {
         let mut command = Command::new("git");
         command.args(&self.options).args(args).current_dir(&self.dir).env_clear().envs(self.vars.iter().map(|(n, v)| (n, v)));
         // Its words are parsed.
         command.env("LC_ALL", "C").env_remove("LANGUAGE");
-        command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() }).stdout(stdout).stderr(Stdio::piped());
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
         if self.trace {
             let words: Vec<_> = self.options.iter().map(OsString::as_os_str).chain(args.iter().map(AsRef::as_ref)).collect();
             let _ = writeln!(io::stderr(), "trace: git {}", words.join(OsStr::new(" ")).display());
         }
         let mut child = command.spawn().map_err(Error::Start)?;
+        if let Some(memory) = memory {
+            bound(&child, memory);
+        }
         let feeding = child.stdin.take();
         // On a thread of its own: it may answer before it has read everything, and both pipes are finite.
         let out = std::thread::scope(|scope| {
@@ -156,6 +166,21 @@ impl Git {
         let out = out.map_err(Error::Start)?;
         if crate::progress::interrupted() { Err(Error::Interrupted) } else { Ok(out) }
     }
+}
+
+/// Of its own memory; files that it maps do not count.
+#[cfg(target_os = "linux")]
+fn bound(child: &std::process::Child, memory: u64) {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let limit = Rlimit { current: Some(memory), maximum: Some(memory) };
+    let _ = prlimit(Some(Pid::from_child(child)), Resource::Data, limit);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bound(_: &std::process::Child, _: u64) {}
+
+fn fed(input: &[u8]) -> Stdio {
+    if input.is_empty() { Stdio::null() } else { Stdio::piped() }
 }
 
 pub fn failed<S: AsRef<OsStr>>(args: &[S], out: &Output) -> Error {

@@ -1,0 +1,173 @@
+//! A plan into effect: objects, work tree, index, files, HEAD, in an order in which each step can be taken back.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::index::Index;
+use super::undo::{Undo, Was};
+use super::{Branch, Destination, Error, Note, Plan, calm, here, objects, tree};
+use crate::durable::{self, At};
+use crate::git::{Git, Repository};
+use crate::policy;
+use crate::workspace::model::{Sparse, What};
+use crate::workspace::name::Name;
+use crate::workspace::operation::Operation;
+
+#[derive(Debug)]
+pub struct Applied {
+    /// Executable configuration that was left out: nobody agreed to it.
+    pub withheld: Vec<Name>,
+    /// Those of the plan, and what came to light.
+    pub notes: Vec<Note>,
+}
+
+/// Brings back an operation in progress, in the repository as it is seen from the work tree.
+pub type Rebuild<'a> = dyn Fn(&Repository, &[Operation]) -> Result<(), Error> + 'a;
+
+/// `undo` is what `prepare` made of this plan, written down by now. What was done before an error is not taken
+/// back here.
+pub fn apply(plan: &Plan<'_>, undo: &Undo, rebuild: &Rebuild<'_>) -> Result<Applied, Error> {
+    durable::create_dirs(&plan.options.backup)?;
+    objects::fetch(plan)?;
+    objects::take_in(plan, &undo.mark)?;
+    objects::complete(plan)?;
+    let withheld = withheld(plan)?;
+    let git = match &plan.destination {
+        Destination::New { .. } => new_worktree(plan, undo)?,
+        Destination::Here { .. } => this_worktree(plan, undo)?,
+    };
+    let here = matches!(plan.destination, Destination::Here { .. });
+    let index = Index { git: &git, plan, withheld: &withheld, here };
+    let mut notes = plan.notes.clone();
+    notes.extend(index.restore()?);
+    index.write_files()?;
+    put_head(&git, plan)?;
+    if !plan.model.operations.is_empty() {
+        rebuild(&plan.repo.elsewhere(&plan.at)?, &plan.model.operations)?;
+    }
+    objects::let_go(&plan.repo.objects, &undo.mark);
+    undo.note_stamp(&tree::stamp(&plan.repo.git, &plan.at)?)?;
+    Ok(Applied { withheld: withheld.into_iter().map(Name::new).collect(), notes })
+}
+
+/// Configuration that runs programs and that no remote is known to have.
+fn withheld(plan: &Plan<'_>) -> Result<BTreeSet<Vec<u8>>, Error> {
+    if plan.options.accept_config {
+        return Ok(BTreeSet::new());
+    }
+    let mut paths = objects::brought(&plan.repo.git, plan.model)?;
+    let work = plan.model.files.iter().filter(|file| file.what != What::Gone).map(|file| &file.path);
+    paths.extend(work.chain(plan.model.index.iter().map(|entry| &entry.path)).map(|path| path.as_bytes().to_vec()));
+    paths.retain(|path| policy::is_executable_config(path));
+    Ok(paths)
+}
+
+fn new_worktree(plan: &Plan<'_>, undo: &Undo) -> Result<Git, Error> {
+    let parent = durable::parent(&plan.at);
+    fs::create_dir_all(parent).at("create directory", parent)?;
+    // Ours from here on: nobody else made it.
+    fs::create_dir(&plan.at).at("create directory", &plan.at)?;
+    undo.note_begun()?;
+    let mut args: Vec<&OsStr> = ["worktree", "add", "--quiet"].iter().map(OsStr::new).collect();
+    let commit = plan.model.head.commit.map(|commit| commit.0.to_string());
+    match (&commit, &plan.branch) {
+        (None, Branch::Unborn { name }) => {
+            let short = name.branch().unwrap_or_default();
+            args.extend(["--orphan", "-b"].iter().map(OsStr::new));
+            args.push(OsStr::from_bytes(short));
+        }
+        _ => args.extend(["--no-checkout", "--detach"].iter().map(OsStr::new)),
+    }
+    args.extend([OsStr::new("--"), plan.at.as_os_str()]);
+    args.extend(commit.as_deref().map(OsStr::new));
+    calm(&plan.repo.git).with("worktree.guessRemote=false").run(&args)?;
+    let git = calm(&plan.repo.git.elsewhere(&plan.at));
+    // While the index is empty, so that nothing is marked and nothing written by it.
+    plan.model.sparse.as_ref().map_or(Ok(()), |sparse| narrow(&git, plan, sparse))?;
+    if let Some(commit) = &commit {
+        git.run(&["read-tree", commit])?;
+    }
+    Ok(git)
+}
+
+fn this_worktree(plan: &Plan<'_>, undo: &Undo) -> Result<Git, Error> {
+    let git = calm(&plan.repo.git.elsewhere(&plan.at));
+    here::must_be_clean(plan.repo, &plan.at)?;
+    here::must_be_free(plan.repo, &plan.at, plan.model)?;
+    if let Some(commit) = plan.model.head.commit {
+        let all = objects::tree(&plan.repo.git, commit)?;
+        let now = objects::names(&git.run(&["ls-files", "-z"])?);
+        here::not_in_the_way(plan.repo, &plan.at, &all.difference(&now).cloned().collect())?;
+    }
+    undo.keep_old(plan.repo)?;
+    undo.note_begun()?;
+    match plan.model.head.commit.map(|commit| commit.0.to_string()) {
+        Some(commit) => drop(git.run(&["checkout", "--quiet", "--detach", "--no-overwrite-ignore", &commit, "--"])?),
+        None => {
+            git.run(&["read-tree", "--reset", "-u", &empty_tree(&git)?])?;
+            let name = plan.branch.name().and_then(|name| std::str::from_utf8(name.as_bytes()).ok()).unwrap_or("refs/heads/main");
+            git.run(&["symbolic-ref", "HEAD", name])?;
+        }
+    }
+    Ok(git)
+}
+
+fn empty_tree(git: &Git) -> Result<String, Error> {
+    let out = git.run(&["hash-object", "-t", "tree", "-w", "--stdin"])?;
+    Ok(String::from_utf8_lossy(&out).trim().to_owned())
+}
+
+/// `git sparse-checkout init` gives the worktree a configuration of its own; the words are ours to write.
+fn narrow(git: &Git, plan: &Plan<'_>, sparse: &Sparse) -> Result<(), Error> {
+    git.run(&["sparse-checkout", "init", "--no-cone", "--no-sparse-index"])?;
+    git.run(&["config", "--worktree", "core.sparseCheckoutCone", if sparse.cone { "true" } else { "false" }])?;
+    let out = git.run(&["rev-parse", "--path-format=absolute", "--git-path", "info/sparse-checkout"])?;
+    let file = Name::new(out.strip_suffix(b"\n").unwrap_or(&out));
+    fs::write(file.as_path(), sparse.patterns.as_bytes()).at("write", plan.at.join(file.as_path()))?;
+    Ok(())
+}
+
+fn put_head(git: &Git, plan: &Plan<'_>) -> Result<(), Error> {
+    let (Some(commit), Some(name)) = (plan.model.head.commit, plan.branch.name()) else { return Ok(()) };
+    let name = name.as_os_str();
+    if let Branch::New { .. } = plan.branch {
+        let none = "0".repeat(plan.repo.hash.len_in_hex());
+        let commit = commit.0.to_string();
+        let args = ["update-ref".as_ref(), "-m".as_ref(), "samesession: restored".as_ref(), name, commit.as_ref(), none.as_ref()];
+        git.run(&args)?;
+        follow(git, plan)?;
+    }
+    git.run(&["symbolic-ref".as_ref(), "-m".as_ref(), "samesession: restored".as_ref(), "HEAD".as_ref(), name])?;
+    Ok(())
+}
+
+/// Only a branch that was made here, and only a remote that is here.
+fn follow(git: &Git, plan: &Plan<'_>) -> Result<(), Error> {
+    let (Some(upstream), Some(name)) = (&plan.model.upstream, plan.branch.name().and_then(Name::branch)) else { return Ok(()) };
+    let (Ok(name), Ok(remote), Ok(merge)) =
+        (std::str::from_utf8(name), std::str::from_utf8(upstream.remote.as_bytes()), std::str::from_utf8(upstream.merge.as_bytes()))
+    else {
+        return Ok(());
+    };
+    let known = plan.repo.remotes().contains(&remote) || remote == ".";
+    let set = |what: &str| plan.repo.config.get(&format!("branch.{name}.{what}")).is_some();
+    if known && !remote.starts_with('-') && !set("remote") && !set("merge") {
+        git.run(&["config", "--local", &format!("branch.{name}.remote"), remote])?;
+        git.run(&["config", "--local", &format!("branch.{name}.merge"), merge])?;
+    }
+    Ok(())
+}
+
+/// Where HEAD stood in a work tree that is there already.
+pub fn head_of(repo: &Repository, top: &Path) -> Result<Was, Error> {
+    let git = repo.git.elsewhere(top);
+    let symbolic = git.output(&["symbolic-ref", "-q", "HEAD"], b"")?;
+    let commit = git.output(&["rev-parse", "-q", "--verify", "HEAD^{commit}"], b"")?;
+    let line = |out: &std::process::Output| out.stdout.strip_suffix(b"\n").filter(|_| out.status.success()).map(Name::new);
+    let there = |name: &&&str| repo.git_dir.join(name).symlink_metadata().is_ok();
+    let state = here::MORE_STATE.iter().filter(there).map(|&name| name.to_owned()).collect();
+    Ok(Was { branch: line(&symbolic), commit: line(&commit), state })
+}
