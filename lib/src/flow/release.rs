@@ -20,11 +20,12 @@ const ATTEMPTS: u32 = 3;
 pub fn release(ledger: &Ledger<'_>, forget: bool, progress: &dyn Progress) -> Result<Tidied, Error> {
     progress.stage("looking for what nothing names", None);
     if forget {
-        let ours = refs::list(&ledger.store, &[PUBLIC, TRACKING, SEEN])?;
-        for refs in ours.chunks(AT_ONCE) {
-            let mut args = vec!["reflog", "expire", "--expire=now", "--expire-unreachable=now", "--"];
+        let git = &ledger.store.repo.git;
+        for refs in refs::list(&ledger.store, &[PUBLIC, TRACKING, SEEN])?.chunks(AT_ONCE) {
+            // Of a ref without a reflog Git says that it points nowhere, and goes on with the others.
+            let mut args = vec!["reflog", "expire", "--expire=now", "--expire-unreachable=now"];
             args.extend(refs.iter().map(|(name, _)| name.as_str()));
-            ledger.store.repo.git.run(&args)?;
+            git.output(&args, b"")?;
         }
     }
     let mut tidied = Tidied::default();
