@@ -236,6 +236,9 @@ pub struct Gc {
     /// Only here
     #[arg(long, conflicts_with = "remote")]
     pub local: bool,
+    /// Leave to Git, too, what only reflogs still name
+    #[arg(long)]
+    pub prune: bool,
 }
 
 #[derive(Args)]

@@ -174,6 +174,33 @@ fn a_shortened_chain_is_followed_and_what_was_made_since_is_put_behind_it() {
 }
 
 #[test]
+fn what_gc_drops_is_gone_once_git_has_pruned_it_and_not_before() {
+    let pair = Pair::shared();
+    for n in 0..3 {
+        append(&pair.laptop, &format!("turn {n}"));
+        pair.laptop.run(["checkpoint", CLAUDE, "--push"]).ok();
+    }
+    let name = format!("refs/samesession/sessions/{}", pair.laptop.json(["list"])["sessions"][0]["sid"].as_str().expect("a sid"));
+    let old = git(&pair.laptop, &["rev-parse", &name]).trim().to_owned();
+    let there = |what: &str| pair.laptop.command("git").args(["cat-file", "-e", what]).output().expect("git").status.success();
+    let done = pair.laptop.json(["gc", "--keep-last", "1"]);
+    assert_eq!((&done["sessions"][0]["dropped"], &done["released"]["objects"]), (&4.into(), &0.into()), "a reflog names it: {done}");
+    let done = pair.laptop.json(["gc", "--prune"]);
+    assert!(done["released"]["objects"].as_u64().is_some_and(|objects| objects > 6), "{done}");
+    git(&pair.laptop, &["gc", "-q"]);
+    assert!(there(&old), "it is young");
+    git(&pair.laptop, &["gc", "-q", "--prune=now"]);
+    assert!(!there(&old));
+    assert_eq!(pair.laptop.json(["gc", "--prune"])["released"]["objects"], 0);
+    git(&pair.laptop, &["fsck", "--strict"]);
+    append(&pair.laptop, "goes on");
+    pair.laptop.run(["checkpoint", CLAUDE, "--push"]).ok();
+    git(&pair.desktop, &["fetch", "-q"]);
+    pair.desktop.run(["restore", CLAUDE]).ok();
+    assert_eq!(bytes(&pair.laptop), bytes(&pair.desktop));
+}
+
+#[test]
 fn a_deleted_session_stays_deleted_until_it_is_wanted_again() {
     let pair = Pair::shared();
     let short = pair.laptop.json(["checkpoint", CLAUDE])["sid"].as_str().expect("a sid")[..8].to_owned();

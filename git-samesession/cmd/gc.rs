@@ -5,17 +5,25 @@ use std::time::Duration;
 
 use samesession::env::Env;
 use samesession::flow::shorten::{self, Keep};
-use samesession::flow::{self, named, remote};
+use samesession::flow::{self, named, release, remote};
 use samesession::id::SessionId;
 use serde::Serialize;
 
 use crate::cli;
 use crate::failure::Failure;
-use crate::ui::{Ui, View, count, harmless};
+use crate::ui::{Ui, View, bytes, count, harmless};
 
 #[derive(Serialize)]
 struct Answer {
     sessions: Vec<Row>,
+    /// What is Git's to prune now.
+    released: Released,
+}
+
+#[derive(Serialize)]
+struct Released {
+    objects: usize,
+    bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -38,6 +46,10 @@ impl View for Answer {
         }
         if self.sessions.is_empty() {
             writeln!(out, "no chain was shortened")?;
+        }
+        if self.released.objects > 0 {
+            let (objects, size) = (count(self.released.objects, "object"), bytes(self.released.bytes));
+            writeln!(out, "{objects}, {size}, are no longer needed; 'git gc' prunes them in its time, 'git gc --prune=now' at once")?;
         }
         Ok(())
     }
@@ -76,7 +88,11 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Gc) -> Result<(), Failure> {
                 }
             }
         }
-        Ok(Answer { sessions })
+        let done = release::release(ledger, options.prune, &*ui.progress())?;
+        if done.busy {
+            ui.note("nothing was left to Git to prune: somebody else is tidying these packs");
+        }
+        Ok(Answer { sessions, released: Released { objects: done.released, bytes: done.freed } })
     })?;
     ui.report(&answer).map_err(Failure::Output)
 }

@@ -23,6 +23,7 @@ pub mod output;
 pub mod pick;
 pub mod recipient_list;
 pub mod recipients;
+pub mod release;
 pub mod restore;
 pub mod sessions;
 pub mod shorten;

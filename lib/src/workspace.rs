@@ -23,6 +23,11 @@ pub enum Error {
     /// Read again, it may hold still.
     #[error("'{}' changed while it was read", .0.display())]
     Changed(PathBuf),
+    #[error("a bare repository has no work tree")]
+    Bare,
+    /// A thread of ours; it has said why on standard error.
+    #[error("a part of the work ended before it was done")]
+    Died,
     #[error("the workspace is damaged: {0}")]
     Damaged(String),
 }

@@ -4,6 +4,7 @@
 //! `--` or are checked names. `SAMESESSION_TRACE=1` shows each start on standard error, as `GIT_TRACE` would.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -80,6 +81,14 @@ impl Git {
         Git { dir: dir.to_owned(), vars, options: Vec::new(), trace: self.trace }
     }
 
+    /// In this repository, at the top of the work tree that belongs to this `.git`.
+    pub fn at_top(&self, git_dir: &Path, top: &Path) -> Git {
+        let mut git = self.env("GIT_DIR", git_dir).env("GIT_WORK_TREE", top);
+        git.vars.retain(|(name, _)| name != "GIT_PREFIX");
+        git.dir = top.to_owned();
+        git
+    }
+
     /// With a setting for this one run.
     pub fn with(&self, setting: &str) -> Git {
         let mut git = self.clone();
@@ -113,24 +122,31 @@ impl Git {
         if out.status.success() { Ok(out.stdout) } else { Err(failed(args, &out)) }
     }
 
+    /// As `feed`; what it prints goes to this file and never through memory.
+    pub fn feed_to_file<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8], to: &File) -> Result<(), Error> {
+        let to = to.try_clone().map_err(Error::Start)?;
+        let out = self.start(args, fed(input), input, to.into(), None)?;
+        if out.status.success() { Ok(()) } else { Err(failed(args, &out)) }
+    }
+
     /// As `run`, with an open file as its standard input, which may be larger than memory, and a bound on what the program
     /// may allocate, where the system can set one: what the file unpacks to is not known.
     pub fn feed_file<S: AsRef<OsStr>>(&self, args: &[S], input: std::fs::File, memory: u64) -> Result<Vec<u8>, Error> {
-        let out = self.start(args, input.into(), b"", Some(memory))?;
+        let out = self.start(args, input.into(), b"", Stdio::piped(), Some(memory))?;
         if out.status.success() { Ok(out.stdout) } else { Err(failed(args, &out)) }
     }
 
     /// The whole outcome: for callers to whom a refusal is an answer.
     pub fn output<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, Error> {
-        self.start(args, if input.is_empty() { Stdio::null() } else { Stdio::piped() }, input, None)
+        self.start(args, fed(input), input, Stdio::piped(), None)
     }
 
-    fn start<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio, input: &[u8], memory: Option<u64>) -> Result<Output, Error> {
+    fn start<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio, input: &[u8], stdout: Stdio, memory: Option<u64>) -> Result<Output, Error> {
         let mut command = Command::new("git");
         command.args(&self.options).args(args).current_dir(&self.dir).env_clear().envs(self.vars.iter().map(|(n, v)| (n, v)));
         // Its words are parsed.
         command.env("LC_ALL", "C").env_remove("LANGUAGE");
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
         if self.trace {
             let words: Vec<_> = self.options.iter().map(OsString::as_os_str).chain(args.iter().map(AsRef::as_ref)).collect();
             let _ = writeln!(io::stderr(), "trace: git {}", words.join(OsStr::new(" ")).display());
@@ -162,6 +178,10 @@ fn bound(child: &std::process::Child, memory: u64) {
 
 #[cfg(not(target_os = "linux"))]
 fn bound(_: &std::process::Child, _: u64) {}
+
+fn fed(input: &[u8]) -> Stdio {
+    if input.is_empty() { Stdio::null() } else { Stdio::piped() }
+}
 
 pub fn failed<S: AsRef<OsStr>>(args: &[S], out: &Output) -> Error {
     let said = String::from_utf8_lossy(&out.stderr);

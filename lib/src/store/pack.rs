@@ -97,7 +97,16 @@ impl PackWriter {
     }
 
     /// Makes the pack part of the repository, and durable. Returns its path; an empty one is not kept.
-    pub fn finish(mut self) -> Result<Option<PathBuf>, Error> {
+    pub fn finish(self) -> Result<Option<PathBuf>, Error> {
+        self.place(true)
+    }
+
+    /// The same, for Git to keep or to prune as it sees fit.
+    pub fn finish_for_git(self) -> Result<Option<PathBuf>, Error> {
+        self.place(false)
+    }
+
+    fn place(mut self, kept: bool) -> Result<Option<PathBuf>, Error> {
         if self.is_empty() {
             return Ok(None);
         }
@@ -112,7 +121,8 @@ impl PackWriter {
         file.as_file().sync_all().at("sync", file.path())?;
         // Git takes a pack for complete when it sees the index, so that comes last; a keep without a pack is harmless.
         let keep = pack.with_extension("keep");
-        let placed = fs::write(&keep, KEEP).at("write", &keep).map_err(Error::from).and_then(|()| {
+        let keeping = if kept { fs::write(&keep, KEEP).at("write", &keep) } else { Ok(()) };
+        let placed = keeping.map_err(Error::from).and_then(|()| {
             place(file, &pack)?;
             fault::point("pack.placed").at("write to", &self.dir)?;
             place(index, &pack.with_extension("idx"))?;

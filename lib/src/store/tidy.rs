@@ -1,8 +1,8 @@
-//! Keeps our packs few, and drops from them what nothing names any more.
+//! Keeps our packs few, and leaves to Git what nothing names any more.
 //!
 //! A thousand checkpoints are a thousand packs, which slow every Git command, and their `.keep` holds the user's own
-//! `git gc` off: so it is done here. What must stay true: a pack goes only after everything in it that is to stay lies,
-//! durable, in another one; merging keeps every object, named or not, since somebody may be about to name it.
+//! `git gc` off: so it is done here. What must stay true: a pack goes only after everything in it lies, durable, in
+//! another one. No object is ever removed: what is released goes to a pack that Git keeps or prunes by its own rules.
 
 mod packs;
 mod reach;
@@ -35,7 +35,7 @@ const AT_LEAST: usize = BOUND / 2;
 const INDEXED: usize = BOUND * 4;
 /// What is larger stays as it is: nobody should wait for a checkpoint because gigabytes are copied.
 const LARGE: u64 = 512 << 20;
-/// How long `sweep` waits for somebody else who is tidying.
+/// How long `release` waits for somebody else who is tidying.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A lock of Git's own maintenance that is older was left by a crash.
 const MAINTAINED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -45,9 +45,8 @@ pub struct Tidied {
     /// Packs that are gone, and bytes that were written in their stead.
     pub packs: usize,
     pub written: u64,
-    /// Objects that were left out.
-    pub dropped: usize,
-    /// Bytes that are free now.
+    /// Objects that are Git's to prune now, and their bytes.
+    pub released: usize,
     pub freed: u64,
     /// Somebody else was at it, so nothing was done.
     pub busy: bool,
@@ -81,9 +80,9 @@ pub fn consolidate(store: &Store) -> Result<Tidied, Error> {
     merge(store, &opened, |_| true)
 }
 
-/// Takes everything out of our packs but these objects. Packs that are younger are left alone: somebody may be about to
-/// name what is in them.
-pub fn sweep(store: &Store, reachable: &HashSet<ObjectId>, older_than: Duration) -> Result<Tidied, Error> {
+/// Moves everything but these objects out of our packs into one that Git's own housekeeping looks after, so that
+/// somebody who is about to name one of them still finds it.
+pub fn release(store: &Store, reachable: &HashSet<ObjectId>) -> Result<Tidied, Error> {
     let deadline = Instant::now() + PATIENCE;
     let (_alone, now) = loop {
         match lock(&store.repo)? {
@@ -102,9 +101,6 @@ pub fn sweep(store: &Store, reachable: &HashSet<ObjectId>, older_than: Duration)
     let dir = store.repo.objects.join("pack");
     let mut opened = Vec::new();
     for pack in packs::ours(&dir, now)? {
-        if packs::age(pack.modified, now) < older_than {
-            continue;
-        }
         let Some(pack) = Opened::open(&pack, store.repo.hash) else { continue };
         if !pack.ids().all(|id| reachable.contains(id)) && pack.is_sound() {
             opened.push(pack);
@@ -135,7 +131,8 @@ fn smaller(packs: &[Pack]) -> &[Pack] {
 fn merge(store: &Store, opened: &[Opened], stays: impl Fn(&ObjectId) -> bool) -> Result<Tidied, Error> {
     let objects = &store.repo.objects;
     let mut into = PackWriter::new(objects, store.repo.hash)?;
-    let mut dropped = HashSet::new();
+    let mut leave = PackWriter::new(objects, store.repo.hash)?;
+    let mut released = HashSet::new();
     for pack in opened {
         for entry in pack.entries() {
             if progress::interrupted() {
@@ -145,31 +142,31 @@ fn merge(store: &Store, opened: &[Opened], stays: impl Fn(&ObjectId) -> bool) ->
             if stays(&entry.id) {
                 into.add(&entry)?;
             } else {
-                dropped.insert(entry.id);
+                leave.add(&entry)?;
+                released.insert(entry.id);
             }
         }
     }
     fault::point("tidy.copied").at("write to", objects)?;
-    let mut tidied = Tidied { dropped: dropped.len(), ..Tidied::default() };
+    let mut tidied = Tidied { released: released.len(), ..Tidied::default() };
+    tidied.freed = if leave.is_empty() { 0 } else { leave.bytes() };
+    leave.finish_for_git()?;
     let new = into.finish()?;
-    // No younger than what is in it, or `sweep` would have to wait again.
+    // No younger than what is in it.
     if let (Some(new), Some(youngest)) = (&new, opened.iter().map(|opened| opened.pack.modified).max()) {
         let _ = File::open(new).and_then(|file| file.set_modified(youngest));
     }
     fault::point("tidy.packed").at("write to", objects)?;
     tidied.written = new.iter().filter_map(|new| fs::metadata(new).ok()).map(|meta| meta.len()).sum();
-    let mut gone = 0;
     for Opened { pack, .. } in opened {
         // After a crash the same objects may make the same pack once more, and then it is one of those that were read.
         if Some(&pack.path) != new.as_ref() {
             packs::remove(&pack.path)?;
-            gone += pack.size;
             tidied.packs += 1;
         } else {
             tidied.written = 0;
         }
     }
-    tidied.freed = gone.saturating_sub(tidied.written);
     Ok(tidied)
 }
 

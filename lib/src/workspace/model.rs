@@ -41,7 +41,7 @@ pub struct Workspace {
     /// In the tree of `head` and not in the index.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unindexed: Vec<Name>,
-    /// What the work tree has otherwise than a checkout of the index.
+    /// What the work tree has otherwise than a checkout of the index, which leaves out what is marked skip-worktree.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<WorkFile>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -163,7 +163,8 @@ pub struct Submodule {
     pub changed: bool,
     #[serde(default, skip_serializing_if = "is_false")]
     pub untracked: bool,
-    /// Its own workspace, where `--submodules` asked for it: its files stand under `workspace/submodules/<n>/`.
+    /// Its own workspace, where `--submodules` asked for it. What the capsule has of the n-th submodule (from 0) stands
+    /// under `workspace/submodules/<n>/` as that of the whole does under `workspace/`, and so on inside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contents: Option<Box<Workspace>>,
 }

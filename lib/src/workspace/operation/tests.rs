@@ -1,0 +1,9 @@
+//! Operations begun in one repository go on in another, with the real Git on both sides.
+
+mod forged;
+mod hostile;
+mod lab;
+mod others;
+mod rebasing;
+mod stops;
+mod torn;
