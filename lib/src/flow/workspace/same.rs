@@ -21,7 +21,10 @@ pub fn is_same(work: &Work, model: &Workspace, files: &[FileEntry], progress: &d
         Err(workspace::Error::Changed(_)) => return Ok(false),
         here => here?,
     };
-    let alike = here.model.head == model.head
+    let (now, then) = (&here.model.head, &model.head);
+    // A work tree that was brought elsewhere has its HEAD detached there: the branch that it came from is no difference.
+    let alike = now.commit == then.commit
+        && (now.branch == then.branch || then.commit.is_some() && (now.branch.is_none() || then.branch.is_none()))
         && here.model.index == model.index
         && here.model.unindexed == model.unindexed
         && here.model.files == model.files
