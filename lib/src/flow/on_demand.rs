@@ -37,7 +37,7 @@ pub struct Far {
 impl Far {
     fn ask(repo: &Repository, remote: &str) -> Result<Far, Error> {
         let tips = match remote::list(repo, remote) {
-            Err(Error::Interrupted | Error::Git(git::Error::Interrupted)) => return Err(Error::Interrupted),
+            Err(error) if is_interrupted(&error) => return Err(Error::Interrupted),
             listed => listed.map_err(|error| error.to_string()),
         };
         Ok(Far { remote: remote.to_owned(), tips })
@@ -142,8 +142,9 @@ pub fn heads<'a>(ledger: &Ledger<'a>, named: Option<&str>, findings: &mut Vec<Fi
         return Ok(None);
     }
     match look(ledger, &dir, remote, tips) {
-        Err(error @ (Error::File(_) | Error::Git(git::Error::Failed { .. }))) => {
-            findings.push(Finding::Unasked { remote: remote.to_owned(), why: with_cause(&error) });
+        Err(error) if !is_interrupted(&error) => {
+            let why = with_cause(&error);
+            Far { remote: remote.to_owned(), tips: Err(why) }.tips(findings);
             Ok(None)
         }
         heads => heads.map(Some),
@@ -161,7 +162,7 @@ fn look<'a>(ledger: &Ledger<'a>, dir: &Path, remote: &str, tips: Option<&BTreeMa
     }
     let heads = match tips.map(|tips| refresh(ledger, &path, remote, tips)) {
         // A crash may have left half of it, or a lock.
-        Some(Err(Error::Git(git::Error::Failed { .. }) | Error::Store(_))) if path.exists() => {
+        Some(Err(error)) if !is_interrupted(&error) && path.exists() => {
             remove(&path)?;
             refresh(ledger, &path, remote, tips.unwrap_or(&BTreeMap::new()))?
         }
@@ -250,6 +251,10 @@ fn remove(path: &Path) -> Result<(), Error> {
 fn packs(path: &Path) -> usize {
     let entries = fs::read_dir(path.join("objects/pack")).into_iter().flatten().flatten();
     entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "pack")).count()
+}
+
+fn is_interrupted(error: &Error) -> bool {
+    matches!(error, Error::Interrupted | Error::Git(git::Error::Interrupted))
 }
 
 fn with_cause(error: &Error) -> String {
