@@ -248,3 +248,74 @@ fn who_never_ran_init_fetches_nothing() {
         assert_eq!(objects.lines().count(), 2, "the one commit of the branch and its tree: {objects}");
     }
 }
+
+/// Each is a clone of one kind, made by these commands in `$DIR` and used from the directory they end in.
+const KINDS: &[(&str, &str)] = &[
+    ("an address that is a path from the top", "git init -q . && git remote add origin ../store.git && mkdir below && cd below"),
+    (
+        "an address that this repository's settings spell out",
+        "git init -q . && git remote add origin hub:store.git && git config url.$URL.insteadOf hub:store.git",
+    ),
+    (
+        "a server's program of another name",
+        "git init -q . && git remote add origin $URL && git config remote.origin.uploadpack 'git -c uploadpack.allowFilter=true upload-pack'",
+    ),
+    ("a bare one", "git init -q --bare . && git remote add origin $URL && git fetch -q origin"),
+    ("a linked work tree", "git clone -q $URL main && cd main && git worktree add -q ../linked HEAD && cd ../linked"),
+    ("a shallow clone", "git clone -q --depth=1 $URL . && test -s .git/shallow"),
+    ("a partial clone", "git clone -q --filter=blob:none $URL . && git config --get remote.origin.promisor"),
+    (
+        "a hook that no fetch passes",
+        "git init -q . && git remote add origin $URL && printf '#!/bin/sh\\nexit 1\\n' >.git/hooks/reference-transaction && chmod +x .git/hooks/reference-transaction",
+    ),
+];
+
+#[test]
+fn every_kind_of_clone_can_ask() {
+    let (project, laptop, desktop) = project(true);
+    laptop.git(["commit", "-q", "--allow-empty", "-m", "first"]);
+    laptop.git(["commit", "-q", "--allow-empty", "-m", "second"]);
+    laptop.git(["push", "-q", "-f", "origin", "HEAD:refs/heads/main"]);
+    std::os::unix::fs::symlink(&project.origin, desktop.home.join("store.git")).expect("linked");
+    let address = format!("file://{}", project.origin.display());
+    for (n, (kind, commands)) in KINDS.iter().enumerate() {
+        let dir = desktop.home.join(format!("kind{n}"));
+        let at = desktop.at(&dir).env("URL", &address);
+        let made = at.command("sh").args(["-ec", &format!("{commands} >/dev/null; pwd")]).output().expect("a shell");
+        assert!(made.status.success(), "{kind}: {}", String::from_utf8_lossy(&made.stderr));
+        let at = desktop.at(String::from_utf8_lossy(&made.stdout).trim());
+        at.run_here(["init", "--on-demand"]).ok();
+        let common = PathBuf::from(at.git(["rev-parse", "--path-format=absolute", "--git-common-dir"]).trim());
+        let kept = |name: &str| fs::read(common.join(name)).ok();
+        let before = ["config", "shallow", "packed-refs", "FETCH_HEAD"].map(kept);
+        let refs = at.git(["for-each-ref"]);
+        let list = at.run_here(["list", "--json"]).ok();
+        assert_eq!((rows(&list.json()), list.stderr()), (both(), String::new()), "{kind}");
+        assert_eq!(at.git(["for-each-ref"]), refs, "{kind}");
+        if !kind.contains("hook") {
+            at.run_here(["log", &sid()]).ok();
+            assert_eq!(at.count(&tracking_ref()), 3, "{kind}");
+        }
+        assert_eq!(["config", "shallow", "packed-refs", "FETCH_HEAD"].map(kept), before, "{kind}");
+    }
+}
+
+#[test]
+fn a_store_of_hundreds_of_sessions_is_worth_a_word() {
+    let (project, _, desktop) = project(true);
+    let known = desktop.home.join(".config/samesession/known_signers");
+    let signers = fs::read_to_string(&known).expect("written");
+    fs::write(&known, signers.replace("\"samesession\"", "\"samesession,git\"")).expect("written");
+    desktop.run_here(["list"]).ok();
+    assert!(!desktop.run_here(["doctor"]).ok().stdout().contains("are much"));
+    let digits = |n: usize| format!("{n:026}").bytes().map(|digit| (b'a' + digit - b'0') as char).collect::<String>();
+    let tip = project.tip();
+    for n in 0..300 {
+        fs::write(project.origin.join("refs/samesession/sessions").join(digits(n)), &tip).expect("written");
+    }
+    desktop.run_here(["list", "-q"]).ok();
+    let said = desktop.run_here(["doctor"]).ok().stdout();
+    assert!(said.contains("302 sessions of") && said.contains("git samesession gc --keep-last 10"), "{said}");
+    assert!(!said.contains("--on-demand"), "that is so already: {said}");
+    desktop.run_here(["gc", "--keep-last", "10"]).ok();
+}
