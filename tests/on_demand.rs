@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::chains::acquaint;
 use crate::support::clones::{OTHER, Project, SESSION, session_ref, sid, sid_of, tracking_ref};
-use crate::support::sandbox::{Machine, snapshot};
+use crate::support::sandbox::{Machine, Ran, snapshot};
 
 /// What no filter lets through and no compression makes small.
 fn noise() -> String {
@@ -87,6 +87,7 @@ fn a_list_shows_what_the_store_has_and_leaves_the_repository_as_it_is() {
         let list = desktop.run_here(["list", "--json"]).ok();
         assert_eq!((rows(&list.json()), list.stderr()), (both(), String::new()), "{filters}");
         let row = list.json()["sessions"].as_array().expect("rows").iter().find(|row| row["sid"] == sid().as_str()).expect("it").clone();
+        assert!(list.json()["unasked"].is_null());
         assert_eq!((&row["agent"], &row["device"], &row["sequence"]), (&"claude".into(), &"laptop".into(), &3.into()));
         assert!(row["title"].is_string() && row["bytes"].as_u64() > Some(600_000) && row["local"].is_null(), "{row}");
         assert_eq!(users_own(&desktop), before);
@@ -120,7 +121,7 @@ fn without_the_store_a_list_shows_what_is_known_and_says_so() {
     desktop.run_here(["list"]).ok();
     fs::rename(&project.origin, &away).expect("moved");
     let known = desktop.run_here(["list", "--json"]).ok();
-    assert_eq!(rows(&known.json()), both());
+    assert_eq!((rows(&known.json()), &known.json()["unasked"]["remote"]), (both(), &"origin".into()));
     assert_eq!(known.stderr().matches("note: 'origin' cannot be asked").count(), 1, "{}", known.stderr());
     // What has come is there without it.
     fs::rename(&away, &project.origin).expect("moved");
@@ -165,7 +166,7 @@ fn a_restore_brings_that_session_alone_and_a_checkpoint_goes_on_in_its_chain() {
 #[test]
 fn every_name_of_a_session_brings_it() {
     let (project, laptop, _) = project(true);
-    let readers = ["a", "b", "c", "d", "e", "f"].map(|name| project.plain(name));
+    let readers = ["z", "a", "b", "c", "d", "e", "f"].map(|name| project.plain(name));
     let signer = laptop.json(["device", "show"])["signing_key"].as_str().expect("a key").to_owned();
     for reader in &readers {
         reader.run_here(["init", "--on-demand"]).ok();
@@ -176,8 +177,21 @@ fn every_name_of_a_session_brings_it() {
     laptop.run_here(add).ok();
     laptop.run_here(["push", SESSION]).ok();
     let (tip, before) = (project.tip(), project.git(["rev-parse", &format!("{}~2", session_ref())]));
-    let names = [sid(), SESSION.to_owned(), SESSION[..13].to_owned(), "latest".to_owned(), tip[..12].to_owned(), format!("{}~2", sid())];
-    for (reader, name) in readers.iter().zip(names) {
+    let names = [
+        String::new(),
+        sid(),
+        SESSION.to_owned(),
+        SESSION[..13].to_owned(),
+        "latest".to_owned(),
+        tip[..12].to_owned(),
+        format!("{}~2", sid()),
+    ];
+    // A maker whom nobody here knows is asked about as ever.
+    fs::remove_file(readers[0].home.join(".config/samesession/known_signers")).expect("removed");
+    readers[0].run_here(["restore", &sid()]).fails(1, "").hints("--trust");
+    readers[0].run_here(["restore", &sid(), "--trust", &laptop.fingerprint()]).ok();
+    assert!(readers[0].heard().contains("how are you"));
+    for (reader, name) in readers.iter().zip(names).skip(1) {
         let shown = reader.json(["show", &name]);
         let expected = if name.ends_with("~2") { &before } else { &tip };
         assert_eq!(shown["checkpoint"]["commit"].as_str().or(shown["commit"].as_str()), Some(expected.as_str()), "{name}: {shown}");
@@ -256,17 +270,15 @@ const KINDS: &[(&str, &str)] = &[
         "an address that this repository's settings spell out",
         "git init -q . && git remote add origin hub:store.git && git config url.$URL.insteadOf hub:store.git",
     ),
-    (
-        "a server's program of another name",
-        "git init -q . && git remote add origin $URL && git config remote.origin.uploadpack 'git -c uploadpack.allowFilter=true upload-pack'",
-    ),
     ("a bare one", "git init -q --bare . && git remote add origin $URL && git fetch -q origin"),
     ("a linked work tree", "git clone -q $URL main && cd main && git worktree add -q ../linked HEAD && cd ../linked"),
     ("a shallow clone", "git clone -q --depth=1 $URL . && test -s .git/shallow"),
     ("a partial clone", "git clone -q --filter=blob:none $URL . && git config --get remote.origin.promisor"),
+    // The last one: it holds for all that this machine does from then on.
     (
-        "a hook that no fetch passes",
-        "git init -q . && git remote add origin $URL && printf '#!/bin/sh\\nexit 1\\n' >.git/hooks/reference-transaction && chmod +x .git/hooks/reference-transaction",
+        "a hook that no ref passes",
+        "git init -q . && git remote add origin $URL && printf '#!/bin/sh\\nexit 1\\n' >.git/hooks/reference-transaction &&
+         chmod +x .git/hooks/reference-transaction && git config --global core.hooksPath $PWD/.git/hooks",
     ),
 ];
 
@@ -318,4 +330,37 @@ fn a_store_of_hundreds_of_sessions_is_worth_a_word() {
     assert!(said.contains("302 sessions of") && said.contains("git samesession gc --keep-last 10"), "{said}");
     assert!(!said.contains("--on-demand"), "that is so already: {said}");
     desktop.run_here(["gc", "--keep-last", "10"]).ok();
+}
+
+#[test]
+fn a_repository_of_the_other_format_can_ask_too() {
+    let project = Project::new();
+    let store = project.sandbox.path().join("store.git");
+    let address = store.to_str().expect("UTF-8");
+    let machines = ["laptop", "desktop"].map(|name| {
+        let machine = project.sandbox.machine(name);
+        machine.init().git(["init", "-q", "--object-format=sha256"]);
+        machine.git(["remote", "add", "origin", address]);
+        machine
+    });
+    acquaint(&machines);
+    let [laptop, desktop] = machines;
+    laptop.git(["init", "-q", "--bare", "--object-format=sha256", address]);
+    laptop.checkpoint("hello", &[]);
+    laptop.run_here(["push", SESSION]).ok();
+    desktop.run_here(["init", "--on-demand"]).ok();
+    assert_eq!(rows(&desktop.json(["list"])), [(sid(), SESSION.to_owned(), "same".to_owned())]);
+    desktop.run_here(["restore", SESSION]).ok();
+    assert_untouched(&desktop);
+}
+
+#[test]
+fn several_lists_at_once_are_in_nobodys_way() {
+    let (_project, _, desktop) = project(true);
+    let lists: Vec<_> = (0..6).map(|_| desktop.start(["list", "--json"])).collect();
+    for list in lists {
+        let list = Ran(list.wait_with_output().expect("it ends")).ok();
+        assert_eq!((rows(&list.json()), list.stderr()), (both(), String::new()));
+    }
+    assert_untouched(&desktop);
 }
