@@ -245,6 +245,43 @@ fn what_is_remembered_of_the_store_may_be_lost_or_broken() {
 }
 
 #[test]
+fn a_server_that_refuses_this_filter_is_asked_without() {
+    let (project, laptop, desktop) = project(true);
+    project.git(["config", "uploadpackfilter.allow", "false"]);
+    let list = desktop.run_here(["list", "--json"]).ok();
+    assert_eq!((rows(&list.json()), list.stderr()), (both(), String::new()));
+    assert!(size(&desktop) > 100_000, "it sent all of both");
+    // That is remembered.
+    laptop.checkpoint("more", &[]);
+    laptop.run_here(["push", SESSION]).ok();
+    let again = desktop.env("SAMESESSION_TRACE", "1").run_here(["list"]).ok();
+    assert!(again.stdout().contains("#4"), "{}", again.stdout());
+    assert_eq!(again.stderr().lines().filter(|line| line.contains(" fetch ")).count(), 1, "{}", again.stderr());
+    assert_untouched(&desktop);
+}
+
+#[test]
+fn a_connection_that_breaks_takes_nothing_away() {
+    let (_project, laptop, desktop) = project(true);
+    desktop.run_here(["list"]).ok();
+    laptop.checkpoint("more", &[]);
+    laptop.run_here(["push", SESSION]).ok();
+    // Its refs can be had, and no object.
+    desktop.git(["config", "--global", "uploadpack.packObjectsHook", "false"]);
+    let list = desktop.run_here(["list", "--json"]).ok();
+    assert_eq!((rows(&list.json()), list.json()["unasked"]["remote"].as_str()), (both(), Some("origin")));
+    desktop.run_here(["log", &sid()]).fails(128, "git fetch failed");
+    desktop.git(["config", "--global", "--unset", "uploadpack.packObjectsHook"]);
+    let list = desktop.run_here(["list"]).ok();
+    assert!(list.stdout().contains("#4") && list.stderr().is_empty(), "{}{}", list.stdout(), list.stderr());
+    assert_eq!(
+        fs::read_dir(desktop.cwd.join(".git/samesession")).expect("a directory").count(),
+        5,
+        "init.json, its copy, glances, heads, a lock"
+    );
+}
+
+#[test]
 fn who_never_ran_init_fetches_nothing() {
     let (project, laptop, _) = project(true);
     let address = format!("file://{}", project.origin.display());

@@ -49,7 +49,8 @@ impl Repository {
         let top = top.stdout.strip_suffix(b"\n").filter(|top| !top.is_empty());
         let top = top.map_or_else(|| self.git_dir.clone(), |top| PathBuf::from(std::ffi::OsStr::from_bytes(top)));
         let mut settings = transport(&self.git.run(&["config", "--list", "--show-scope", "-z"])?);
-        settings.extend([("maintenance.auto", "false"), ("core.hooksPath", "/dev/null")].map(|(key, value)| (key.into(), value.into())));
+        let own = [("maintenance.auto", "false"), ("core.hooksPath", "/dev/null"), ("fetch.unpackLimit", "1")];
+        settings.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
         let git = self.git.beside(git_dir, &top, &settings);
         if !git_dir.join("HEAD").exists() {
             let format = format!("--object-format={}", self.hash);
