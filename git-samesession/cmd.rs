@@ -18,6 +18,8 @@ mod recipient;
 mod restore;
 mod sessions;
 mod show;
+mod undo;
+mod workspace;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,6 +49,7 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
         Command::Checkpoint(options) => checkpoint::run(env, ui, options),
         Command::Inspect(options) => inspect::run(env, ui, options),
         Command::Restore(options) => restore::run(env, ui, options),
+        Command::Undo(options) => undo::run(env, ui, options),
         Command::Export(options) => export::run(env, ui, options),
         Command::Import(options) => import::run(env, ui, options),
         Command::Fetch(options) => fetch::run(env, ui, options),

@@ -59,6 +59,11 @@ impl Repository {
         Repository::ask(git)
     }
 
+    /// As this one is started.
+    pub fn with(git: Git) -> Result<Repository, Error> {
+        Repository::ask(git)
+    }
+
     fn ask(git: Git) -> Result<Repository, Error> {
         let nonsense = || Error::Nonsense { verb: "rev-parse".to_owned() };
         let args = [
