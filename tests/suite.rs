@@ -32,4 +32,5 @@ mod recipients;
 mod repositories;
 mod rewound;
 mod roundtrip;
+mod scale;
 mod secrets;

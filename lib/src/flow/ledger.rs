@@ -138,7 +138,7 @@ impl<'a> Ledger<'a> {
         let mut found = Vec::new();
         let before = refs::of(&self.store, sid)?;
         let after = self.follow(sid, before.clone(), &mut found)?;
-        self.write_back(&moves(sid, &before, &after))?;
+        refs::update_each(&self.store, FOLLOW, &[moves(sid, &before, &after)])?;
         for finding in found {
             match finding {
                 Finding::Unknown { name, checkpoint } if vital.contains(&name) => return Err(Error::UnknownMaker { checkpoint }),
@@ -180,11 +180,7 @@ impl<'a> Ledger<'a> {
                 Err(error) => findings.push(Finding::Ignored { name: names::session(sid), why: with_causes(&error) }),
             }
         }
-        // In one start of Git. Where one ref has moved meanwhile, all are refused, and each goes its own way.
-        match refs::update(&self.store, FOLLOW, &changes.concat()) {
-            Err(store::Error::Moved { .. }) => changes.iter().try_for_each(|moves| self.write_back(moves))?,
-            done => done?,
-        }
+        refs::update_each(&self.store, FOLLOW, &changes)?;
         Ok(all)
     }
 
@@ -267,14 +263,6 @@ impl<'a> Ledger<'a> {
             Some(local) => chain::descends(&self.store, &local, tip)?,
             None => true,
         })
-    }
-
-    fn write_back(&self, changes: &[Change]) -> Result<(), Error> {
-        match refs::update(&self.store, FOLLOW, changes) {
-            // Somebody else has just done the same, or more; the next command sees it.
-            Err(store::Error::Moved { .. }) => Ok(()),
-            done => Ok(done?),
-        }
     }
 
     /// Whether going from `old` to this checkpoint loses nothing: it descends from it, or stands in for it.
