@@ -281,8 +281,7 @@ impl<'a> Ledger<'a> {
     /// The tips that no other known tip descends from: one, where nothing went two ways.
     pub fn heads(&self, sid: &SessionId, known: &Known) -> Result<Vec<Checkpoint>, Error> {
         let mut tips: Vec<ObjectId> = known.local.iter().chain(known.tracking.values()).copied().collect();
-        // Where a fetch has pruned a remote's ref, or the remote is gone, the pin alone remembers what it had.
-        for (_, pin) in known.seen.iter().filter(|(store, _)| !store.starts_with('@') && !known.tracking.contains_key(*store)) {
+        for pin in &known.left {
             match self.checkpoint(sid, pin) {
                 Ok(_) => tips.push(*pin),
                 Err(Error::Interrupted) => return Err(Error::Interrupted),

@@ -32,6 +32,8 @@ pub struct Known {
     pub local: Option<ObjectId>,
     pub tracking: BTreeMap<String, ObjectId>,
     pub seen: BTreeMap<String, ObjectId>,
+    /// Those of the pins whose remote has no ref any more: a fetch has pruned it, or the remote is gone.
+    pub left: Vec<ObjectId>,
 }
 
 impl Known {
@@ -73,6 +75,10 @@ fn read(store: &Store, patterns: &[&str]) -> Result<BTreeMap<SessionId, Known>, 
             Named::Tracking { remote, sid } => drop(sessions.entry(sid).or_default().tracking.insert(remote, id)),
             Named::Seen { store, sid } => drop(sessions.entry(sid).or_default().seen.insert(store, id)),
         }
+    }
+    for known in sessions.values_mut() {
+        let alone = known.seen.iter().filter(|(store, _)| !store.starts_with('@') && !known.tracking.contains_key(*store));
+        known.left = alone.map(|(_, pin)| *pin).collect();
     }
     Ok(sessions)
 }
