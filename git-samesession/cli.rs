@@ -41,6 +41,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Install a session from the repository or a capsule's file, so that its agent can go on with it
     Restore(Restore),
+    /// Take a restore back
+    Undo(Undo),
     /// Write a checkpoint of the repository into a capsule file
     Export(Export),
     /// Take a capsule file into the repository, as a checkpoint of its session
@@ -184,6 +186,15 @@ pub struct Checkpoint {
     pub recipients: Vec<String>,
     #[command(flatten)]
     pub passphrase: Passphrase,
+    /// Leave the work tree around the session behind
+    #[arg(long)]
+    pub session_only: bool,
+    /// Take what is in submodules along, too
+    #[arg(long, conflicts_with = "session_only")]
+    pub submodules: bool,
+    /// Take ignored files along that match this, a pattern as in .gitignore
+    #[arg(long = "include-ignored", value_name = "GLOB", conflicts_with = "session_only")]
+    pub include_ignored: Vec<String>,
     /// Begin again with a session that was deleted
     #[arg(long, conflicts_with = "output")]
     pub revive: bool,
@@ -287,12 +298,24 @@ pub struct Restore {
     /// A session or checkpoint of this repository, or a capsule's file; '-' for a capsule on standard input
     #[arg(value_name = "SESSION|FILE")]
     pub what: PathBuf,
-    /// The directory in which the agent will go on; by default where this device has the session already, else this one
+    /// Where the work tree goes, or with --session-only the directory in which the agent goes on
     #[arg(long, value_name = "DIR")]
     pub into: Option<PathBuf>,
-    /// Install the agent's session and leave the work tree alone; so far that is all a capsule file holds
+    /// Into the work tree that is here, or at --into, which must be clean
+    #[arg(long, conflicts_with = "session_only")]
+    pub here: bool,
+    /// Install the agent's session and leave the workspace in the capsule
     #[arg(long)]
     pub session_only: bool,
+    /// On the branch it was on, where that is free; else HEAD is detached
+    #[arg(long, conflicts_with = "session_only")]
+    pub branch: bool,
+    /// Bring files that make programs run, too, although another device made the capsule
+    #[arg(long)]
+    pub accept_config: bool,
+    /// Although the workspace comes from another repository
+    #[arg(long)]
+    pub force_repository: bool,
     /// Say what would be written where, and write nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -307,6 +330,16 @@ pub struct Restore {
     pub allow_unsigned: bool,
     #[command(flatten)]
     pub keys: Keys,
+}
+
+#[derive(Args)]
+pub struct Undo {
+    /// The restore, as it named itself; the newest if not given
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+    /// Even if somebody has worked in the work tree since
+    #[arg(short, long)]
+    pub force: bool,
 }
 
 #[derive(Args)]

@@ -18,6 +18,8 @@ mod recipient;
 mod restore;
 mod sessions;
 mod show;
+mod undo;
+mod workspace;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,7 +36,7 @@ use samesession::seal::Callbacks;
 use crate::cli::{self, Command};
 use crate::failure::Failure;
 use crate::terminal::{self, Terminal};
-use crate::ui::Ui;
+use crate::ui::{Ui, harmless};
 
 pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
     match command {
@@ -47,6 +49,7 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
         Command::Checkpoint(options) => checkpoint::run(env, ui, options),
         Command::Inspect(options) => inspect::run(env, ui, options),
         Command::Restore(options) => restore::run(env, ui, options),
+        Command::Undo(options) => undo::run(env, ui, options),
         Command::Export(options) => export::run(env, ui, options),
         Command::Import(options) => import::run(env, ui, options),
         Command::Fetch(options) => fetch::run(env, ui, options),
@@ -122,6 +125,10 @@ fn tell(ui: &Ui, findings: &[Finding]) {
             Finding::Rewound { remote, sid, seen, now } => {
                 let (sid, seen, now) = (sid.short(), seen.to_hex_with_len(10), now.to_hex_with_len(10));
                 format!("warning: '{remote}' was rewound: it had {seen} of session {sid} and shows {now}, which does not descend from it")
+            }
+            Finding::Unasked { remote, why } => {
+                let (remote, why) = (harmless(remote), harmless(why));
+                format!("note: '{remote}' cannot be asked what it has, and only what is known here can be seen: {why}")
             }
             Finding::BroughtBack { sid, tip } => {
                 format!("session {} had lost checkpoints here and has them back, up to {}", sid.short(), tip.to_hex_with_len(10))

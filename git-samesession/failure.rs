@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use samesession::flow::pick;
+use samesession::workspace::{self, restore};
 use samesession::{agent, capsule, device, env, flow, git, path, seal, store};
 use serde::Serialize;
 
@@ -187,6 +188,17 @@ impl Failure {
                 E::Store(store::Error::Moved { .. }) => ("moved", 1),
                 E::Store(store::Error::NotACheckpoint { .. }) => ("not-a-checkpoint", 128),
                 E::Store(store::Error::Damaged { .. } | store::Error::Missing(_)) => ("bad-capsule", 128),
+                E::NoRepositoryHere => ("no-repository", 1),
+                E::NoWorkTree => ("no-work-tree", 1),
+                E::WorkspaceThere(_) | E::Work(restore::Error::Exists(_)) => ("exists", 1),
+                E::Work(restore::Error::OtherRepository { .. } | restore::Error::OtherFormat { .. }) => ("other-repository", 1),
+                E::Work(restore::Error::NoWorkTree) => ("no-work-tree", 1),
+                E::Work(restore::Error::Dirty(_) | restore::Error::InProgress(_) | restore::Error::WouldOverwrite(_)) => ("dirty", 1),
+                E::Work(restore::Error::Missing { .. }) => ("missing-commit", 1),
+                E::Work(_) | E::Workspace(workspace::Error::Damaged(_)) => ("bad-capsule", 128),
+                E::Workspace(workspace::Error::Operation(_)) => ("in-progress", 1),
+                E::NothingToUndo(_) => ("nothing-to-undo", 1),
+                E::UsedSince(_) => ("used", 1),
                 E::Unsigned | E::Seal(seal::Error::BadSignature(_)) => ("unsigned", 1),
                 E::OutputExists(_) => ("exists", 1),
                 E::Device(device::Error::Exists(_)) => ("exists", 1),
@@ -301,6 +313,27 @@ impl Failure {
                 E::LocksOut { .. } => {
                     hint("it could neither restore it nor make another checkpoint of it; if that is meant, repeat the command with --force")
                 }
+                E::NoRepositoryHere => hint("go into a clone of it, or leave the workspace in the capsule: --session-only"),
+                E::NoWorkTree => hint("go into a work tree, or leave out --here for a new one"),
+                E::WorkspaceThere(_) => vec![
+                    "for a new work tree name a directory that is not there yet".to_owned(),
+                    "to use this one, if it is clean: --here; to leave the workspace in the capsule: --session-only".to_owned(),
+                ],
+                E::Work(restore::Error::OtherRepository { .. }) => {
+                    hint("go into a clone of that one; if this is meant all the same: --force-repository, or --session-only")
+                }
+                E::Work(restore::Error::OtherFormat { .. }) => hint("its commits cannot be here; for the session alone: --session-only"),
+                E::Work(restore::Error::Dirty(_) | restore::Error::InProgress(_) | restore::Error::WouldOverwrite(_)) => {
+                    hint("commit or stash what is here, or leave out --here for a new work tree")
+                }
+                E::Work(restore::Error::Missing { .. }) => {
+                    hint("push it where it is, or fetch it here; for the session alone: --session-only")
+                }
+                E::Workspace(workspace::Error::Operation(_)) => {
+                    hint("finish or abort the operation, or leave the workspace behind: --session-only")
+                }
+                E::NothingToUndo(_) => hint("only restores of the last thirty days can be taken back"),
+                E::UsedSince(_) => hint("to lose what was done there since: git samesession undo --force; a session that went on stays"),
                 E::NoDestination(_) => hint("make the directory first, or name another one with --into"),
                 E::Live { .. } => hint("quit it, then restore again"),
                 E::Diverged { keep_both, .. } => {

@@ -165,7 +165,7 @@ fn there_and_back(team: &Team, address: &str) {
     laptop.begin(SESSION);
     laptop.run(["checkpoint", SESSION, "--push"]).ok();
     desktop.git(["fetch", "-q"]);
-    desktop.run(["restore", SESSION]).ok();
+    desktop.run(["restore", SESSION, "--session-only"]).ok();
     for machine in [&laptop, &desktop] {
         machine.adds(SESSION, &machine.name);
         machine.run(["checkpoint", SESSION, "--push"]).ok();

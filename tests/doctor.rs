@@ -174,7 +174,7 @@ fn many_sessions_are_worth_a_word() {
     let said = laptop.run(["doctor"]).fails(1, "troubles were found");
     let said = notes(&said);
     assert!(said.len() == 1 && said[0].contains("501 sessions of 0 MB are much"), "{said:?}");
-    for way_out in ["git samesession gc", "git samesession init --on-demand", "git samesession init --remote"] {
+    for way_out in ["git samesession gc --keep-last 10", "git samesession init --on-demand", "git samesession init --remote"] {
         assert!(said[0].contains(way_out), "{said:?}");
     }
 }

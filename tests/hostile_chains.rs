@@ -373,8 +373,8 @@ fn contents_that_are_not_what_they_were_are_refused_before_anything_is_installed
     let reversed: Vec<String> = lines.iter().rev().cloned().collect();
     let theirs = scene.victim.rev(&tracking_ref().replace(&sid(), &sid_of(OTHER)));
     let theirs = Forged::of(&scene.maker, &scene.victim, &theirs);
-    let foreign = theirs.text("parts").lines().next().expect("a line").to_owned();
-    let mut replayed = listed(&[std::slice::from_ref(&foreign), &lines[1..]].concat());
+    let foreign = theirs.text("parts").lines().last().expect("a line").to_owned();
+    let mut replayed = listed(&[&lines[..lines.len() - 1], std::slice::from_ref(&foreign)].concat());
     replayed.paths.insert(path(&foreign), theirs.paths[&path(&foreign)].clone());
     let keyless = replayed.clone();
     replayed.paths.extend(theirs.paths.iter().filter(|(path, _)| path.starts_with("keys/")).map(|(path, id)| (path.clone(), id.clone())));
@@ -403,11 +403,11 @@ fn contents_that_are_not_what_they_were_are_refused_before_anything_is_installed
         ("a part cut short", next().put(&a, &cut[..cut.len() / 2]), "is not what it should be"),
         ("a part too long", next().put(&a, &vec![b'x'; 32 << 20]), "bytes"),
         ("parts in another order", listed(&reversed), "is not the file it lists"),
-        ("a part left out", listed(&lines[1..]), "is cut short"),
+        ("a part left out", listed(&lines[1..]), "is not the file it lists"),
         ("a part twice", listed(&[&lines[..], &lines[..1]].concat()), "something stands behind its end"),
         ("no parts", listed(&[]), "is cut short"),
         ("a part of another session", keyless, "it has no key of epoch"),
-        ("a part of another session, with its key", replayed, "is cut short"),
+        ("a part of another session, with its key", replayed, "is not the file it lists"),
         ("a part that unpacks to more than it says", bombs, "does not unpack"),
         ("a part that unpacks to less", short, "has another length"),
         ("a part that is not packed", plain, "does not unpack"),

@@ -317,7 +317,7 @@ fn somebody_removed_does_not_come_back_by_another_clones_defaults() {
     bring(&desktop);
     restore(&desktop, &sid).ok();
     // Another device of the same readers has nothing to change about them, in whatever order they stand.
-    assert_eq!(checkpoint(&desktop, CLAUDE)["state"], "unchanged");
+    assert_eq!(desktop.json(["checkpoint", CLAUDE, "--session-only"])["state"], "unchanged");
     laptop.run(["recipient", "remove", &key]).ok();
     send(&laptop);
     bring(&desktop);

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use crate::support::agents::skipped;
 use crate::support::sandbox::{Machine, Sandbox, fixture};
 
+const IDENTITY: [&str; 4] = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org"];
 const SESSION: &str = "0b5f2c1e-7d3a-4c66-9f0e-2b8a4d9c1e57";
 const DEMO: &str = "cargo run --release --locked --bin git-samesession -- demo";
 const TEST: &str = "cargo test --locked";
@@ -64,8 +65,8 @@ struct Story {
     machines: [Machine; 2],
     /// A home to install into.
     clone: Machine,
-    /// What the last restore said to type.
-    to_go_on: String,
+    /// Where, and what, the last restore said to type.
+    to_go_on: (PathBuf, String),
 }
 
 impl Story {
@@ -79,17 +80,29 @@ impl Story {
         let git = |machine: &Machine, args: &[&str]| {
             assert!(machine.command("git").args(args).status().expect("git").success(), "{args:?}");
         };
-        git(&laptop, &["init", "-q", "--bare", origin.to_str().expect("UTF-8")]);
-        for machine in [&laptop, &desktop] {
-            git(machine, &["init", "-q"]);
-            git(machine, &["remote", "add", "origin", origin.to_str().expect("UTF-8")]);
-        }
+        let address = origin.to_str().expect("UTF-8");
+        git(&laptop, &["init", "-q", "--bare", "-b", "main", address]);
+        git(&laptop, &["init", "-q", "-b", "main"]);
+        git(&laptop, &["remote", "add", "origin", address]);
+        let write = |name: &str, text: &str| fs::write(laptop.cwd.join(name), text).expect("written");
+        write("login.py", "def login():\n    pass\n");
+        git(&laptop, &["add", "."]);
+        git(&laptop, &[&IDENTITY[..], &["commit", "-q", "-m", "Begin"]].concat());
+        git(&laptop, &["push", "-q", "-u", "origin", "main"]);
+        git(&desktop, &["clone", "-q", address, "."]);
+        // What somebody leaves: a commit of one's own, a staged change with another one behind it, a new file.
+        write("test_login.py", "def test_login():\n    pass\n");
+        git(&laptop, &["add", "."]);
+        git(&laptop, &[&IDENTITY[..], &["commit", "-q", "-m", "Try it"]].concat());
+        write("login.py", "def login():\n    return 1\n");
+        git(&laptop, &["add", "."]);
+        write("login.py", "def login():\n    return True\n");
         fs::create_dir_all(laptop.claude_project()).expect("made");
         fs::write(laptop.claude_project().join(format!("{SESSION}.jsonl")), record(&laptop, "Fix the flaky login test")).expect("written");
         a_codex_session(&laptop, "Why is the build slow?");
         fs::write(laptop.cwd.join("jo.pub"), include_str!("fixtures/jo.pub")).expect("written");
         fs::write(laptop.home.join("phrase.txt"), "six words that nobody would guess\n").expect("written");
-        Story { machines: [laptop, desktop], clone: sandbox.machine("clone").at(root()), to_go_on: String::new() }
+        Story { machines: [laptop, desktop], clone: sandbox.machine("clone").at(root()), to_go_on: (PathBuf::new(), String::new()) }
     }
 
     fn in_the_clone(&self, command: &str) -> Option<String> {
@@ -119,7 +132,9 @@ impl Story {
                 }
                 let printed = shell(machine, &command);
                 let next = printed.lines().find_map(|line| line.strip_prefix("to go on: ")?.split_once(" && "));
-                self.to_go_on = next.map_or_else(|| self.to_go_on.clone(), |(_, command)| command.to_owned());
+                if let Some((dir, command)) = next {
+                    self.to_go_on = (PathBuf::from(dir.trim_start_matches("cd ")), command.to_owned());
+                }
                 Some(printed.replace(machine.home.to_str().expect("UTF-8"), "/home/ann").replace(&encoded(machine), "-home-ann"))
             }
             ["scp", file, to] => {
@@ -128,8 +143,9 @@ impl Story {
                 None
             }
             ["claude", "--resume", _] => {
-                assert_eq!(command, self.to_go_on, "not what restore said to type");
-                let transcript = machine.claude_project().join(format!("{SESSION}.jsonl"));
+                let (dir, said) = &self.to_go_on;
+                assert_eq!(command, said, "not what restore said to type");
+                let transcript = machine.at(dir.clone()).claude_project().join(format!("{SESSION}.jsonl"));
                 let grown = fs::read_to_string(&transcript).expect("the agent finds it") + &record(machine, "Now do it there");
                 fs::write(&transcript, grown).expect("written");
                 None

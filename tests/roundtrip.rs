@@ -139,7 +139,16 @@ fn without_into_it_goes_where_this_device_has_it_and_below_the_new_root_as_below
     assert!(there.claude_project().join(format!("{session}.jsonl")).exists());
     // Where there is no such directory it goes to the top, and says so.
     let other = desktop.at(desktop.home.join("src/empty"));
-    let told = other.run([OsStr::new("restore"), "-n".as_ref(), capsule.as_os_str(), "--into".as_ref(), other.cwd.as_os_str()]).ok();
+    let told = other
+        .run([
+            OsStr::new("restore"),
+            "-n".as_ref(),
+            "--session-only".as_ref(),
+            capsule.as_os_str(),
+            "--into".as_ref(),
+            other.cwd.as_os_str(),
+        ])
+        .ok();
     assert!(told.stderr().contains("'crates/core' below its work tree, which is not here"), "{}", told.stderr());
     // At home it stands already, wherever one asks from.
     assert!(laptop.at(&laptop.home).restore(&capsule, &laptop).ok().stdout().contains("already here"));

@@ -21,6 +21,7 @@ mod listing;
 mod manual;
 mod model;
 mod names;
+mod on_demand;
 mod packs;
 mod places;
 mod plain_git;

@@ -10,6 +10,7 @@ use samesession::flow::keys::SealTo;
 use samesession::flow::ledger::Ledger;
 use samesession::flow::output::Output;
 use samesession::flow::source::Source;
+use samesession::flow::workspace::{self, Summary};
 use samesession::flow::{self, remote};
 use samesession::git::Repository;
 use serde::Serialize;
@@ -41,6 +42,8 @@ struct Answer {
     torn_bytes: u64,
     /// A program had the session open or wrote to it: what is sealed is how it stood when the capture began.
     live: bool,
+    /// What came along of the work tree around it.
+    workspace: Option<Summary>,
     recipients: Vec<String>,
     signed_by: Option<String>,
 }
@@ -77,6 +80,7 @@ impl View for Answer {
                 }
             }
         }
+        self.around(out)?;
         for recipient in &self.recipients {
             writeln!(out, "  to {}", harmless(recipient))?;
         }
@@ -85,6 +89,12 @@ impl View for Answer {
 }
 
 impl Answer {
+    fn around(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Some(workspace) = &self.workspace else { return Ok(()) };
+        writeln!(out, "  workspace: {}", harmless(&super::workspace::line(workspace)))?;
+        workspace.notes.iter().try_for_each(|note| writeln!(out, "  {}", harmless(note)))
+    }
+
     fn committed(&self, out: &mut dyn Write, title: &str) -> io::Result<()> {
         let (short, sequence) = (&self.sid[..8], self.sequence.unwrap_or_default());
         match self.state {
@@ -92,6 +102,7 @@ impl Answer {
                 let (files, size, added) =
                     (count(self.files.len(), "file"), bytes(self.bytes), bytes(self.added_bytes.unwrap_or_default()));
                 writeln!(out, "checkpoint {sequence} of {short} {}{title}: {files}, {size}; {added} added", self.agent)?;
+                self.around(out)?;
             }
             Some("unchanged") => writeln!(out, "checkpoint {sequence} of {short} {}{title} holds all of it already", self.agent)?,
             _ => {
@@ -122,7 +133,14 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure>
         None => SealTo::Recipients(options.recipients.clone()),
     };
     let chosen = super::chosen(env, ui, options.session.as_deref(), options.agent.as_deref())?;
-    let asked = Options { session: chosen.selector, agent: chosen.agent, output, seal_to, dry_run: options.dry_run };
+    let asked = Options {
+        session: chosen.selector,
+        agent: chosen.agent,
+        output,
+        seal_to,
+        workspace: of_workspace(options),
+        dry_run: options.dry_run,
+    };
     let done = checkpoint::checkpoint(env, asked, || super::device_or_new(env, ui), &Terminal { quiet: ui.quiet }, &*ui.progress())?;
     let answer = answer(done, options);
     if answer.live && !options.dry_run {
@@ -136,7 +154,8 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure>
 
 fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> {
     let chosen = super::chosen(env, ui, options.session.as_deref(), options.agent.as_deref())?;
-    let mut source = Source::find(env, &chosen.selector, chosen.agent.as_deref())?;
+    let source = Source::find(env, &chosen.selector, chosen.agent.as_deref())?;
+    let mut source = source.with_workspace(env, &of_workspace(options))?;
     let repo = Repository::open(env, env.cwd())?;
     // What cannot be sealed to is found out before keys are made.
     flow::keys::recipients(&SealTo::Recipients(options.recipients.clone()), None)?;
@@ -167,6 +186,7 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
         open: done.open.iter().map(ToString::to_string).collect(),
         files: source.artifacts.iter().map(file_row).collect(),
         bytes: done.captured.bytes,
+        workspace: done.captured.workspace,
         torn_bytes: done.captured.torn,
         live: source.live.is_some() || done.captured.grew,
         recipients: done.recipients,
@@ -210,6 +230,14 @@ impl View for Both {
     }
 }
 
+fn of_workspace(options: &cli::Checkpoint) -> workspace::Options {
+    workspace::Options {
+        session_only: options.session_only,
+        submodules: options.submodules,
+        include_ignored: options.include_ignored.clone(),
+    }
+}
+
 fn file_row((artifact, size): &(samesession::agent::Artifact, u64)) -> FileRow {
     FileRow { path: artifact.name.to_string(), role: samesession::flow::role_name(artifact.role), size: *size }
 }
@@ -229,6 +257,7 @@ fn answer(done: Outcome, options: &cli::Checkpoint) -> Answer {
         sid: done.sid,
         title: done.title,
         bytes: done.captured.bytes,
+        workspace: done.captured.workspace,
         torn_bytes: done.captured.torn,
         live: done.live.is_some() || done.captured.grew,
         recipients: done.recipients,

@@ -11,6 +11,7 @@ use samesession::flow::plan::Step;
 use samesession::flow::recover::Recovered;
 use samesession::flow::restore::{self, Options, Outcome};
 use samesession::flow::signed::SignedBy;
+use samesession::flow::workspace::{Choice, Mode, Summary};
 use samesession::flow::{self, Relation, doctor, keys};
 use samesession::path;
 use samesession::policy::Limits;
@@ -39,8 +40,26 @@ pub struct Answer {
     notes: Vec<String>,
     resume: String,
     backup: Option<String>,
+    workspace: Option<WorkRow>,
+    /// Takes it back: `git samesession undo ID`.
+    undo: Option<String>,
     #[serde(skip)]
     agent_title: &'static str,
+}
+
+#[derive(Serialize)]
+struct WorkRow {
+    #[serde(flatten)]
+    summary: Summary,
+    /// The top of the work tree; null where the workspace stays in the capsule.
+    work_tree: Option<String>,
+    was_there: bool,
+    /// The branch that HEAD is on there, by its full name.
+    on: Option<String>,
+    /// Commits to be fetched first.
+    missing: Vec<String>,
+    /// Left out: they make programs run, and --accept-config was not given.
+    withheld: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -67,6 +86,9 @@ impl View for Answer {
         for change in &self.changes {
             writeln!(out, "  {:<9} {}", change.change, harmless(&change.path))?;
         }
+        if let Some(workspace) = &self.workspace {
+            workspace.human(self.dry_run, out)?;
+        }
         if let Some(backup) = &self.backup {
             writeln!(out, "what was replaced is kept in {}", harmless(backup))?;
         }
@@ -78,7 +100,37 @@ impl View for Answer {
             };
             writeln!(out, "stage reached: {stage}")?;
         }
-        writeln!(out, "to go on: {}", harmless(&self.resume))
+        writeln!(out, "to go on: {}", harmless(&self.resume))?;
+        match &self.undo {
+            Some(id) => writeln!(out, "to take it back: git samesession undo {id}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl WorkRow {
+    fn human(&self, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "workspace: {}", harmless(&super::workspace::line(&self.summary)))?;
+        let would = if dry_run { "would go to" } else { "in" };
+        match &self.work_tree {
+            None => writeln!(out, "  it stays in the capsule")?,
+            Some(work_tree) if self.was_there => writeln!(out, "  already as it was, in {}", harmless(work_tree))?,
+            Some(work_tree) => {
+                let on = self.on.as_deref().map(|name| name.trim_start_matches("refs/heads/")).map(|name| format!("on {name}"));
+                writeln!(out, "  {would} {}, {}", harmless(work_tree), harmless(&on.unwrap_or_else(|| "HEAD detached".to_owned())))?;
+            }
+        }
+        for commit in &self.missing {
+            let done = if dry_run { "to be fetched first" } else { "was fetched" };
+            writeln!(out, "  {done}: {commit}")?;
+        }
+        for path in &self.withheld {
+            writeln!(out, "  left out, since it makes programs run: {}", harmless(path))?;
+        }
+        if !self.withheld.is_empty() {
+            writeln!(out, "  to bring these, too, once you have looked at them: undo, then restore with --accept-config")?;
+        }
+        Ok(())
     }
 }
 
@@ -93,6 +145,16 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
         allow_unsigned: options.allow_unsigned,
         trust: options.trust.clone(),
         set_aside: options.set_aside,
+        workspace: Choice {
+            mode: match (options.here, options.session_only) {
+                (true, _) => Mode::Here,
+                (_, true) => Mode::SessionOnly,
+                _ => Mode::Beside,
+            },
+            branch: options.branch,
+            accept_config: options.accept_config,
+            force_repository: options.force_repository,
+        },
         limits: Limits::default(),
     };
     let progress = ui.progress();
@@ -182,6 +244,15 @@ pub fn answer(done: &Outcome, dry_run: bool) -> Answer {
         notes,
         resume: typed(&done.resume),
         backup: done.backup.as_ref().map(|path| path.display().to_string()),
+        workspace: done.workspace.as_ref().map(|workspace| WorkRow {
+            summary: workspace.summary.clone(),
+            work_tree: workspace.at.as_ref().map(|path| path.display().to_string()),
+            was_there: workspace.was_there,
+            on: workspace.branch.clone(),
+            missing: workspace.missing.clone(),
+            withheld: workspace.withheld.clone(),
+        }),
+        undo: done.undo.clone(),
         agent_title: done.title,
     }
 }

@@ -17,6 +17,8 @@ use crate::path::{RelPath, Unsafe};
 /// Where the agent's files stand in a capsule, and the torn ends of growing ones.
 pub const SESSION_DIR: &str = "session";
 pub const TORN_DIR: &str = "torn";
+/// What was around the session.
+pub const WORKSPACE_DIR: &str = "workspace";
 
 const HEADER_NAME: &str = "capsule.json";
 const MANIFEST_NAME: &str = "manifest.json";

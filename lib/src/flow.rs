@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod list;
 pub mod log;
 pub mod named;
+pub mod on_demand;
 pub mod output;
 pub mod pick;
 pub mod recipient_list;
@@ -47,6 +48,8 @@ mod select;
 pub mod settings;
 pub mod source;
 mod stage;
+pub mod undo;
+pub mod workspace;
 
 use std::path::PathBuf;
 
@@ -57,7 +60,7 @@ pub use select::{Selector, which};
 use crate::agent::{self, Agent};
 use crate::id::{NativeId, SessionId};
 use crate::seal::Signer;
-use crate::{capsule, device, durable, env, git, seal, signers, store};
+use crate::{capsule, device, durable, env, git, seal, signers, store, workspace as workspace_of};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -152,8 +155,48 @@ pub enum Error {
     LastReader { sid: SessionId },
     #[error("this device could not open session {} any more", sid.short())]
     LocksOut { sid: SessionId },
+    #[error(transparent)]
+    Workspace(workspace_of::Error),
+    #[error(transparent)]
+    Work(workspace_of::restore::Error),
+    #[error("there is no repository here that the workspace belongs to")]
+    NoRepositoryHere,
+    #[error("there is no work tree here")]
+    NoWorkTree,
+    #[error("'{}' is there already, and not as the capsule has the workspace", .0.display())]
+    WorkspaceThere(PathBuf),
+    #[error("there is nothing to undo")]
+    NothingToUndo(Option<String>),
+    #[error("'{}' was used since", .0.display())]
+    UsedSince(PathBuf),
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<workspace_of::Error> for Error {
+    fn from(error: workspace_of::Error) -> Error {
+        match error {
+            workspace_of::Error::Git(git::Error::Interrupted) => Error::Interrupted,
+            workspace_of::Error::Git(error) => error.into(),
+            workspace_of::Error::File(error) => error.into(),
+            workspace_of::Error::Changed(path) => Error::Changing(path),
+            error => Error::Workspace(error),
+        }
+    }
+}
+
+impl From<workspace_of::restore::Error> for Error {
+    fn from(error: workspace_of::restore::Error) -> Error {
+        use workspace_of::restore::Error as Work;
+        match error {
+            Work::Git(git::Error::Interrupted) => Error::Interrupted,
+            Work::Git(error) => error.into(),
+            Work::File(error) => error.into(),
+            Work::Workspace(error) => error.into(),
+            Work::Used(path) => Error::UsedSince(path),
+            error => Error::Work(error),
+        }
+    }
 }
 
 impl From<store::Error> for Error {

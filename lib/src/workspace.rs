@@ -28,6 +28,8 @@ pub enum Error {
     /// A thread of ours; it has said why on standard error.
     #[error("a part of the work ended before it was done")]
     Died,
+    #[error(transparent)]
+    Operation(#[from] operation::Error),
     #[error("the workspace is damaged: {0}")]
     Damaged(String),
 }

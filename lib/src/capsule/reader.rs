@@ -9,7 +9,7 @@ use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
 
-use super::{Error, HEADER_NAME, Header, MANIFEST_NAME, Manifest, SESSION_DIR, SIGNATURE_NAME, TORN_DIR};
+use super::{Error, HEADER_NAME, Header, MANIFEST_NAME, Manifest, SESSION_DIR, SIGNATURE_NAME, TORN_DIR, WORKSPACE_DIR};
 use crate::id::hex;
 use crate::path::RelPath;
 use crate::policy::Limits;
@@ -85,7 +85,7 @@ pub fn read<R: Read, S: Sink>(input: R, limits: &Limits, sink: &mut S) -> Result
             }
             (Some(_), _) => return Err(Error::Damaged(format!("'{name}' stands behind the manifest")).into()),
             (None, _) => {
-                if [SESSION_DIR, TORN_DIR].iter().all(|dir| name.strip_prefix(dir).is_none()) {
+                if [SESSION_DIR, TORN_DIR, WORKSPACE_DIR].iter().all(|dir| name.strip_prefix(dir).is_none()) {
                     return Err(Error::Damaged(format!("'{name}' is not a place for files")).into());
                 }
                 names.add(&name)?;
@@ -127,7 +127,7 @@ pub fn unfold<R: Read, S: Sink>(
     let mut names = Names::default();
     let mut total = 0u64;
     for file in &manifest.files {
-        if [SESSION_DIR, TORN_DIR].iter().all(|dir| file.path.strip_prefix(dir).is_none()) {
+        if [SESSION_DIR, TORN_DIR, WORKSPACE_DIR].iter().all(|dir| file.path.strip_prefix(dir).is_none()) {
             return Err(Error::Damaged(format!("'{}' is not a place for files", file.path)).into());
         }
         names.add(&file.path)?;

@@ -10,9 +10,10 @@ use std::thread;
 
 use super::ledger::Ledger;
 use super::stage::{self, Stage};
+use super::workspace::Arrived;
 use super::{Error, agent_named};
 use crate::agent::{Agent, Home, Role, StagedFile, jsonl};
-use crate::capsule::{self, Content, FileEntry, Header, Manifest, SESSION_DIR, TORN_DIR, Target};
+use crate::capsule::{self, Content, FileEntry, Header, Manifest, SESSION_DIR, TORN_DIR, Target, WORKSPACE_DIR};
 use crate::durable::At;
 use crate::env::Env;
 use crate::id::NativeId;
@@ -78,6 +79,7 @@ pub struct Staged {
     pub stage: Stage,
     pub files: Vec<StagedFile>,
     pub opened: capsule::Opened,
+    pub workspace: Option<Arrived>,
 }
 
 impl Staged {
@@ -89,7 +91,8 @@ impl Staged {
 /// By their names: one transcript, and nothing else that is not the session's.
 pub fn refuse_strangers(agent: &dyn Agent, native: &NativeId, manifest: &Manifest) -> Result<(), Error> {
     let mut transcripts = 0;
-    for name in manifest.files.iter().map(|file| &file.path) {
+    let session = manifest.files.iter().map(|file| &file.path).filter(|name| name.strip_prefix(WORKSPACE_DIR).is_none());
+    for name in session {
         let role = [SESSION_DIR, TORN_DIR].iter().find_map(|dir| agent.role(native, &name.strip_prefix(dir)?));
         let torn = name.strip_prefix(TORN_DIR).is_some();
         match role {
@@ -112,7 +115,8 @@ impl Sink<'_> {
             let role = agent.role(&native, &name).ok_or_else(|| Error::Foreign(format!("{SESSION_DIR}/{name}")))?;
             files.push(StagedFile { name, role, staged });
         }
-        Ok(Staged { agent, home, stage, files, opened })
+        let workspace = Arrived::read(&stage.new_dir(), &opened.manifest)?;
+        Ok(Staged { agent, home, stage, files, opened, workspace })
     }
 }
 
@@ -186,6 +190,10 @@ impl capsule::Sink for Sink<'_> {
         if name.strip_prefix(TORN_DIR).is_some() {
             // Kept in the capsule only: gluing it to a transcript would damage the next record.
             io::copy(content, &mut io::sink()).map_err(|error| capsule::Error::Damaged(error.to_string()))?;
+            return Ok(());
+        }
+        if name.strip_prefix(WORKSPACE_DIR).is_some() {
+            stage.take_as(name, content)?;
             return Ok(());
         }
         let name = name.strip_prefix(SESSION_DIR).ok_or_else(|| Error::Foreign(name.to_string()))?;

@@ -29,6 +29,8 @@ pub struct Captured {
     pub torn: u64,
     /// A file grew meanwhile: the session is being worked in.
     pub grew: bool,
+    /// What of the work tree around it came along.
+    pub workspace: Option<super::workspace::Summary>,
 }
 
 pub enum Capture {

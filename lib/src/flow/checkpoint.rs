@@ -8,6 +8,7 @@ use super::keys::{self, SealTo};
 use super::output::{Output, Sealed, Sealing};
 use super::select::Selector;
 use super::source::{self, Attempt, Source};
+use super::workspace;
 use crate::agent::{Artifact, Live};
 use crate::capsule::{Header, Writer};
 use crate::device::Device;
@@ -20,6 +21,7 @@ pub struct Options {
     pub agent: Option<String>,
     pub output: Output,
     pub seal_to: SealTo,
+    pub workspace: workspace::Options,
     pub dry_run: bool,
 }
 
@@ -47,7 +49,7 @@ pub fn checkpoint<C: Callbacks>(
     callbacks: &C,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    let mut source = Source::find(env, &options.session, options.agent.as_deref())?;
+    let mut source = Source::find(env, &options.session, options.agent.as_deref())?.with_workspace(env, &options.workspace)?;
     let mut outcome = Outcome {
         agent: source.selected.agent.name(),
         native: source.selected.session.native.to_string(),

@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::stage::{self, Stage};
+use super::workspace::Moved;
 use super::{Error, aside};
 use crate::agent::{Place, Role, StagedFile};
 use crate::durable::{self, At};
+use crate::env::Env;
 use crate::id::{NativeId, hex};
 use crate::path::{self, RelPath};
 use crate::{fault, time};
@@ -49,6 +51,9 @@ pub struct Journal {
     pub made: Vec<Dir>,
     pub files: Vec<Filed>,
     pub steps: Vec<Step>,
+    /// The work tree that is written before any of these files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<Moved>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -106,6 +111,7 @@ impl Journal {
             made: Vec::new(),
             files: Vec::new(),
             steps: Vec::new(),
+            workspace: None,
         }
     }
 
@@ -132,19 +138,25 @@ impl Journal {
     }
 
     /// Does every step; on a failure, puts everything back.
-    pub fn commit(&mut self, stage: &mut Stage, seen: &Seen) -> Result<(), Error> {
+    pub fn commit(
+        &mut self,
+        env: &Env,
+        stage: &mut Stage,
+        seen: &Seen,
+        workspace: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let dir = stage.dir.clone();
         if let Some(step) = self.steps.iter().find(|step| seen.has_changed(&step.target)) {
             return Err(Error::Changing(step.target.clone()));
         }
         self.write(&dir, State::Prepared)?;
         stage.keep();
-        let Err(error) = self.forward(&dir, seen) else { return Ok(()) };
+        let Err(error) = workspace().and_then(|()| self.forward(&dir, seen)) else { return Ok(()) };
         // The word may stand although making it durable failed; then it counts, here as after a crash.
         if Journal::read(&dir).is_some_and(|journal| journal.state == State::Committed) {
             return Ok(());
         }
-        match self.undo(&dir) {
+        match self.undo(env, &dir, false) {
             Ok(true) => Err(Error::RolledBack(Box::new(error))),
             Ok(false) | Err(_) => Err(Error::NeedsYou { backup: dir, source: Box::new(error) }),
         }
@@ -183,10 +195,17 @@ impl Journal {
 
     /// Puts the old state back and removes the journal; false if somebody has used the new state already, in which case
     /// nothing is touched. Interrupted, it can be begun again, or `forward` can.
-    pub fn undo(&self, dir: &Path) -> Result<bool, Error> {
+    pub fn undo(&self, env: &Env, dir: &Path, force: bool) -> Result<bool, Error> {
         if self.steps.iter().any(|step| step.done() == Done::AndUsed) {
             return Ok(false);
         }
+        match self.workspace.as_ref().map(|moved| moved.undo(env, force)) {
+            Some(Err(Error::UsedSince(_))) => return Ok(false),
+            Some(undone) => drop(undone?),
+            None => {}
+        }
+        // Where the journal is closed, new files have no place to go back to any more.
+        durable::create_dirs(&dir.join("new"))?;
         for step in self.steps.iter().rev() {
             step.undo()?;
             fault::point("restore.undone").at("write", &step.target)?;

@@ -4,10 +4,12 @@
 //! reported and otherwise passed by. What must stay true: nothing that this device has seen and believed is forgotten
 //! because a remote says so, and a chain here moves only forward.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashSet};
 
 use gix::hash::ObjectId;
 
+use super::on_demand::Far;
 use super::{Error, replaced};
 use crate::device::Device;
 use crate::env::Env;
@@ -33,6 +35,8 @@ pub struct Ledger<'a> {
     known: KnownSigners,
     /// Fingerprints that are believed for this once.
     pub trust: Vec<String>,
+    /// What the store's remote said when it was asked, once in a command.
+    pub(super) far: OnceCell<Far>,
 }
 
 /// Something about a ref that a person should know.
@@ -44,6 +48,8 @@ pub enum Finding {
     Unknown { name: String, checkpoint: Box<Checkpoint> },
     /// A remote shows less than it showed before.
     Rewound { remote: String, sid: SessionId, seen: ObjectId, now: ObjectId },
+    /// A remote was to be asked and did not answer.
+    Unasked { remote: String, why: String },
     /// A chain that was here is here again.
     BroughtBack { sid: SessionId, tip: ObjectId },
 }
@@ -68,7 +74,16 @@ impl<'a> Ledger<'a> {
         if let Some(device) = device {
             silent.add_device(device.identity());
         }
-        Ok(Ledger { env, store: Store::open(repo)?, identities, device, silent, known: KnownSigners::load(env)?, trust: Vec::new() })
+        Ok(Ledger {
+            env,
+            store: Store::open(repo)?,
+            identities,
+            device,
+            silent,
+            known: KnownSigners::load(env)?,
+            trust: Vec::new(),
+            far: OnceCell::new(),
+        })
     }
 
     pub fn believes(&self, signer: &Signer) -> bool {

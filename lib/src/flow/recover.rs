@@ -73,6 +73,7 @@ fn one(env: &Env, agent: &dyn Agent, home: &Home, dir: &Path) -> Result<Option<R
     match journal.state {
         State::Settled => {
             if journal::is_expired(&journal, env.now()) {
+                // What was restored a month ago is somebody's own by now.
                 // Of a session that its agent has not opened since, only the journal knows where it belongs.
                 let what = if journal.is_untouched() { dir.join("old") } else { dir.to_owned() };
                 let _ = fs::remove_dir_all(what);
@@ -84,7 +85,7 @@ fn one(env: &Env, agent: &dyn Agent, home: &Home, dir: &Path) -> Result<Option<R
         State::Prepared => {
             journal.sweep();
             let stuck = |source| Error::NeedsYou { backup: dir.to_owned(), source: Box::new(source) };
-            if journal.undo(dir).map_err(stuck)? {
+            if journal.undo(env, dir, false).map_err(stuck)? {
                 return Ok(Some(Recovered::RolledBack { native }));
             }
             journal.forward(dir, &Seen::default()).map_err(stuck)?;
@@ -113,7 +114,7 @@ pub fn settle(agent: &dyn Agent, home: &Home, journal: &mut Journal, dir: &Path)
     finish(journal, dir)
 }
 
-fn finish(journal: &mut Journal, dir: &Path) -> Result<(), Error> {
+pub fn finish(journal: &mut Journal, dir: &Path) -> Result<(), Error> {
     journal.write(dir, State::Settled)?;
     fs::remove_dir_all(dir.join("new"))
         .at("remove", dir.join("new"))

@@ -13,11 +13,12 @@ use super::plan::{self, Given, Plan, Step};
 use super::recover::{self, Recovered};
 use super::signed::{self, Belief, Consent, SignedBy};
 use super::stage;
+use super::workspace::{Arrived, Asked, Choice, Mode, Move, Place as Spot, Summary};
 use super::{Error, placed};
 use crate::agent::{Agent, Copy, Home, Incoming, Place, Reached, ResumeCommand, StagedFile};
 use crate::capsule::{Manifest, SESSION_DIR, TORN_DIR};
 use crate::device::Device;
-use crate::durable::At;
+use crate::durable::{self, At};
 use crate::env::Env;
 use crate::git::Repo;
 use crate::id::NativeId;
@@ -25,6 +26,7 @@ use crate::path::RelPath;
 use crate::policy::Limits;
 use crate::progress::Progress;
 use crate::signers::KnownSigners;
+use crate::workspace::restore::Destination;
 use crate::{fault, path, time};
 
 #[derive(Debug, Clone, Default)]
@@ -36,6 +38,7 @@ pub struct Options {
     pub trust: Vec<String>,
     /// Take the capsule's session even if the one here went its own way; that one is kept as a backup.
     pub set_aside: bool,
+    pub workspace: Choice,
     pub limits: Limits,
 }
 
@@ -55,6 +58,25 @@ pub struct Outcome {
     /// Where what was replaced is kept.
     pub backup: Option<PathBuf>,
     pub recovered: Vec<Recovered>,
+    /// What came with it, and where that is.
+    pub workspace: Option<Workspace>,
+    /// By which it can be taken back.
+    pub undo: Option<String>,
+}
+
+/// The work tree that belongs to a session.
+pub struct Workspace {
+    pub summary: Summary,
+    /// The top of the work tree; none where it stays in the capsule.
+    pub at: Option<PathBuf>,
+    /// It was there already, as it is in the capsule.
+    pub was_there: bool,
+    /// The branch that HEAD is on.
+    pub branch: Option<String>,
+    /// Commits that have to be fetched first.
+    pub missing: Vec<String>,
+    /// Files that make programs run, and are left out because nobody agreed to them.
+    pub withheld: Vec<String>,
 }
 
 pub fn restore(
@@ -75,7 +97,24 @@ pub fn restore(
 
     let lock = if options.dry_run { None } else { stage::lock(&home.root)? };
     let recovered = if options.dry_run { Vec::new() } else { recover::recover(env, agent, &home)? };
-    let (cwd, elsewhere) = destination(env, options, agent, &home, &staged.opened.manifest)?;
+    let sid = staged.opened.manifest.sid()?;
+    let asked = Asked { env, choice: &options.workspace, into: options.into.as_deref(), agent, home: &home, native: &native, sid: &sid };
+    let mut arrived = staged.workspace.take();
+    let place = match &arrived {
+        Some(arrived) if options.workspace.mode != Mode::SessionOnly => Some(arrived.choose(&asked, progress)?),
+        _ => None,
+    };
+    let summary = arrived.as_ref().map(Arrived::summary);
+    let trusted = signed_by == SignedBy::ThisDevice;
+    let backup = staged.stage.backup_of_workspace();
+    let mut moving = match (&mut arrived, &place) {
+        (Some(arrived), Some(place)) => Move::plan(arrived, place, &asked, trusted, backup)?,
+        _ => None,
+    };
+    let (cwd, elsewhere) = match &place {
+        Some(place) => below(place, &staged.opened.manifest)?,
+        None => destination(env, options, agent, &home, &staged.opened.manifest)?,
+    };
     let incoming = Incoming { native: &native, cwd: &cwd, files: &staged.files };
     agent.check(&incoming)?;
     let installed = env.program(agent.program());
@@ -109,22 +148,52 @@ pub fn restore(
         installed,
         backup: None,
         recovered,
+        workspace: summary.map(|summary| told(summary, place.as_ref(), moving.as_ref())),
+        undo: None,
         manifest: staged.opened.manifest.clone(),
         steps,
         cwd: cwd.clone(),
     };
+    if let Some(moving) = &moving {
+        outcome.notes.extend(moving.plan.notes.iter().map(ToString::to_string));
+        outcome
+            .notes
+            .extend(moving.runs.iter().map(|what| format!("an operation in progress would run something, which was left out: {what}")));
+    }
     if options.dry_run {
         return Ok(outcome);
     }
-    if !outcome.steps.is_empty() {
+    // What is ahead stays where it is, and with it what is around it.
+    if outcome.relation == Relation::Ahead && outcome.steps.is_empty() {
+        moving = None;
+    }
+    if !outcome.steps.is_empty() || moving.is_some() {
         fault::point("restore.planned").at("write", &staged.stage.dir)?;
         let mut journal = write_down(env, agent, &staged, &places, &outcome)?;
-        journal.commit(&mut staged.stage, &seen)?;
+        let moving = moving.take().map(|moving| moving.split(&mut journal));
+        let mut applied = None;
+        journal.commit(env, &mut staged.stage, &seen, || {
+            if let Some(moving) = &moving {
+                applied = Some(moving.apply()?);
+                durable::create_dirs(&cwd)?;
+            }
+            Ok(())
+        })?;
+        outcome.undo = staged.stage.dir.file_name().map(|name| name.to_string_lossy().into_owned());
+        if let (Some(applied), Some(workspace)) = (applied, &mut outcome.workspace) {
+            workspace.withheld = applied.withheld.iter().map(ToString::to_string).collect();
+            let known: Vec<String> = outcome.notes.clone();
+            outcome.notes.extend(applied.notes.iter().map(ToString::to_string).filter(|note| !known.contains(note)));
+        }
         if journal.steps.iter().any(|step| step.backup.is_some()) {
             outcome.backup = Some(staged.stage.dir.clone());
         }
         // The files stand: a complaint about the index is a note, and the next run tells the index again.
-        if let Err(error) = recover::settle(agent, &home, &mut journal, &staged.stage.dir) {
+        let settled = match outcome.steps.is_empty() {
+            true => recover::finish(&mut journal, &staged.stage.dir),
+            false => recover::settle(agent, &home, &mut journal, &staged.stage.dir),
+        };
+        if let Err(error) = settled {
             outcome.notes.push(error.to_string());
         }
     }
@@ -154,6 +223,35 @@ pub fn restore(
         Err(error) => return Err(error.into()),
     }
     Ok(outcome)
+}
+
+/// The directory in which the agent will work, in a work tree that may not be there yet.
+fn below(place: &Spot, manifest: &Manifest) -> Result<(PathBuf, Option<String>), Error> {
+    let below = manifest.repository.as_ref().and_then(|repository| path::from_text(&repository.below)).unwrap_or_default();
+    let inside = RelPath::from_path(&below).map_or_else(|_| place.top().to_owned(), |below| below.under(place.top()));
+    match (place, inside.canonicalize()) {
+        // A link that leads out of it is not followed.
+        (Spot::There(top) | Spot::Put { top, how: Destination::Here { .. }, .. }, Ok(real)) => {
+            Ok((if real.is_dir() && real.starts_with(top) { real } else { top.clone() }, None))
+        }
+        (Spot::There(top), Err(_)) => Ok((top.clone(), None)),
+        _ => Ok((inside, None)),
+    }
+}
+
+fn told(summary: Summary, place: Option<&Spot>, moving: Option<&Move<'_>>) -> Workspace {
+    let plan = moving.map(|moving| &moving.plan);
+    Workspace {
+        at: place.map(|place| place.top().to_owned()),
+        was_there: matches!(place, Some(Spot::There(_))),
+        branch: match plan {
+            Some(plan) => plan.branch.name().map(|name| name.to_string()),
+            None => None,
+        },
+        missing: plan.map(|plan| plan.missing.iter().map(|one| one.commit.0.to_string()).collect()).unwrap_or_default(),
+        withheld: Vec::new(),
+        summary,
+    }
 }
 
 /// A session that is open here is left alone, and so is an ancestor or a helper that the capsule would change.

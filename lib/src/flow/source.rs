@@ -10,6 +10,7 @@ use serde_json::Map;
 
 use super::capture::{self, Capture, Captured};
 use super::select::{self, Selected, Selector};
+use super::workspace::{self, Taken, Work};
 use super::{Error, placed, sessions};
 use crate::agent::{Artifact, Live};
 use crate::capsule::{self, MANIFEST_SCHEMA, Manifest, Origin, Repository, Target};
@@ -30,6 +31,8 @@ pub struct Source {
     pub artifacts: Vec<(Artifact, u64)>,
     /// The program that has it open.
     pub live: Option<Live>,
+    /// The work tree that travels with it.
+    pub work: Option<Work>,
 }
 
 pub enum Attempt<T> {
@@ -42,7 +45,15 @@ impl Source {
     pub fn find(env: &Env, session: &Selector, agent: Option<&str>) -> Result<Source, Error> {
         let selected = select::select(env, session, agent)?;
         let live = selected.agent.live(&selected.home, &selected.session.native);
-        Ok(Source { artifacts: sized(&selected)?, selected, live })
+        Ok(Source { artifacts: sized(&selected)?, selected, live, work: None })
+    }
+
+    /// The workspace comes along, if there is one around the session's working directory.
+    pub fn with_workspace(mut self, env: &Env, options: &workspace::Options) -> Result<Source, Error> {
+        if let Some(cwd) = &self.selected.session.cwd {
+            self.work = Work::around(env, cwd, options)?;
+        }
+        Ok(self)
     }
 
     pub fn bytes(&self) -> u64 {
@@ -83,7 +94,18 @@ impl Source {
     where
         Error: From<T::Error>,
     {
-        capture::capture(self.artifacts.iter().map(|(artifact, _)| artifact), env.now(), into, progress)
+        let mut summary = None;
+        if let Some(work) = &self.work {
+            match work.take(into, progress)? {
+                Taken::Done(taken) => summary = Some(taken),
+                Taken::Changed(path) => return Ok(Capture::Changed(path)),
+            }
+        }
+        let captured = capture::capture(self.artifacts.iter().map(|(artifact, _)| artifact), env.now(), into, progress)?;
+        Ok(match captured {
+            Capture::Done(captured) => Capture::Done(Captured { workspace: summary, ..captured }),
+            changed => changed,
+        })
     }
 
     /// All but the files.

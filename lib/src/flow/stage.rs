@@ -16,6 +16,7 @@ use super::Error;
 use crate::agent::jsonl;
 use crate::durable::{self, At, EarlyFlush};
 use crate::env::Env;
+use crate::path::RelPath;
 use crate::policy::Limits;
 use crate::{capsule, fault, time};
 
@@ -89,8 +90,22 @@ impl Stage {
     pub fn take(&mut self, content: &mut dyn Read, packed: bool) -> Result<PathBuf, Error> {
         // Agents tell a packed transcript by its name, here as in their homes.
         let name = if packed { format!("{}.jsonl.zst", self.count) } else { self.count.to_string() };
-        let path = self.dir.join("new").join(name);
         self.count += 1;
+        self.fill(self.new_dir().join(name), content)
+    }
+
+    /// The same under a name of its own.
+    pub fn take_as(&mut self, name: &RelPath, content: &mut dyn Read) -> Result<PathBuf, Error> {
+        let path = name.under(&self.new_dir());
+        durable::create_dirs(durable::parent(&path))?;
+        self.fill(path, content)
+    }
+
+    pub fn new_dir(&self) -> PathBuf {
+        self.dir.join("new")
+    }
+
+    fn fill(&mut self, path: PathBuf, content: &mut dyn Read) -> Result<PathBuf, Error> {
         let file = durable::create_private(&path)?;
         let mut file = EarlyFlush::new(&file, &file).at("open", &path)?;
         let mut buffer = vec![0; BUFFER];
@@ -122,6 +137,11 @@ impl Stage {
 
     pub fn backup(&self, n: usize) -> PathBuf {
         self.dir.join("old").join(n.to_string())
+    }
+
+    /// Where a work tree's own backups go.
+    pub fn backup_of_workspace(&self) -> PathBuf {
+        self.dir.join("old").join("workspace")
     }
 
     /// The directories to remove if the restore is undone.

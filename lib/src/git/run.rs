@@ -81,6 +81,17 @@ impl Git {
         Git { dir: dir.to_owned(), vars, options: Vec::new(), trace: self.trace }
     }
 
+    /// In a bare repository of our own, from this directory, with these settings besides those of the user's account.
+    pub fn beside(&self, git_dir: &Path, dir: &Path, settings: &[(String, String)]) -> Git {
+        let mut git = self.elsewhere(dir).env("GIT_CONFIG_COUNT", settings.len().to_string());
+        // Not on the command line: a header with a password in it is nobody else's business.
+        for (n, (key, value)) in settings.iter().enumerate() {
+            git = git.env(&format!("GIT_CONFIG_KEY_{n}"), key).env(&format!("GIT_CONFIG_VALUE_{n}"), value);
+        }
+        git.options.extend(["--git-dir".into(), git_dir.into()]);
+        git
+    }
+
     /// In this repository, at the top of the work tree that belongs to this `.git`.
     pub fn at_top(&self, git_dir: &Path, top: &Path) -> Git {
         let mut git = self.env("GIT_DIR", git_dir).env("GIT_WORK_TREE", top);

@@ -17,7 +17,7 @@ mod tree;
 mod undo;
 
 pub use apply::{Applied, Rebuild, apply};
-pub use branch::Branch;
+pub use branch::{Branch, worktrees};
 pub use check::check;
 pub use plan::{Missing, Note, Plan, beside, plan};
 pub use undo::{Made, Undo, Undone, Was, prepare};

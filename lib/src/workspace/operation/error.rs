@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::workspace::{self, model::Oid, name::Name};
+use crate::workspace::{model::Oid, name::Name};
 use crate::{durable, git};
 
 #[derive(Debug, thiserror::Error)]
@@ -23,14 +23,4 @@ pub enum Error {
     Busy(&'static str),
     #[error("the operation in progress cannot end on '{name}': {why}")]
     Branch { name: Name, why: String },
-}
-
-impl From<Error> for workspace::Error {
-    fn from(error: Error) -> workspace::Error {
-        match error {
-            Error::Git(error) => error.into(),
-            Error::File(error) => error.into(),
-            other => workspace::Error::Damaged(other.to_string()),
-        }
-    }
 }

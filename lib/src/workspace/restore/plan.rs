@@ -1,6 +1,7 @@
 //! What a restore would do, found out without doing any of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::branch::{Branch, worktrees};
@@ -58,6 +59,24 @@ pub enum Note {
     SparseLeft,
     /// `extensions.worktreeConfig` is turned on, which a sparse checkout in one worktree needs.
     WorktreeConfig,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::CaseCollision(one, other) => write!(f, "'{one}' and '{other}' are one file here"),
+            Note::LineEndings { setting, value } => {
+                write!(f, "{setting} is {value} here: Git may write other line endings into unchanged files")
+            }
+            Note::FilterFails => write!(f, "a filter fails here: its files hold what Git keeps of them"),
+            Note::FilterMissing(name) => {
+                write!(f, "the filter '{name}' is not set up here: its unchanged files hold what Git keeps of them")
+            }
+            Note::Submodule(path) => write!(f, "submodule '{path}' is not checked out: git submodule update --init"),
+            Note::SparseLeft => write!(f, "the sparse checkout was left out: every file is there"),
+            Note::WorktreeConfig => write!(f, "extensions.worktreeConfig is turned on for the sparse checkout"),
+        }
+    }
 }
 
 pub fn plan<'a>(

@@ -12,6 +12,7 @@ use crate::workspace::model::*;
 
 mod hostile;
 mod repositories;
+mod round;
 mod taken_back;
 
 /// A model and its files, made by hand.

@@ -80,6 +80,8 @@ fn here_and_back_again() {
     case.pack("main");
     case.place.git("src", &["checkout", "-q", "main", "--", "dir/c"]);
     case.entry("dir/c", "c\n");
+    case.place.git("src", &["rm", "-q", "new"]);
+    case.model.unindexed.push(Name::new("new"));
     case.model.head.branch = Some(Name::new("refs/heads/topic"));
     dirty(&mut case);
     unmerged(&mut case);

@@ -1,0 +1,28 @@
+//! The workspace around a session: taken along into a capsule, and brought back from one.
+//!
+//! Knows which work tree is meant, and in what order it and the session's own files are written; what a workspace is made
+//! of is the business of `crate::workspace`.
+
+pub mod arrive;
+mod capture;
+mod same;
+pub mod summary;
+
+pub use arrive::{Arrived, Asked, Choice, Mode, Move, Moved, Place};
+pub use capture::{Taken, Work};
+pub use summary::Summary;
+
+pub use crate::capsule::WORKSPACE_DIR as DIR;
+
+/// The role of each of its files in a manifest.
+pub const ROLE: &str = "workspace";
+
+/// What of it shall travel.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Nothing.
+    pub session_only: bool,
+    pub submodules: bool,
+    /// Of what Git ignores, what these patterns name.
+    pub include_ignored: Vec<String>,
+}

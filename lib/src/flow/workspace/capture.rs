@@ -1,0 +1,151 @@
+//! The work tree in which a session works, into a capsule.
+//!
+//! What must stay true: a file that did not hold still is found out before the capsule is finished.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use super::super::{Error, source};
+use super::summary::Summary;
+use super::{Options, ROLE};
+use crate::capsule::{self, Content, Target};
+use crate::durable::At;
+use crate::env::Env;
+use crate::git::{self, Git, Repository};
+use crate::path::RelPath;
+use crate::policy::Limits;
+use crate::progress::Progress;
+use crate::workspace::model::{FILE, Workspace};
+use crate::workspace::{self, capture, identity, operation};
+
+/// The work tree that will be captured.
+pub struct Work {
+    repo: Repository,
+    options: capture::Options,
+}
+
+pub enum Taken {
+    Done(Summary),
+    /// This file changed under the reader.
+    Changed(PathBuf),
+}
+
+impl Work {
+    /// Around this directory; `None` where there is no work tree, or nothing of it shall travel.
+    pub fn around(env: &Env, dir: &Path, options: &Options) -> Result<Option<Work>, Error> {
+        if options.session_only || !dir.is_dir() {
+            return Ok(None);
+        }
+        // The user's own variables speak of the repository around the working directory, and of no other.
+        let git = Git::at(env, dir);
+        let repo = if dir == env.cwd() { Repository::open(env, dir) } else { Repository::with(git.elsewhere(dir)) };
+        let options =
+            capture::Options { submodules: options.submodules, include_ignored: options.include_ignored.clone(), stores: Vec::new() };
+        match repo {
+            Ok(repo) if repo.bare => Ok(None),
+            Ok(repo) => Ok(Some(Work { repo, options })),
+            Err(git::Error::NoRepository) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub fn look(&self, progress: &dyn Progress) -> Result<capture::Capture, workspace::Error> {
+        let operations = operation::read(&self.repo)?;
+        let also: Vec<_> = operations.iter().flat_map(operation::Operation::objects).map(|oid| oid.0).collect();
+        let mut captured = capture::capture(&self.repo, &self.options, &also, progress)?;
+        captured.model.identity = identity::of(&self.repo, &self.options.stores)?;
+        captured.model.operations = operations;
+        Ok(captured)
+    }
+
+    /// Every file of it, the model last.
+    pub fn take<T: Target>(&self, into: &mut T, progress: &dyn Progress) -> Result<Taken, Error>
+    where
+        Error: From<T::Error>,
+    {
+        let captured = match self.look(progress) {
+            Err(workspace::Error::Changed(path)) => return Ok(Taken::Changed(path)),
+            captured => captured?,
+        };
+        // Better said before anything is read.
+        let bytes = captured.files.iter().map(|file| file.size).sum();
+        source::refuse_giant(bytes)?;
+        let most = Limits::default().files;
+        if captured.files.len() > most {
+            return Err(capsule::Error::TooLarge(format!("{} files, and {most} can be restored", captured.files.len())).into());
+        }
+        for file in &captured.files {
+            if let Some(changed) = add(file, into)? {
+                return Ok(Taken::Changed(changed));
+            }
+        }
+        let json = written(&captured.model)?;
+        into.add(Content {
+            name: RelPath::parse(FILE.as_bytes()).map_err(capsule::Error::Unsafe)?,
+            role: ROLE,
+            size: json.len() as u64,
+            mode: 0o600,
+            // The same workspace makes the same bytes, whenever it is looked at.
+            modified: UNIX_EPOCH,
+            bytes: &mut &json[..],
+        })?;
+        let mut summary = Summary::of(&captured.model);
+        (summary.files, summary.bytes) = (captured.files.len() + 1, bytes);
+        summary.notes = captured.notes.iter().map(ToString::to_string).collect();
+        Ok(Taken::Done(summary))
+    }
+}
+
+pub fn written(model: &Workspace) -> Result<Vec<u8>, Error> {
+    let mut json = serde_json::to_vec_pretty(model).map_err(|error| capsule::Error::Write(error.into()))?;
+    json.push(b'\n');
+    Ok(json)
+}
+
+/// The file that did not hold still, if it did not.
+fn add<T: Target>(file: &capture::CapturedFile, into: &mut T) -> Result<Option<PathBuf>, Error>
+where
+    Error: From<T::Error>,
+{
+    let mut reading = match file.open() {
+        Err(workspace::Error::Changed(path)) => return Ok(Some(path)),
+        opened => opened?,
+    };
+    let mut short = Short { from: &mut reading, left: file.size, short: false };
+    let content =
+        Content { name: file.name.clone(), role: ROLE, size: file.size, mode: file.mode, modified: file.modified, bytes: &mut short };
+    let added = into.add(content).map_err(Error::from);
+    let was_short = short.short;
+    match reading.finish() {
+        Err(workspace::Error::Changed(path)) => return Ok(Some(path)),
+        finished => finished?,
+    }
+    match added {
+        Err(_) if was_short => Ok(Some(file.name.as_path().to_owned())),
+        added => added.map(|_| None),
+    }
+}
+
+/// Notes that a file ended before it should: whoever takes it in takes that for a failure of its own.
+struct Short<'a, R> {
+    from: &'a mut R,
+    left: u64,
+    short: bool,
+}
+
+impl<R: Read> Read for Short<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(into)?;
+        self.short |= n == 0 && self.left > 0 && !into.is_empty();
+        self.left -= (n as u64).min(self.left);
+        Ok(n)
+    }
+}
+
+/// The top of the work tree around a directory.
+pub fn top(repo: &Repository) -> Result<PathBuf, Error> {
+    let out = repo.git.run(&["rev-parse", "--path-format=absolute", "--show-toplevel"])?;
+    let path = crate::workspace::name::Name::new(out.strip_suffix(b"\n").unwrap_or(&out));
+    Ok(path.as_path().canonicalize().at("open", path.as_path())?)
+}
