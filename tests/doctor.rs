@@ -29,6 +29,10 @@ fn sid(machine: &Machine) -> String {
 #[track_caller]
 fn mends(machine: &Machine, says: &str) {
     let said = machine.run(["doctor"]).fails(1, "1 trouble was found").stdout();
+    // One answer for scripts, which says it all.
+    let answer = machine.run(["doctor", "--json"]).fails_with(1).json();
+    let findings = answer["findings"].as_array().expect("findings");
+    assert_eq!(findings.iter().filter(|finding| finding["verdict"] == "trouble").count(), 1, "{answer}");
     let line = said.lines().find(|line| line.starts_with("TROUBLE")).expect("a trouble");
     assert!(line.contains(says), "expected '{says}' in:\n{said}");
     let (_, command) = line.rsplit_once(": ").expect("a way out");

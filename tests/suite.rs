@@ -33,4 +33,5 @@ mod recipients;
 mod repositories;
 mod rewound;
 mod roundtrip;
+mod scale;
 mod secrets;

@@ -153,7 +153,7 @@ impl<'a> Ledger<'a> {
         let mut found = Vec::new();
         let before = refs::of(&self.store, sid)?;
         let after = self.follow(sid, before.clone(), &mut found)?;
-        self.write_back(&moves(sid, &before, &after))?;
+        refs::update_each(&self.store, FOLLOW, &[moves(sid, &before, &after)])?;
         for finding in found {
             match finding {
                 Finding::Unknown { name, checkpoint } if vital.contains(&name) => return Err(Error::UnknownMaker { checkpoint }),
@@ -195,11 +195,7 @@ impl<'a> Ledger<'a> {
                 Err(error) => findings.push(Finding::Ignored { name: names::session(sid), why: with_causes(&error) }),
             }
         }
-        // In one start of Git. Where one ref has moved meanwhile, all are refused, and each goes its own way.
-        match refs::update(&self.store, FOLLOW, &changes.concat()) {
-            Err(store::Error::Moved { .. }) => changes.iter().try_for_each(|moves| self.write_back(moves))?,
-            done => done?,
-        }
+        refs::update_each(&self.store, FOLLOW, &changes)?;
         Ok(all)
     }
 
@@ -284,14 +280,6 @@ impl<'a> Ledger<'a> {
         })
     }
 
-    fn write_back(&self, changes: &[Change]) -> Result<(), Error> {
-        match refs::update(&self.store, FOLLOW, changes) {
-            // Somebody else has just done the same, or more; the next command sees it.
-            Err(store::Error::Moved { .. }) => Ok(()),
-            done => Ok(done?),
-        }
-    }
-
     /// Whether going from `old` to this checkpoint loses nothing: it descends from it, or stands in for it.
     pub fn follows(&self, new: &Checkpoint, old: &ObjectId) -> Result<bool, Error> {
         if let Ok(before) = Checkpoint::read(&self.store, old)
@@ -307,7 +295,14 @@ impl<'a> Ledger<'a> {
 
     /// The tips that no other known tip descends from: one, where nothing went two ways.
     pub fn heads(&self, sid: &SessionId, known: &Known) -> Result<Vec<Checkpoint>, Error> {
-        let tips: Vec<ObjectId> = known.local.iter().chain(known.tracking.values()).copied().collect();
+        let mut tips: Vec<ObjectId> = known.local.iter().chain(known.tracking.values()).copied().collect();
+        for pin in &known.left {
+            match self.checkpoint(sid, pin) {
+                Ok(_) => tips.push(*pin),
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(_) => {}
+            }
+        }
         let mut heads = Vec::new();
         for id in chain::heads(&self.store, &tips)? {
             heads.push(self.checkpoint(sid, &id)?);

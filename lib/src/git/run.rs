@@ -206,9 +206,41 @@ pub fn failed<S: AsRef<OsStr>>(args: &[S], out: &Output) -> Error {
     let lines = said.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("hint:"));
     let mut said: Vec<_> = lines.map(|line| line.trim_start_matches("fatal: ").trim_start_matches("error: ")).collect();
     said.truncate(6);
-    Error::Failed { verb: verb(args), said: said.join("; ").chars().take(600).collect(), code: out.status.code() }
+    Error::Failed { verb: verb(args), said: sentence(&said).chars().take(600).collect(), code: out.status.code() }
+}
+
+/// Its lines as one. What ends in a mark of its own needs none of ours behind it.
+fn sentence(lines: &[&str]) -> String {
+    let mut said = String::new();
+    for line in lines {
+        if !said.is_empty() {
+            said.push_str(if said.ends_with(['.', ',', ':', ';', '!', '?']) { " " } else { "; " });
+        }
+        said.push_str(line);
+    }
+    said
 }
 
 fn verb<S: AsRef<OsStr>>(args: &[S]) -> String {
     args.first().map(|verb| verb.as_ref().to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_one_without_two_marks_in_a_row() {
+        for (lines, one) in [
+            (
+                &["Could not read from remote repository.", "Please make sure", "it is there"][..],
+                "Could not read from remote repository. Please make sure; it is there",
+            ),
+            (&["remote: one:", "two"], "remote: one: two"),
+            (&["only"], "only"),
+            (&[], ""),
+        ] {
+            assert_eq!(sentence(lines), one);
+        }
+    }
 }
