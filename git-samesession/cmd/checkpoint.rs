@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use samesession::capsule::Workspace;
 use samesession::env::Env;
 use samesession::flow::checkpoint::{self, Options, Outcome};
 use samesession::flow::commit::State;
@@ -43,9 +44,23 @@ struct Answer {
     /// A program had the session open or wrote to it: what is sealed is how it stood when the capture began.
     live: bool,
     /// What came along of the work tree around it.
-    workspace: Option<Summary>,
+    workspace: Option<WorkRow>,
     recipients: Vec<String>,
     signed_by: Option<String>,
+}
+
+#[derive(Serialize)]
+struct WorkRow {
+    #[serde(flatten)]
+    numbers: Workspace,
+    /// What stays behind.
+    notes: Vec<String>,
+}
+
+impl From<Summary> for WorkRow {
+    fn from(summary: Summary) -> WorkRow {
+        WorkRow { numbers: summary.numbers, notes: summary.notes }
+    }
 }
 
 #[derive(Serialize)]
@@ -91,7 +106,7 @@ impl View for Answer {
 impl Answer {
     fn around(&self, out: &mut dyn Write) -> io::Result<()> {
         let Some(workspace) = &self.workspace else { return Ok(()) };
-        writeln!(out, "  workspace: {}", harmless(&super::workspace::line(workspace)))?;
+        writeln!(out, "  workspace: {}", harmless(&super::workspace::line(&workspace.numbers)))?;
         workspace.notes.iter().try_for_each(|note| writeln!(out, "  {}", harmless(note)))
     }
 
@@ -186,7 +201,7 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
         open: done.open.iter().map(ToString::to_string).collect(),
         files: source.artifacts.iter().map(file_row).collect(),
         bytes: done.captured.bytes,
-        workspace: done.captured.workspace,
+        workspace: done.captured.workspace.map(WorkRow::from),
         torn_bytes: done.captured.torn,
         live: source.live.is_some() || done.captured.grew,
         recipients: done.recipients,
@@ -257,7 +272,7 @@ fn answer(done: Outcome, options: &cli::Checkpoint) -> Answer {
         sid: done.sid,
         title: done.title,
         bytes: done.captured.bytes,
-        workspace: done.captured.workspace,
+        workspace: done.captured.workspace.map(WorkRow::from),
         torn_bytes: done.captured.torn,
         live: done.live.is_some() || done.captured.grew,
         recipients: done.recipients,

@@ -45,6 +45,7 @@ impl View for Answer {
         line(out, "version", manifest.agent_version.as_deref())?;
         line(out, "made", Some(&format!("{} on {}", manifest.created, manifest.origin.device)))?;
         line(out, "where", manifest.origin.cwd.as_deref())?;
+        line(out, "workspace", manifest.workspace.as_ref().map(crate::cmd::workspace::line).as_deref())?;
         let signer = self.signer.as_deref().unwrap_or("");
         let name = self.signer_name.as_deref().map_or("not known here".to_owned(), |name| format!("known as {name}"));
         match self.signature {

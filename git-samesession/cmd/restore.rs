@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use samesession::agent::{Reached, ResumeCommand};
+use samesession::capsule::Workspace;
 use samesession::env::Env;
 use samesession::flow::arriving::Arriving;
 use samesession::flow::ledger::{Finding, Ledger};
@@ -11,7 +12,7 @@ use samesession::flow::plan::Step;
 use samesession::flow::recover::Recovered;
 use samesession::flow::restore::{self, Options, Outcome};
 use samesession::flow::signed::SignedBy;
-use samesession::flow::workspace::{Choice, Mode, Summary};
+use samesession::flow::workspace::{Choice, Mode};
 use samesession::flow::{self, Relation, doctor, keys};
 use samesession::path;
 use samesession::policy::Limits;
@@ -50,7 +51,7 @@ pub struct Answer {
 #[derive(Serialize)]
 struct WorkRow {
     #[serde(flatten)]
-    summary: Summary,
+    numbers: Workspace,
     /// The top of the work tree; null where the workspace stays in the capsule.
     work_tree: Option<String>,
     was_there: bool,
@@ -110,7 +111,7 @@ impl View for Answer {
 
 impl WorkRow {
     fn human(&self, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "workspace: {}", harmless(&super::workspace::line(&self.summary)))?;
+        writeln!(out, "workspace: {}", harmless(&super::workspace::line(&self.numbers)))?;
         let would = if dry_run { "would go to" } else { "in" };
         match &self.work_tree {
             None => writeln!(out, "  it stays in the capsule")?,
@@ -246,7 +247,7 @@ pub fn answer(done: &Outcome, dry_run: bool) -> Answer {
         resume: typed(&done.resume),
         backup: done.backup.as_ref().map(|path| path.display().to_string()),
         workspace: done.workspace.as_ref().map(|workspace| WorkRow {
-            summary: workspace.summary.clone(),
+            numbers: workspace.numbers.clone(),
             work_tree: workspace.at.as_ref().map(|path| path.display().to_string()),
             was_there: workspace.was_there,
             on: workspace.branch.clone(),

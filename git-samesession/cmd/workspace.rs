@@ -1,12 +1,12 @@
 //! A workspace in words: one line that several verbs print.
 
-use samesession::flow::workspace::Summary;
+use samesession::capsule::Workspace;
 
 use crate::ui::{bytes, count};
 
 /// `main at 1a2b3c4d, 2 commits of its own, 3 staged, 1 changed, rebase in progress`
-pub fn line(summary: &Summary) -> String {
-    let commit = summary.commit.as_deref().map(|commit| &commit[..commit.len().min(10)]);
+pub fn line(summary: &Workspace) -> String {
+    let commit = summary.commit.as_deref().map(|commit| commit.chars().take(10).collect::<String>());
     let mut parts = vec![match (&summary.branch, commit) {
         (Some(branch), Some(commit)) => format!("{branch} at {commit}"),
         (Some(branch), None) => format!("{branch}, without a commit yet"),

@@ -8,7 +8,7 @@ mod manifest;
 mod reader;
 mod writer;
 
-pub use manifest::{FileEntry, Header, MANIFEST_SCHEMA, Manifest, Origin, Repository};
+pub use manifest::{FileEntry, Header, MANIFEST_SCHEMA, Manifest, Origin, Repository, Workspace};
 pub use reader::{Names, Opened, Sink, read, unfold};
 pub use writer::{Content, Exact, Target, Writer};
 

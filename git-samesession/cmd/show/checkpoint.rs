@@ -106,6 +106,7 @@ impl View for Answer {
             }
             some(out, "version", &manifest.agent_version)?;
             some(out, "where", &manifest.origin.cwd)?;
+            some(out, "workspace", &manifest.workspace.as_ref().map(crate::cmd::workspace::line))?;
         }
         let name = self.signer_name.as_deref().unwrap_or("not known here");
         line(out, "signed by", &format!("{} ({name})", self.signer))?;

@@ -48,6 +48,8 @@ pub struct Manifest {
     pub origin: Origin,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<Repository>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<Workspace>,
     pub files: Vec<FileEntry>,
     #[serde(flatten)]
     pub more: Map<String, Value>,
@@ -76,6 +78,32 @@ pub struct Repository {
     pub branch: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+/// What came along of the work tree, in a few numbers: for those who are told about it. What is brought back is decided
+/// by `workspace/workspace.json`, never by this.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Workspace {
+    /// Without `refs/heads/`; none where HEAD is detached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Commits that no code remote is known to have.
+    pub commits: u64,
+    /// Names that the index has otherwise than the commit.
+    pub staged: usize,
+    /// Files that are otherwise than the index, untracked ones included.
+    pub changed: usize,
+    pub deleted: usize,
+    /// In progress.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<String>,
+    /// Files in the capsule, and their bytes without the model's.
+    pub files: usize,
+    pub bytes: u64,
     #[serde(flatten)]
     pub more: Map<String, Value>,
 }

@@ -21,7 +21,7 @@ use crate::progress::Progress;
 
 const BUFFER: usize = 256 << 10;
 
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub struct Captured {
     pub files: usize,
     pub bytes: u64,

@@ -102,7 +102,7 @@ impl<C: Callbacks> Job<'_, C> {
             Capture::Changed(path) => return Ok(Attempt::Changed(path)),
         };
         let sign = |bytes: &[u8]| -> Result<String, Error> { Ok(self.device.signing().sign(NAMESPACE, bytes)?) };
-        let (plain, _) = writer.finish(source.manifest(self.env, self.device), sign)?;
+        let (plain, _) = writer.finish(source.manifest(self.env, self.device, &captured), sign)?;
         Ok(Attempt::Done(sealing.finish(plain)?, captured))
     }
 }

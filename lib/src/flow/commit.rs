@@ -107,7 +107,7 @@ pub fn commit<C: Callbacks>(
     callbacks: &C,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    add(ledger, device, &mut Native { source, device, env: ledger.env }, options, callbacks, progress)
+    add(ledger, device, &mut Native { source, device, env: ledger.env, captured: Captured::default() }, options, callbacks, progress)
 }
 
 /// The same of a session from anywhere.

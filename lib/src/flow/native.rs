@@ -18,6 +18,8 @@ pub struct Native<'a> {
     pub source: &'a mut Source,
     pub device: &'a Device,
     pub env: &'a Env,
+    /// As it was captured last.
+    pub captured: Captured,
 }
 
 impl Input for Native<'_> {
@@ -39,17 +41,19 @@ impl Input for Native<'_> {
 
     fn fold(&mut self, begin: &mut Begin<'_>, progress: &dyn Progress) -> Result<(Folded, Captured), Error> {
         let env = self.env;
-        self.source.attempt(|source| {
+        let (folded, captured) = self.source.attempt(|source| {
             let mut fold = begin()?;
             match source.capture(env, &mut fold, progress)? {
                 Capture::Done(captured) => Ok(Attempt::Done(fold.finish()?, captured)),
                 Capture::Changed(path) => Ok(Attempt::Changed(path)),
             }
-        })
+        })?;
+        self.captured = captured.clone();
+        Ok((folded, captured))
     }
 
     fn signed(&self, files: Vec<FileEntry>) -> Result<Signed, Error> {
-        let mut manifest = self.source.manifest(self.env, self.device);
+        let mut manifest = self.source.manifest(self.env, self.device, &self.captured);
         manifest.files = files;
         let json = manifest.to_json()?;
         let signature = self.device.signing().sign(NAMESPACE, &json)?.into_bytes();

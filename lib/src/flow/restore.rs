@@ -13,10 +13,10 @@ use super::plan::{self, Given, Plan, Step};
 use super::recover::{self, Recovered};
 use super::signed::{self, Belief, Consent, SignedBy};
 use super::stage;
-use super::workspace::{Arrived, Asked, Choice, Mode, Move, Place as Spot, Summary};
+use super::workspace::{Arrived, Asked, Choice, Mode, Move, Place as Spot};
 use super::{Error, placed};
 use crate::agent::{Agent, Copy, Home, Incoming, Place, Reached, ResumeCommand, StagedFile};
-use crate::capsule::{Manifest, SESSION_DIR, TORN_DIR};
+use crate::capsule::{self, Manifest, SESSION_DIR, TORN_DIR};
 use crate::device::Device;
 use crate::durable::{self, At};
 use crate::env::Env;
@@ -66,7 +66,7 @@ pub struct Outcome {
 
 /// The work tree that belongs to a session.
 pub struct Workspace {
-    pub summary: Summary,
+    pub numbers: capsule::Workspace,
     /// The top of the work tree; none where it stays in the capsule.
     pub at: Option<PathBuf>,
     /// It was there already, as it is in the capsule.
@@ -104,7 +104,7 @@ pub fn restore(
         Some(arrived) if options.workspace.mode != Mode::SessionOnly => Some(arrived.choose(&asked, progress)?),
         _ => None,
     };
-    let summary = arrived.as_ref().map(Arrived::summary);
+    let numbers = arrived.as_ref().map(Arrived::numbers);
     let trusted = signed_by == SignedBy::ThisDevice;
     let backup = staged.stage.backup_of_workspace();
     let mut moving = match (&mut arrived, &place) {
@@ -148,7 +148,7 @@ pub fn restore(
         installed,
         backup: None,
         recovered,
-        workspace: summary.map(|summary| told(summary, place.as_ref(), moving.as_ref())),
+        workspace: numbers.map(|numbers| told(numbers, place.as_ref(), moving.as_ref())),
         undo: None,
         manifest: staged.opened.manifest.clone(),
         steps,
@@ -239,7 +239,7 @@ fn below(place: &Spot, manifest: &Manifest) -> Result<(PathBuf, Option<String>),
     }
 }
 
-fn told(summary: Summary, place: Option<&Spot>, moving: Option<&Move<'_>>) -> Workspace {
+fn told(numbers: capsule::Workspace, place: Option<&Spot>, moving: Option<&Move<'_>>) -> Workspace {
     let plan = moving.map(|moving| &moving.plan);
     Workspace {
         at: place.map(|place| place.top().to_owned()),
@@ -250,7 +250,7 @@ fn told(summary: Summary, place: Option<&Spot>, moving: Option<&Move<'_>>) -> Wo
         },
         missing: plan.map(|plan| plan.missing.iter().map(|one| one.commit.0.to_string()).collect()).unwrap_or_default(),
         withheld: Vec::new(),
-        summary,
+        numbers,
     }
 }
 

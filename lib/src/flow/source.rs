@@ -109,7 +109,7 @@ impl Source {
     }
 
     /// All but the files.
-    pub fn manifest(&self, env: &Env, device: &Device) -> Manifest {
+    pub fn manifest(&self, env: &Env, device: &Device, captured: &Captured) -> Manifest {
         let session = &self.selected.session;
         Manifest {
             schema: MANIFEST_SCHEMA.to_owned(),
@@ -127,6 +127,7 @@ impl Source {
                 more: Map::new(),
             },
             repository: session.cwd.as_deref().and_then(repository),
+            workspace: captured.workspace.as_ref().map(|workspace| workspace.numbers.clone()),
             files: Vec::new(),
             more: Map::new(),
         }

@@ -6,13 +6,20 @@
 pub mod arrive;
 mod capture;
 mod same;
-pub mod summary;
+mod summary;
 
 pub use arrive::{Arrived, Asked, Choice, Mode, Move, Moved, Place};
 pub use capture::{Taken, Work};
-pub use summary::Summary;
 
 pub use crate::capsule::WORKSPACE_DIR as DIR;
+use crate::capsule::Workspace;
+
+/// What came along, and what stays behind.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Summary {
+    pub numbers: Workspace,
+    pub notes: Vec<String>,
+}
 
 /// The role of each of its files in a manifest.
 pub const ROLE: &str = "workspace";

@@ -13,7 +13,7 @@ use super::super::journal::Journal;
 use super::super::{Error, placed};
 use super::capture::{Work, top};
 use super::same::is_same;
-use super::{DIR, Options, Summary};
+use super::{DIR, Options, summary};
 use crate::agent::{Agent, Home};
 use crate::capsule::{self, FileEntry, Manifest};
 use crate::durable::{self, At};
@@ -88,11 +88,9 @@ impl Arrived {
         }
     }
 
-    pub fn summary(&self) -> Summary {
-        let mut summary = Summary::of(&self.model);
-        summary.files = self.files.len();
-        summary.bytes = self.files.iter().filter(|file| file.path.as_bytes() != FILE.as_bytes()).map(|file| file.size).sum();
-        summary
+    pub fn numbers(&self) -> capsule::Workspace {
+        let bytes = self.files.iter().filter(|file| file.path.as_bytes() != FILE.as_bytes()).map(|file| file.size).sum();
+        summary::of(&self.model, self.files.len(), bytes)
     }
 
     /// Where it goes.

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::super::{Error, source};
-use super::summary::Summary;
-use super::{Options, ROLE};
+use super::{Options, ROLE, Summary, summary};
 use crate::capsule::{self, Content, Target};
 use crate::durable::At;
 use crate::env::Env;
@@ -90,10 +89,9 @@ impl Work {
             modified: UNIX_EPOCH,
             bytes: &mut &json[..],
         })?;
-        let mut summary = Summary::of(&captured.model);
-        (summary.files, summary.bytes) = (captured.files.len() + 1, bytes);
-        summary.notes = captured.notes.iter().map(ToString::to_string).collect();
-        Ok(Taken::Done(summary))
+        let numbers = summary::of(&captured.model, captured.files.len() + 1, bytes);
+        let notes = captured.notes.iter().map(ToString::to_string).collect();
+        Ok(Taken::Done(Summary { numbers, notes }))
     }
 }
 
