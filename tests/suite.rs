@@ -33,3 +33,4 @@ mod repositories;
 mod rewound;
 mod roundtrip;
 mod secrets;
+mod workspace;
