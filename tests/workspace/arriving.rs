@@ -122,21 +122,15 @@ fn a_checkpoint_of_the_session_alone_has_no_workspace() {
 #[test]
 fn a_file_brings_it_too() {
     let scene = dirty();
-    scene.laptop.say("a word");
-    let capsule = scene.sandbox.path().join("x.capsule");
-    let capsule = capsule.to_str().expect("UTF-8");
-    scene.laptop.run_here(["checkpoint", SESSION, "-o", capsule]).ok();
-    let told = scene.desktop.run_here(["restore", capsule, "--branch", "--json"]).ok().json();
+    let capsule = scene.seals(SESSION);
+    let told = scene.desktop.run_here(["restore", &capsule, "--branch", "--json"]).ok().json();
     let there = scene.desktop.at(told["workspace"]["work_tree"].as_str().expect("a place"));
     scene.assert_arrived(&there);
     assert_eq!(there.git(["symbolic-ref", "--short", "HEAD"]), "main\n");
     // Outside of any repository there is nowhere to put it.
     let nowhere = scene.desktop.at(scene.desktop.home.join("nowhere"));
+    let other = scene.seals("eeeeeeee-0000-4000-8000-000000000000");
     let before = scene.desktops();
-    let capsule = scene.laptop.cwd.join("../other.capsule");
-    scene.laptop.say_in("eeeeeeee-0000-4000-8000-000000000000", "another");
-    let other = capsule.to_str().expect("UTF-8");
-    scene.laptop.run_here(["checkpoint", "eeeeeeee-0000-4000-8000-000000000000", "-o", other]).ok();
-    nowhere.run_here(["restore", other]).fails(1, "there is no repository here").hints("--session-only");
+    nowhere.run_here(["restore", &other]).fails(1, "there is no repository here").hints("--session-only");
     assert_nothing_done(&before, &scene.desktops(), "nowhere");
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::clones::SESSION;
+use crate::support::clones::{OTHER, SESSION};
 
 use super::scene::{Scene, assert_nothing_done};
 use super::seen::Seen;
@@ -75,32 +75,28 @@ fn sha256_repositories_work_alike() {
     // Of no use in a repository of the other kind.
     let other = scene.desktop.at(scene.desktop.home.join("src/other"));
     other.git(["init", "-q"]);
-    let capsule = scene.sandbox.path().join("x.capsule");
-    scene.laptop.run_here(["checkpoint", SESSION, "-o", capsule.to_str().expect("UTF-8")]).ok();
-    other.run_here(["restore", capsule.to_str().expect("UTF-8"), "--force-repository"]).fails(1, "has sha1 objects").hints("--session-only");
+    let capsule = scene.seals(OTHER);
+    other.run_here(["restore", &capsule, "--force-repository"]).fails(1, "has sha1 objects").hints("--session-only");
 }
 
 #[test]
 fn another_repository_is_refused_with_the_evidence_unless_it_is_meant() {
     let scene = Scene::new();
     scene.laptop.puts("new", "new\n");
-    scene.laptop.say("a word");
-    let capsule = scene.sandbox.path().join("x.capsule");
-    let capsule = capsule.to_str().expect("UTF-8");
-    scene.laptop.run_here(["checkpoint", SESSION, "-o", capsule]).ok();
+    let capsule = scene.seals(SESSION);
     let other = scene.desktop.at(scene.desktop.home.join("src/other"));
     other.git(["init", "-q", "-b", "main"]);
     other.puts("something", "else\n");
     other.commits("something else");
     other.git(["remote", "add", "origin", "ssh://git@example.com/other.git"]);
     let before = scene.desktops();
-    other.run_here(["restore", capsule]).fails(1, "another repository").hints("--force-repository");
+    other.run_here(["restore", &capsule]).fails(1, "another repository").hints("--force-repository");
     assert_nothing_done(&before, &scene.desktops(), "another repository");
     // Its commits cannot be had there, and that is said and taken back; with its remote they can.
-    other.run_here(["restore", capsule, "--force-repository"]).fails_with(3);
+    other.run_here(["restore", &capsule, "--force-repository"]).fails_with(3);
     assert_nothing_done(&before, &scene.desktops(), "forced, without its commits");
     other.git(["remote", "add", "theirs", scene.origin.to_str().expect("UTF-8")]);
-    let told = other.run_here(["restore", capsule, "--force-repository", "--json"]).ok().json();
+    let told = other.run_here(["restore", &capsule, "--force-repository", "--json"]).ok().json();
     let there = other.at(told["workspace"]["work_tree"].as_str().expect("a place"));
     Seen::of(&scene.laptop, false).assert_same(&Seen::of(&there, false));
 }

@@ -40,7 +40,8 @@ impl Scene {
         let scene = Scene { origin: sandbox.path().join("origin.git"), sandbox, laptop, desktop };
         for machine in [&scene.laptop, &scene.desktop] {
             machine.run_here(["device", "init", "--name", &machine.name]).ok();
-            let config = "[user]\n name = x\n email = x@example.com\n[protocol \"file\"]\n allow = always\n[advice]\n detachedHead = false\n";
+            let config =
+                "[user]\n name = x\n email = x@example.com\n[protocol \"file\"]\n allow = always\n[advice]\n detachedHead = false\n";
             fs::write(machine.home.join(".gitconfig"), config).expect("written");
         }
         scene.believe();
@@ -83,6 +84,15 @@ impl Scene {
         ran
     }
 
+    /// `checkpoint` of this session into a file that the desktop can open.
+    #[track_caller]
+    pub fn seals(&self, native: &str) -> String {
+        self.laptop.say_in(native, "a word");
+        let file = self.sandbox.path().join(format!("{native}.capsule")).to_str().expect("UTF-8").to_owned();
+        self.laptop.run_here(["checkpoint", native, "-o", &file, "-r", &self.desktop.recipient()]).ok();
+        file
+    }
+
     /// `restore` there, with these options besides.
     pub fn restore(&self, options: &[&str]) -> Ran {
         self.desktop.run_here([&["restore", SESSION], options].concat())
@@ -105,7 +115,10 @@ impl Scene {
     pub fn desktops(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let ours = |path: &Path| {
             let text = path.to_string_lossy().into_owned();
-            text.contains("/refs/samesession-") || text.contains("/.git/objects") || text.contains("/.git/samesession")
+            text.contains("/refs/samesession-")
+                || text.contains("/.git/objects")
+                || text.contains("/.git/samesession")
+                || path.is_dir() && text.contains("/.git/logs")
         };
         snapshot(&self.desktop.home).into_iter().filter(|(path, _)| !ours(path)).collect()
     }

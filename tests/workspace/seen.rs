@@ -14,7 +14,10 @@ const LASTING: u32 = 0x3000 | 0x8000 | 1 << 29 | 1 << 30;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Thing {
-    File { runs: bool, bytes: Vec<u8> },
+    File {
+        runs: bool,
+        bytes: Vec<u8>,
+    },
     Link(PathBuf),
     Empty,
     /// A repository of its own, or the place for one.
@@ -40,12 +43,18 @@ impl Seen {
         let hidden: Vec<String> = all.iter().filter_map(|line| line.strip_prefix("! ")).map(str::to_owned).collect();
         let status = all.into_iter().filter(|line| ignored || !line.starts_with("! ")).collect();
         let index = entries(&bytes(&reader, &["ls-files", "--stage", "--debug", "-z"]));
-        let modules: Vec<&str> =
-            index.iter().filter(|(entry, _)| entry.starts_with("160000")).filter_map(|(entry, _)| Some(entry.split_once('\t')?.1)).collect();
+        let modules: Vec<&str> = index
+            .iter()
+            .filter(|(entry, _)| entry.starts_with("160000"))
+            .filter_map(|(entry, _)| Some(entry.split_once('\t')?.1))
+            .collect();
         let mut things = BTreeMap::new();
         walk(&machine.cwd, &machine.cwd, &modules, &mut things);
-        let is_hidden = |path: &str| hidden.iter().any(|hidden| path == hidden || hidden.ends_with('/') && path.starts_with(hidden.as_str()));
-        things.retain(|path, _| ignored || !is_hidden(path));
+        let is_hidden =
+            |path: &str| hidden.iter().any(|hidden| path == hidden || hidden.ends_with('/') && path.starts_with(hidden.as_str()));
+        // That a directory still stands whose files were all deleted is nothing that Git would see.
+        let emptied = |path: &str| index.iter().any(|(entry, _)| entry.contains(&format!("\t{path}/")));
+        things.retain(|path, thing| (ignored || !is_hidden(path)) && !(*thing == Thing::Empty && emptied(path)));
         Seen { head, status, index, things }
     }
 
