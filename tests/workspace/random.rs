@@ -119,8 +119,25 @@ pub fn make(at: &Machine, dice: Dice) -> Made {
     for _ in 0..work.dice.below(14) {
         work.dirty();
     }
+    // Of other attributes Git takes no notice before it looks at a file again.
+    if at.cwd.join(".gitattributes").symlink_metadata().is_ok() {
+        older(&at.cwd);
+    }
     let branch = at.try_git(["symbolic-ref", "-q", "HEAD"]).stdout();
     Made { branch: Some(branch.trim().to_owned()).filter(|branch| !branch.is_empty()), story: work.story }
+}
+
+fn older(dir: &Path) {
+    let entries = fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("readable"));
+    for entry in entries.filter(|entry| entry.file_name() != ".git") {
+        let kind = entry.file_type().expect("a kind");
+        if kind.is_dir() {
+            older(&entry.path());
+        } else if kind.is_file() {
+            let then = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+            fs::File::open(entry.path()).and_then(|file| file.set_modified(then)).expect("set");
+        }
+    }
 }
 
 impl Work<'_> {
@@ -253,7 +270,8 @@ impl Work<'_> {
                 }
                 "assumed unchanged"
             }
-            13 => {
+            // Of an ignored directory with nothing in it Git does not say that it is ignored.
+            13 if !name.starts_with(b"build/") => {
                 let dir = [&name[..], b".d/empty"].concat();
                 self.clear(&dir);
                 fs::create_dir_all(self.at.cwd.join(os(&dir))).expect("made");

@@ -54,7 +54,12 @@ impl Seen {
             |path: &str| hidden.iter().any(|hidden| path == hidden || hidden.ends_with('/') && path.starts_with(hidden.as_str()));
         // That a directory still stands whose files were all deleted is nothing that Git would see.
         let emptied = |path: &str| index.iter().any(|(entry, _)| entry.contains(&format!("\t{path}/")));
-        things.retain(|path, thing| (ignored || !is_hidden(path)) && !(*thing == Thing::Empty && emptied(path)));
+        // Of what is ignored, files were asked for.
+        let kept = |path: &str, thing: &Thing| match thing {
+            Thing::Empty => !is_hidden(path) && !emptied(path),
+            _ => ignored || !is_hidden(path),
+        };
+        things.retain(|path, thing| kept(path, thing));
         Seen { head, status, index, things }
     }
 
