@@ -36,7 +36,7 @@ use samesession::seal::Callbacks;
 use crate::cli::{self, Command};
 use crate::failure::Failure;
 use crate::terminal::{self, Terminal};
-use crate::ui::Ui;
+use crate::ui::{Ui, harmless};
 
 pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
     match command {
@@ -125,6 +125,10 @@ fn tell(ui: &Ui, findings: &[Finding]) {
             Finding::Rewound { remote, sid, seen, now } => {
                 let (sid, seen, now) = (sid.short(), seen.to_hex_with_len(10), now.to_hex_with_len(10));
                 format!("warning: '{remote}' was rewound: it had {seen} of session {sid} and shows {now}, which does not descend from it")
+            }
+            Finding::Unasked { remote, why } => {
+                let (remote, why) = (harmless(remote), harmless(why));
+                format!("note: '{remote}' cannot be asked what it has, and only what is known here can be seen: {why}")
             }
             Finding::BroughtBack { sid, tip } => {
                 format!("session {} had lost checkpoints here and has them back, up to {}", sid.short(), tip.to_hex_with_len(10))

@@ -49,6 +49,9 @@ pub enum Failure {
     NotConfirmed(String),
     #[error("{0} could not be pushed")]
     NotPushed(String),
+    /// Why it failed is part of the answer already; as JSON that is the only one.
+    #[error(transparent)]
+    Answered(Box<Failure>),
     #[error("cannot watch for signals")]
     Signals(#[source] io::Error),
     #[error("it is done, but the answer cannot be written")]
@@ -96,6 +99,9 @@ impl Failure {
         let (kind, exit) = self.kind();
         if exit == 130 {
             return interrupted();
+        }
+        if let Failure::Answered(failure) = self {
+            return if ui.json { ExitCode::from(exit) } else { failure.tell(ui) };
         }
         // Whoever closed the pipe wants nothing more, and no words about it.
         let writing = matches!(
@@ -211,6 +217,7 @@ impl Failure {
             Failure::NoDevice => ("no-device", 1),
             Failure::NotConfirmed(_) => ("not-confirmed", 1),
             Failure::NotPushed(_) => ("not-pushed", 1),
+            Failure::Answered(failure) => failure.kind(),
             Failure::Usage(_) => ("usage", 129),
             _ => ("failed", 128),
         }

@@ -17,3 +17,5 @@ mod live;
 mod scene;
 #[path = "agents/versions.rs"]
 mod versions;
+#[path = "agents/worktree.rs"]
+mod worktree;

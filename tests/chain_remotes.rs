@@ -57,6 +57,23 @@ fn a_hook_that_declines_is_heard() {
     }
 }
 
+#[test]
+fn a_refused_push_is_one_answer_for_scripts() {
+    let (team, laptop) = begun();
+    team.hook("pre-receive", "echo 'no sessions on Fridays' >&2; exit 1");
+    laptop.adds(SESSION, "more");
+    let refused = |answer: &serde_json::Value| {
+        let row = &answer["sessions"][0];
+        assert_eq!(row["result"], "refused", "{answer}");
+        assert!(row["why"].as_str().is_some_and(|why| why.contains("no sessions on Fridays")), "{answer}");
+    };
+    // The checkpoint stands, and the same answer says so.
+    let ran = laptop.run(["checkpoint", SESSION, "--push", "--json"]).fails_with(1);
+    assert_eq!(ran.json()["state"], "made");
+    refused(&ran.json()["push"]);
+    refused(&laptop.run(["push", "--all", "--json"]).fails_with(1).json());
+}
+
 /// The server's part of a push runs in this script, whose words are those of `git receive-pack`.
 fn receive_with(team: &Team, laptop: &Machine, script: &str) {
     let path = team.server.home.join("receive-pack");

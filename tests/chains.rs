@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use crate::support::sandbox::{CLAUDE, CLAUDE_RICH, Machine, Sandbox};
 
@@ -248,4 +249,50 @@ fn a_session_with_many_files_arrives_whole_through_the_repository() {
         let (from, to) = (pair.laptop.claude_project().join(&below), pair.desktop.claude_project().join(&below));
         assert_eq!(fs::read(&to).expect("it arrived"), fs::read(&from).expect("it is there"), "{below}");
     }
+}
+
+#[test]
+fn a_joins_own_side_is_chosen_by_the_commit_before_it() {
+    for (by_its_maker, goes_on) in [(true, true), (true, false), (false, true), (false, false)] {
+        let pair = Pair::shared();
+        append(&pair.desktop, "the desktop's way");
+        pair.desktop.run(["checkpoint", CLAUDE, "--push"]).ok();
+        append(&pair.laptop, "the laptop's way");
+        let own = pair.laptop.json(["checkpoint", CLAUDE])["commit"].as_str().expect("a commit").to_owned();
+        assert_eq!(pair.laptop.json(["push", CLAUDE])["sessions"][0]["result"], "joined");
+        pair.laptop.run(["restore", CLAUDE]).fails(1, "went 2 ways");
+        let (chooser, other) = if by_its_maker { (&pair.laptop, &pair.desktop) } else { (&pair.desktop, &pair.laptop) };
+        git(chooser, &["fetch", "-q"]);
+        chooser.run(["restore", &own, "--set-aside"]).ok();
+        if goes_on {
+            append(chooser, "on");
+        }
+        let made = chooser.json(["checkpoint", CLAUDE, "--push"]);
+        assert_eq!((&made["state"], made["open"].as_array().map(Vec::len)), (&"made".into(), Some(0)), "{made}");
+        git(other, &["fetch", "-q"]);
+        other.run(["restore", CLAUDE, "--set-aside"]).ok();
+        assert_eq!(bytes(&pair.laptop), bytes(&pair.desktop));
+    }
+}
+
+#[test]
+fn a_transcript_that_a_killed_comparison_leaves_is_cleared_by_the_next_one() {
+    let pair = Pair::shared();
+    append(&pair.desktop, "the desktop's way");
+    pair.desktop.run(["checkpoint", CLAUDE, "--push"]).ok();
+    append(&pair.laptop, "the laptop's way");
+    git(&pair.laptop, &["fetch", "-q"]);
+    let temp = pair.laptop.home.parent().expect("in a sandbox").to_owned();
+    let left = || {
+        let entries = fs::read_dir(&temp).expect("a directory").flatten().map(|entry| entry.path());
+        entries.filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"samesession-"))).collect::<Vec<_>>()
+    };
+    let killed = pair.laptop.env("SAMESESSION_FAULT", "restore.staging=kill").run(["checkpoint", CLAUDE]);
+    assert!(!killed.0.status.success());
+    let [dir] = &left()[..] else { panic!("{:?}", left()) };
+    // What may be in use yet is left alone; a minute later nobody uses it.
+    let then = SystemTime::now() - Duration::from_secs(60);
+    fs::File::open(dir).and_then(|dir| dir.set_modified(then)).expect("made older");
+    pair.laptop.run(["checkpoint", CLAUDE]).ok();
+    assert_eq!(left(), [] as [std::path::PathBuf; 0]);
 }

@@ -29,6 +29,10 @@ fn sid(machine: &Machine) -> String {
 #[track_caller]
 fn mends(machine: &Machine, says: &str) {
     let said = machine.run(["doctor"]).fails(1, "1 trouble was found").stdout();
+    // One answer for scripts, which says it all.
+    let answer = machine.run(["doctor", "--json"]).fails_with(1).json();
+    let findings = answer["findings"].as_array().expect("findings");
+    assert_eq!(findings.iter().filter(|finding| finding["verdict"] == "trouble").count(), 1, "{answer}");
     let line = said.lines().find(|line| line.starts_with("TROUBLE")).expect("a trouble");
     assert!(line.contains(says), "expected '{says}' in:\n{said}");
     let (_, command) = line.rsplit_once(": ").expect("a way out");
@@ -174,7 +178,7 @@ fn many_sessions_are_worth_a_word() {
     let said = laptop.run(["doctor"]).fails(1, "troubles were found");
     let said = notes(&said);
     assert!(said.len() == 1 && said[0].contains("501 sessions of 0 MB are much"), "{said:?}");
-    for way_out in ["git samesession gc", "git samesession init --on-demand", "git samesession init --remote"] {
+    for way_out in ["git samesession gc --keep-last 10", "git samesession init --on-demand", "git samesession init --remote"] {
         assert!(said[0].contains(way_out), "{said:?}");
     }
 }

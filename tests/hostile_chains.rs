@@ -546,3 +546,16 @@ fn a_ref_of_our_own_that_leads_to_no_checkpoint_is_named_and_left_alone() {
     assert!(victim.run_here(["list"]).ok().stderr().contains(&ours[..10]));
     assert_eq!(victim.tip(), ours);
 }
+
+#[test]
+fn a_record_that_names_a_file_for_a_recipient_does_not_have_it_read() {
+    let scene = Scene::new();
+    let victim = &scene.victim;
+    let export = |name: &str| victim.run_here(["export", &sid(), "--output", name]);
+    export("good.capsule").ok();
+    let file = victim.home.join("keys");
+    std::fs::write(&file, scene.maker.recipient()).expect("written");
+    scene.show(&scene.next().record(|record| record["recipients"] = json!([file])).commit());
+    export("bad.capsule").fails(128, "is not a recipient");
+    assert!(victim.cwd.join("good.capsule").exists() && !victim.cwd.join("bad.capsule").exists());
+}

@@ -124,6 +124,18 @@ fn what_an_accident_took_away_is_back_with_the_next_command_which_says_so() {
 }
 
 #[test]
+fn a_ref_names_its_newest_checkpoint() {
+    let project = Project::new();
+    let laptop = project.clone("laptop");
+    laptop.checkpoint("one", &[]);
+    for name in [session_ref(), format!("{}~0", session_ref()), sid()] {
+        assert!(laptop.run_here(["restore", "-n", &name]).ok().stdout().contains("already here"), "{name}");
+    }
+    laptop.run_here(["restore", "-n", "refs/samesession/sessions/none"]).fails(1, "no session matches");
+    laptop.run_here(["restore", "-n", "refs.capsule"]).fails(128, "cannot open");
+}
+
+#[test]
 fn one_tip_alone_in_a_scratch_repository_is_enough() {
     let project = Project::new();
     let (laptop, desktop) = (project.clone("laptop"), project.plain("desktop"));

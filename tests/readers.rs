@@ -294,11 +294,17 @@ fn opens_parts(machine: &Machine, commit: &str, older: &str, with: &dyn age::Ide
     parts(commit).lines().map(|part| (known(part), open(part))).collect()
 }
 
-#[test]
-fn somebody_removed_does_not_come_back_by_another_clones_defaults() {
+/// Two machines that believe each other; what they share goes with the first value.
+fn two() -> (Sandbox, Machine, Machine) {
     let sandbox = Sandbox::new();
     let (laptop, desktop) = (machine(&sandbox, "laptop"), machine(&sandbox, "desktop"));
     acquainted(&[&laptop, &desktop]);
+    (sandbox, laptop, desktop)
+}
+
+#[test]
+fn somebody_removed_does_not_come_back_by_another_clones_defaults() {
+    let (_sandbox, laptop, desktop) = two();
     let gone = age::x25519::Identity::generate();
     let key = gone.to_public().to_string();
     laptop.with_claude();
@@ -324,9 +330,7 @@ fn somebody_removed_does_not_come_back_by_another_clones_defaults() {
 
 #[test]
 fn somebody_removed_does_not_come_back_from_a_clone_that_went_on_meanwhile() {
-    let sandbox = Sandbox::new();
-    let (laptop, desktop) = (machine(&sandbox, "laptop"), machine(&sandbox, "desktop"));
-    acquainted(&[&laptop, &desktop]);
+    let (_sandbox, laptop, desktop) = two();
     let gone = age::x25519::Identity::generate();
     let key = gone.to_public().to_string();
     laptop.with_claude();
@@ -364,9 +368,7 @@ fn somebody_removed_does_not_come_back_from_a_clone_that_went_on_meanwhile() {
 
 #[test]
 fn somebody_removed_does_not_come_back_with_what_is_put_behind_a_shortened_chain() {
-    let sandbox = Sandbox::new();
-    let (laptop, desktop) = (machine(&sandbox, "laptop"), machine(&sandbox, "desktop"));
-    acquainted(&[&laptop, &desktop]);
+    let (_sandbox, laptop, desktop) = two();
     let gone = age::x25519::Identity::generate();
     laptop.with_claude();
     laptop.run(["recipient", "add", &gone.to_public().to_string(), &desktop.recipient()]).ok();

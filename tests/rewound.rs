@@ -297,3 +297,21 @@ fn a_deleted_session_stays_deleted_whatever_plain_git_pushes_until_somebody_revi
     laptop.run_here(["restore", &sid(), "--set-aside"]).ok();
     assert!(laptop.heard().contains("unpushed 1"));
 }
+
+#[test]
+fn what_was_pruned_and_is_remembered_by_its_pin_alone_is_gone_on_from() {
+    let project = Project::new();
+    let (_, others) = scene(&project, 3, &["pruner", "without"]);
+    let [pruner, without] = &others[..] else { unreachable!() };
+    let seen = project.tip();
+    project.git(["update-ref", "-d", &session_ref()]);
+    pruner.git(["fetch", "-q", "--prune"]);
+    without.git(["remote", "remove", "origin"]);
+    without.git(["update-ref", "-d", &tracking_ref()]);
+    for machine in [pruner, without] {
+        assert!(machine.try_git(["rev-parse", "--verify", "-q", &tracking_ref()]).code() != Some(0));
+        assert_eq!(pin(machine, "origin"), seen);
+        let next = machine.checkpoint("and on", &[]);
+        assert_eq!((machine.count(&next), machine.rev(&format!("{next}^"))), (4, seen.clone()));
+    }
+}

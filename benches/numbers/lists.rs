@@ -26,4 +26,25 @@ impl Bench {
         let ours = median(|| run(&mut self.ours(&home, &["--version"])));
         self.row("start-up, --version; ratio to 10 ms", millis(ours), None, ours.as_secs_f64() / 0.010, 1.0);
     }
+
+    /// Of the repository: each a chain of its own.
+    pub fn chains(&mut self) {
+        let home = self.home("chains");
+        self.repository(&home);
+        let count = if self.smoke { 50 } else { 1_000 };
+        for n in 0..count {
+            let id = format!("bbbbbbbb-{n:04x}-4000-8000-000000000001");
+            self.session(&home, &id, 2_000);
+            run(&mut self.ours(&home, &["checkpoint", &id, "-q"]));
+        }
+        run(&mut self.ours(&home, &["list"]));
+        if self.smoke {
+            let Some(calls) = system_calls(&mut self.ours(&home, &["list"])) else { return };
+            self.count(&format!("programs started by list over {count} chains, itself included"), calls.programs as u64, 8);
+            return;
+        }
+        let ours = median(|| run(&mut self.ours(&home, &["list"])));
+        self.row("list over 1,000 chains; ratio to 100 ms", millis(ours), None, ours.as_secs_f64() / 0.1, 1.0);
+        std::fs::remove_dir_all(home).expect("it was made");
+    }
 }

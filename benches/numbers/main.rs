@@ -11,6 +11,7 @@ mod measure;
 mod sealed;
 mod steps;
 mod transcripts;
+mod workspace;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ fn main() {
     let smoke = args.iter().any(|arg| arg == "--smoke");
     let named: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let mut bench = Bench { dir: tempfile::tempdir().expect("a temporary directory"), smoke, passed: true };
-    let counted: [Topic; 7] = [
+    let counted: [Topic; 9] = [
         ("memory", Bench::memory),
         ("git-memory", Bench::git_memory),
         ("listing", Bench::listing),
@@ -42,6 +43,8 @@ fn main() {
         ("steps", Bench::steps),
         ("history", Bench::history),
         ("growth", Bench::growth),
+        ("chains", Bench::chains),
+        ("workspace", Bench::workspace),
     ];
     let timed: [Topic; 4] =
         [("sealing", Bench::sealing), ("git", Bench::git_sealing), ("restic", Bench::restic), ("start", Bench::start_up)];

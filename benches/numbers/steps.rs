@@ -46,8 +46,7 @@ impl Bench {
                 1.0,
             );
         }
-        // Once in sixteen steps the small ones before it are made one.
-        self.count("its new objects, bytes, the most of twenty", most, 96 << 10);
+        self.count("its new objects, bytes, the most of twenty", most, 32 << 10);
         let all = bytes_below(&objects);
         run(&mut self.program(&home, "git", &push));
         let sent = bytes_below(&remote.join("objects")) - there;

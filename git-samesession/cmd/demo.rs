@@ -2,6 +2,8 @@
 //!
 //! Touches nothing outside a temporary directory, which is removed at the end.
 
+mod workspace;
+
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -27,22 +29,23 @@ struct Sample {
     native: &'static str,
     /// Below the home, as the agent wrote it.
     path: &'static str,
-    content: &'static [u8],
+    content: &'static str,
 }
 
-/// Genuine output of both programs, made in `/home/dev/src/demo.app_one`.
+/// Genuine output of both programs, made in this directory, which becomes the demonstration's.
+const MADE_IN: &str = "/home/dev/src/demo.app_one";
 const SAMPLES: [Sample; 2] = [
     Sample {
         agent: "claude",
         native: "aaaaaaaa-0001-4000-8000-000000000001",
         path: ".claude/projects/-home-dev-src-demo-app-one/aaaaaaaa-0001-4000-8000-000000000001.jsonl",
-        content: include_bytes!("../sample/claude.jsonl"),
+        content: include_str!("../sample/claude.jsonl"),
     },
     Sample {
         agent: "codex",
         native: "01a1fc46-14ce-7500-867f-3e8961b3c90d",
         path: ".codex/sessions/2026/11/21/rollout-2026-11-21T04-03-33-01a1fc46-14ce-7500-867f-3e8961b3c90d.jsonl",
-        content: include_bytes!("../sample/codex.jsonl"),
+        content: include_str!("../sample/codex.jsonl"),
     },
 ];
 
@@ -65,12 +68,28 @@ struct Proof {
     same_bytes: bool,
     stands_at: String,
     found_by_agent_rule: bool,
+    work_tree: String,
+    /// As Git describes it, here and there.
+    status: Vec<String>,
+    same_work_tree: bool,
     resume: String,
+}
+
+impl Sample {
+    fn content(&self, machine: &Env) -> String {
+        self.content.replace(MADE_IN, &machine.cwd().to_string_lossy())
+    }
+
+    /// Claude Code names a directory after the working directory.
+    fn path(&self, machine: &Env) -> PathBuf {
+        let encoded = |dir: &str| dir.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        machine.home().join(self.path.replace(&encoded(MADE_IN), &encoded(&machine.cwd().to_string_lossy())))
+    }
 }
 
 impl Proof {
     fn holds(&self) -> bool {
-        self.same_id && self.same_bytes && self.found_by_agent_rule
+        self.same_id && self.same_bytes && self.found_by_agent_rule && self.same_work_tree
     }
 }
 
@@ -79,7 +98,7 @@ impl View for Answer {
 
     fn human(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "Two throw-away homes stand for two machines, with a bare repository between them.")?;
-        writeln!(out, "On the first, each agent has a session.\n")?;
+        writeln!(out, "On the first, each agent has a session, in a repository in the middle of a rebase.\n")?;
         for proof in &self.sessions {
             let answer = |holds: bool| if holds { "yes" } else { "NO" };
             writeln!(out, "{} {} \"{}\"", proof.agent, proof.native_id, crate::ui::clipped(proof.title.as_deref().unwrap_or(""), 60))?;
@@ -90,6 +109,11 @@ impl View for Answer {
             writeln!(out, "  same id                       {}", answer(proof.same_id))?;
             writeln!(out, "  same bytes                    {}", answer(proof.same_bytes))?;
             writeln!(out, "  where the agent will look     {}", answer(proof.found_by_agent_rule))?;
+            writeln!(out, "  its work tree there           {}", proof.work_tree)?;
+            for (n, line) in proof.status.iter().enumerate() {
+                writeln!(out, "  {:<28}  {line}", if n == 0 { "git status, here and there" } else { "" })?;
+            }
+            writeln!(out, "  same commits, index, files    {}", answer(proof.same_work_tree))?;
             writeln!(out, "  it would go on with           {}\n", proof.resume)?;
         }
         writeln!(out, "Nothing of this is left on your machine.")
@@ -109,15 +133,16 @@ pub fn run(env: &Env, ui: &Ui) -> Result<(), Failure> {
     let (first, second) = (machine("laptop").map_err(demo)?, machine("desktop").map_err(demo)?);
     let (laptop, desktop) = (Device::create(&first, Some("laptop"))?, Device::create(&second, Some("desktop"))?);
     Git::at(&first, &there).run(&["init".as_ref(), "--quiet".as_ref(), "--bare".as_ref(), origin.as_os_str()])?;
-    for machine in [&first, &second] {
-        let git = Git::at(machine, machine.cwd());
-        git.run(&["init", "--quiet"])?;
-        git.run(&["remote".as_ref(), "add".as_ref(), "origin".as_ref(), origin.as_os_str()])?;
-    }
+    workspace::begin(&first, &origin)?;
+    let git = Git::at(&second, second.cwd());
+    git.run(&["clone".as_ref(), "--quiet".as_ref(), "--branch".as_ref(), "main".as_ref(), origin.as_os_str(), ".".as_ref()])?;
+    workspace::leave(&first)?;
     let mut answer = Answer { sessions: Vec::new() };
     for sample in &SAMPLES {
-        let transcript = first.home().join(sample.path);
-        fs::create_dir_all(transcript.parent().unwrap_or(&there)).and_then(|()| fs::write(&transcript, sample.content)).map_err(demo)?;
+        let transcript = sample.path(&first);
+        fs::create_dir_all(transcript.parent().unwrap_or(&there))
+            .and_then(|()| fs::write(&transcript, sample.content(&first)))
+            .map_err(demo)?;
         answer.sessions.push(carry(ui, sample, (&first, &laptop), (&second, &desktop))?);
     }
     ui.report(&answer).map_err(Failure::Output)?;
@@ -130,7 +155,7 @@ fn carry(ui: &Ui, sample: &Sample, from: (&Env, &Device), to: (&Env, &Device)) -
     let mut findings = Vec::new();
     let session = Selector::Named(sample.native.to_owned());
 
-    let mut source = Source::find(from.0, &session, Some(sample.agent))?;
+    let mut source = Source::find(from.0, &session, Some(sample.agent))?.with_workspace(from.0, &Default::default())?;
     let (sid, title) = (source.selected.session.sid(), source.selected.session.title.clone());
     let identities = keys::identities(from.0, Some(from.1), &[], None, &quiet)?;
     let ledger = Ledger::open(from.0, Some(from.1), &identities)?;
@@ -151,6 +176,7 @@ fn carry(ui: &Ui, sample: &Sample, from: (&Env, &Device), to: (&Env, &Device)) -
     let restored = restore::restore(to.0, Some(to.1), &options, capsule, &mut quiet, &*progress)?;
 
     let shown = sessions::show(to.0, &session, Some(sample.agent))?;
+    let work_tree = restored.workspace.as_ref().and_then(|workspace| workspace.at.clone()).unwrap_or_default();
     let stands_at: PathBuf = shown.session.transcript.clone();
     Ok(Proof {
         agent: sample.agent,
@@ -161,9 +187,12 @@ fn carry(ui: &Ui, sample: &Sample, from: (&Env, &Device), to: (&Env, &Device)) -
         title,
         made_in: restored.manifest.origin.cwd.clone().unwrap_or_default(),
         same_id: shown.session.native.as_str() == sample.native,
-        same_bytes: fs::read(&stands_at).is_ok_and(|bytes| bytes == sample.content),
+        same_bytes: fs::read(&stands_at).is_ok_and(|bytes| bytes == sample.content(from.0).into_bytes()),
         found_by_agent_rule: found(to.0, sample, &restored),
         stands_at: stands_at.display().to_string(),
+        status: workspace::status(to.0, &work_tree)?,
+        same_work_tree: workspace::is_same((from.0, from.0.cwd()), (to.0, &work_tree))?,
+        work_tree: work_tree.display().to_string(),
         resume: super::restore::typed(&restored.resume),
     })
 }

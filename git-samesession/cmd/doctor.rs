@@ -44,6 +44,6 @@ pub fn run(env: &Env, ui: &Ui) -> Result<(), Failure> {
     ui.report(&answer).map_err(Failure::Output)?;
     match answer.findings.iter().filter(|row| row.verdict == Verdict::Trouble).count() {
         0 => Ok(()),
-        n => Err(Failure::Troubles(n)),
+        n => Err(Failure::Answered(Box::new(Failure::Troubles(n)))),
     }
 }

@@ -20,6 +20,8 @@ const NAMED: usize = 20;
 struct Answer {
     sessions: Vec<Row>,
     ignored: Vec<Ignored>,
+    /// It was to be asked, and did not answer.
+    unasked: Option<Unasked>,
 }
 
 #[derive(Serialize)]
@@ -62,6 +64,12 @@ struct Remote {
 #[derive(Serialize)]
 struct Ignored {
     r#ref: String,
+    why: String,
+}
+
+#[derive(Serialize)]
+struct Unasked {
+    remote: String,
     why: String,
 }
 
@@ -163,14 +171,19 @@ impl View for Answer {
 
 pub fn run(env: &Env, ui: &Ui, options: &cli::List) -> Result<(), Failure> {
     let asked = Options { remote: options.remote.clone(), all: options.all };
-    let mut ignored = Vec::new();
+    let (mut ignored, mut unasked) = (Vec::new(), None);
     // Nobody wants to be asked for the passphrase of a key a hundred times.
     let found = super::with_ledger_as(env, ui, &NoCallbacks, |ledger, findings| {
         let found = list::list(ledger, &asked)?;
         for finding in found.findings {
             match finding {
                 Finding::Ignored { name, why } => ignored.push(Ignored { r#ref: name, why }),
-                other => findings.push(other),
+                other => {
+                    if let Finding::Unasked { remote, why } = &other {
+                        unasked = Some(Unasked { remote: remote.clone(), why: why.clone() });
+                    }
+                    findings.push(other);
+                }
             }
         }
         Ok(found.sessions)
@@ -181,7 +194,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::List) -> Result<(), Failure> {
     if ignored.len() > NAMED {
         ui.note(&format!("warning: so are {} more; --json names them all", ignored.len() - NAMED));
     }
-    let answer = Answer { sessions: found.into_iter().map(|listed| Row::new(listed, env)).collect(), ignored };
+    let answer = Answer { sessions: found.into_iter().map(|listed| Row::new(listed, env)).collect(), ignored, unasked };
     ui.report(&answer).map_err(Failure::Output)?;
     if answer.sessions.is_empty() && !ui.json {
         ui.note("no session in this repository; 'git samesession checkpoint' seals one into it");

@@ -100,7 +100,7 @@ pub fn push(
 pub fn refused(answer: &mut Answer) -> Result<(), Failure> {
     match answer.refused.len() {
         0 => Ok(()),
-        1 => Err(answer.refused.swap_remove(0).into()),
-        refused => Err(Failure::NotPushed(count(refused, "session"))),
+        1 => Err(Failure::Answered(Box::new(answer.refused.swap_remove(0).into()))),
+        refused => Err(Failure::Answered(Box::new(Failure::NotPushed(count(refused, "session"))))),
     }
 }

@@ -159,7 +159,8 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
     };
     let progress = ui.progress();
     // What has the look of a file and is none shall be missed as a file.
-    let session = options.what.to_str().filter(|what| !options.what.exists() && *what != "-" && !what.contains('/') && !what.contains('.'));
+    let is_file = |what: &str| what == "-" || options.what.exists() || what.contains(['/', '.']) && !what.starts_with("refs/");
+    let session = options.what.to_str().filter(|what| !is_file(what));
     let done = match session {
         Some(session) => {
             let mut ledger = Ledger::open(env, device.as_ref(), &identities)?;

@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod list;
 pub mod log;
 pub mod named;
+pub mod on_demand;
 pub mod output;
 pub mod pick;
 pub mod recipient_list;

@@ -7,5 +7,6 @@ pub mod clones;
 pub mod faults;
 pub mod forge;
 pub mod forged;
+pub mod many;
 pub mod model;
 pub mod sandbox;

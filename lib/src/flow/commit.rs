@@ -16,6 +16,7 @@ use super::ledger::{Finding, Ledger};
 use super::native::Native;
 use super::readers::{self, Readers};
 use super::source::{self, Source};
+use super::stage::Stage;
 use super::{Error, join, keys, settings};
 use crate::agent::{Role, jsonl};
 use crate::capsule::{FileEntry, Manifest};
@@ -372,8 +373,8 @@ fn relation(ledger: &Ledger<'_>, input: &mut dyn Input, way: &mut Opened, tree: 
     let here = input.transcript()?;
     let (store, identities) = (&ledger.store, ledger.identities);
     let manifest = Manifest::of(&way.manifest_bytes(store, tree, identities)?, &way.record.sid, &way.record.summary.agent)?;
-    let dir = tempfile::Builder::new().prefix("samesession-compare-").tempdir_in(ledger.env.temp_dir());
-    let dir = dir.at("create a directory in", ledger.env.temp_dir())?;
+    // What a crash leaves of it is cleared by the next one.
+    let mut stage = Stage::temporary(ledger.env)?;
     let mut contents = way.contents(store, tree, identities)?;
     for file in &manifest.files {
         let mut content = (&mut contents).take(file.size);
@@ -382,9 +383,7 @@ fn relation(ledger: &Ledger<'_>, input: &mut dyn Input, way: &mut Opened, tree: 
             continue;
         }
         let packed = jsonl::is_packed(file.path.as_path());
-        let theirs = dir.path().join(if packed { "theirs.jsonl.zst" } else { "theirs.jsonl" });
-        let mut out = crate::durable::create_private(&theirs)?;
-        std::io::copy(&mut content, &mut out).map_err(capsule::Error::Read)?;
+        let theirs = stage.take(&mut content, packed)?;
         return Ok(compare::growing(&here, &theirs).at("compare", &here)?);
     }
     Ok(Relation::Diverged)

@@ -49,6 +49,8 @@ pub fn fetch(
         findings.clear();
         ledger.sync_all(findings)?;
     }
+    // They stand, packed or not.
+    let _ = refs::pack(&ledger.store);
     let of = |known: Option<&Known>| known.and_then(|known| known.tracking.get(remote).copied());
     let mut sids: Vec<SessionId> = before.keys().chain(after.keys()).cloned().collect();
     sids.sort();
@@ -104,7 +106,7 @@ pub fn push<C: Callbacks>(
         fault::point("push.begun").at("write to", &ledger.store.repo.common)?;
         let verdicts = remote::push(&ledger.store.repo, remote, &open)?;
         fault::point("push.sent").at("write to", &ledger.store.repo.common)?;
-        let mut behind = Vec::new();
+        let (mut arrived, mut behind) = (Vec::new(), Vec::new());
         for push in open {
             let result = match verdicts.get(&push.sid) {
                 Some(Verdict::Behind(why)) => {
@@ -117,10 +119,11 @@ pub fn push<C: Callbacks>(
                 _ => Ok(Arrived::Pushed),
             };
             if result.is_ok() {
-                remember(ledger, remote, &push)?;
+                arrived.push(push.clone());
             }
             done.insert(push.sid.clone(), Pushed { sid: push.sid, tip: push.tip, result });
         }
+        remember(ledger, remote, &arrived)?;
         fault::point("push.done").at("write to", &ledger.store.repo.common)?;
         open = Vec::new();
         if behind.is_empty() {
@@ -193,22 +196,30 @@ fn joined_with_theirs<C: Callbacks>(
 }
 
 /// What is known to stand there now. Git notes it itself where a refspec says so.
-fn remember(ledger: &Ledger<'_>, remote: &str, push: &Push) -> Result<(), Error> {
-    let known = refs::of(&ledger.store, &push.sid)?;
+fn remember(ledger: &Ledger<'_>, remote: &str, arrived: &[Push]) -> Result<(), Error> {
+    // However many there are, their refs are read and moved in one start of Git each.
+    let all = match arrived {
+        [] => return Ok(()),
+        [one] => BTreeMap::from([(one.sid.clone(), refs::of(&ledger.store, &one.sid)?)]),
+        _ => refs::all(&ledger.store)?,
+    };
     let mut changes = Vec::new();
-    let both = [(names::tracking(remote, &push.sid), known.tracking.get(remote)), (names::seen(remote, &push.sid), known.seen.get(remote))];
-    for (name, from) in both {
-        // Somebody here may have fetched what came after it already.
-        let newer = from.map_or(Ok(false), |from| chain::descends(&ledger.store, from, &push.tip))?;
-        if !newer {
-            changes.push(Change { name, to: Some(push.tip), from: from.copied() });
+    for push in arrived {
+        let (tracking, seen) = all.get(&push.sid).map(|known| (known.tracking.get(remote), known.seen.get(remote))).unwrap_or_default();
+        let mut these = Vec::new();
+        for (name, from) in [(names::tracking(remote, &push.sid), tracking), (names::seen(remote, &push.sid), seen)] {
+            // Somebody here may have fetched what came after it already.
+            let newer = from.map_or(Ok(false), |from| chain::descends(&ledger.store, from, &push.tip))?;
+            if !newer {
+                these.push(Change { name, to: Some(push.tip), from: from.copied() });
+            }
         }
+        changes.push(these);
     }
-    match refs::update(&ledger.store, "samesession: pushed", &changes) {
-        // Somebody was faster, and has seen more.
-        Err(crate::store::Error::Moved { .. }) => Ok(()),
-        done => Ok(done?),
-    }
+    refs::update_each(&ledger.store, "samesession: pushed", &changes)?;
+    // They stand, packed or not.
+    let _ = refs::pack(&ledger.store);
+    Ok(())
 }
 
 fn jitter() -> u64 {

@@ -10,7 +10,9 @@ use super::arriving::{pass_on, unfold};
 use super::keys::{self, SealTo};
 use super::ledger::Ledger;
 use super::output::{Output, Plain, Sealing};
+use super::readers::Readers;
 use crate::capsule::{self, FileEntry, Header, Manifest, Writer};
+use crate::device::Device;
 use crate::path::RelPath;
 use crate::policy::Limits;
 use crate::progress::Progress;
@@ -39,8 +41,15 @@ pub fn export<C: Callbacks>(
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
     let dir = options.output.dir(ledger.env)?;
-    let seal_to = options.seal_to.unwrap_or_else(|| SealTo::Recipients(opened.record.recipients.clone()));
-    let recipients = keys::recipients(&seal_to, ledger.device)?;
+    let recipients = match &options.seal_to {
+        Some(named) => keys::recipients(named, ledger.device)?,
+        // What somebody here types may be a file of keys; what a record says may not.
+        None => {
+            let device = ledger.device.map(Device::recipient);
+            let names = device.into_iter().chain(opened.record.recipients.iter().cloned()).collect();
+            Readers { names, ..Readers::default() }.recipients()?
+        }
+    };
     let tree = opened.tree(&ledger.store)?;
     let manifest = opened.manifest_bytes(&ledger.store, &tree, ledger.identities)?;
     let manifest = Manifest::of(&manifest, &opened.record.sid, &opened.record.summary.agent)?;

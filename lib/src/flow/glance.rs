@@ -115,6 +115,8 @@ impl From<Error> for Unread {
 /// All that is remembered of one repository.
 pub struct Glances<'a> {
     ledger: &'a Ledger<'a>,
+    /// Where those may stand that are not in the repository itself.
+    heads: Option<&'a Ledger<'a>>,
     known: HashMap<String, Glance>,
     /// Which keys did not open what was not opened.
     keys: String,
@@ -129,13 +131,13 @@ struct Kept {
 }
 
 impl<'a> Glances<'a> {
-    pub fn load(ledger: &'a Ledger<'a>) -> Glances<'a> {
+    pub fn load(ledger: &'a Ledger<'a>, heads: Option<&'a Ledger<'a>>) -> Glances<'a> {
         let keys = ledger.identities.mark();
         let mut known = recall(ledger).map(|kept| (kept.glances, kept.keys)).unwrap_or_default();
         if known.1 != keys {
             known.0.retain(|_, glance| glance.inside.is_ok());
         }
-        Glances { ledger, known: known.0, keys, changed: false }
+        Glances { ledger, heads, known: known.0, keys, changed: false }
     }
 
     pub fn of(&mut self, sid: &SessionId, id: &ObjectId) -> Result<Glance, Error> {
@@ -143,13 +145,18 @@ impl<'a> Glances<'a> {
         if let Some(glance) = self.known.get(&name).filter(|glance| glance.sid == sid.as_str()) {
             return Ok(glance.clone());
         }
-        let glance = Glance::of(self.ledger, sid, id, None)?;
+        let glance = Glance::of(self.elsewhere(id).unwrap_or(self.ledger), sid, id, None)?;
         // What is damaged or locked today may be opened tomorrow.
         if matches!(glance.inside, Ok(_) | Err(Unread::Others)) {
             self.known.insert(name, glance.clone());
             self.changed = true;
         }
         Ok(glance)
+    }
+
+    /// Where a checkpoint stands, if that is not in the repository itself.
+    pub fn elsewhere(&self, id: &ObjectId) -> Option<&'a Ledger<'a>> {
+        self.heads.filter(|_| !self.ledger.store.has(id))
     }
 
     /// Remembers what is asked for again. A memory that cannot be written is none, and no failure.

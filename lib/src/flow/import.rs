@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{TempDir, TempPath};
+use tempfile::TempPath;
 
 use super::arriving::{pass_on, read, refuse_strangers};
 use super::capture::Captured;
@@ -15,7 +15,8 @@ use super::commit::{self, Begin, Input, Signed};
 use super::inspect::Nowhere;
 use super::ledger::Ledger;
 use super::signed::{self, Belief, Consent, SignedBy};
-use super::{Error, agent_named, role_name, stage};
+use super::stage::{self, Stage};
+use super::{Error, agent_named, role_name};
 use crate::agent::{Role, jsonl};
 use crate::capsule::{self, FileEntry, Header, Manifest, TORN_DIR};
 use crate::device::Device;
@@ -45,7 +46,7 @@ pub struct Verified<'a> {
     opened: capsule::Opened,
     sid: SessionId,
     pub signed_by: SignedBy,
-    transcript: Option<(TempDir, PathBuf)>,
+    transcript: Option<(Stage, PathBuf)>,
 }
 
 /// Whoever is accepted as its signer is remembered. Nothing else is written.
@@ -127,18 +128,18 @@ impl Input for Capsule<'_, '_> {
         if let Some((_, path)) = &self.capsule.transcript {
             return Ok(path.clone());
         }
-        let temp = self.env.temp_dir();
-        let dir = tempfile::Builder::new().prefix("samesession-compare-").tempdir_in(&temp).at("create a directory in", &temp)?;
+        // What a crash leaves of it is cleared by the next one.
+        let stage = Stage::temporary(self.env)?;
         let files = &self.capsule.manifest().files;
         let name = files.iter().find(|file| is_transcript(file)).map(|file| file.path.clone());
         let packed = name.as_ref().is_some_and(|name| jsonl::is_packed(name.as_path()));
-        let path = dir.path().join(if packed { "ours.jsonl.zst" } else { "ours.jsonl" });
+        let path = stage.dir.join(if packed { "ours.jsonl.zst" } else { "ours.jsonl" });
         let mut sink = OneFile { name, file: durable::create_private(&path)? };
         self.capsule.read(&mut sink, &progress::Silent)?;
         if packed {
             stage::unpacks_within(&path, &self.capsule.limits)?;
         }
-        self.capsule.transcript = Some((dir, path.clone()));
+        self.capsule.transcript = Some((stage, path.clone()));
         Ok(path)
     }
 

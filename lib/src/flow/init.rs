@@ -8,7 +8,7 @@ mod record;
 use self::record::Record;
 use super::remotes::{self, Trap};
 use super::settings::{self, ON_DEMAND, RECIPIENT, STORE};
-use super::{Error, keys};
+use super::{Error, keys, on_demand};
 use crate::git::{Config, Git, Repository};
 use crate::store::names;
 
@@ -81,6 +81,7 @@ pub fn uninstall(repo: &Repository) -> Result<TakenBack, Error> {
     let own = repo.own_config()?;
     let args = ["for-each-ref", "--format=x", names::PUBLIC, names::TRACKING, names::SEEN];
     let refs = repo.git.lines(&args)?.len();
+    on_demand::forget(repo)?;
     let Some(record) = Record::load(repo)? else { return Ok(TakenBack { changes: Vec::new(), refs }) };
     let steps = back(&record, &own);
     // Git leaves an empty section behind where a comment stands before it, and a line break where none was.

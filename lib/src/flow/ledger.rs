@@ -4,10 +4,12 @@
 //! reported and otherwise passed by. What must stay true: nothing that this device has seen and believed is forgotten
 //! because a remote says so, and a chain here moves only forward.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashSet};
 
 use gix::hash::ObjectId;
 
+use super::on_demand::Far;
 use super::{Error, replaced};
 use crate::device::Device;
 use crate::env::Env;
@@ -33,6 +35,8 @@ pub struct Ledger<'a> {
     known: KnownSigners,
     /// Fingerprints that are believed for this once.
     pub trust: Vec<String>,
+    /// What the store's remote said when it was asked, once in a command.
+    pub(super) far: OnceCell<Far>,
 }
 
 /// Something about a ref that a person should know.
@@ -44,6 +48,8 @@ pub enum Finding {
     Unknown { name: String, checkpoint: Box<Checkpoint> },
     /// A remote shows less than it showed before.
     Rewound { remote: String, sid: SessionId, seen: ObjectId, now: ObjectId },
+    /// A remote was to be asked and did not answer.
+    Unasked { remote: String, why: String },
     /// A chain that was here is here again.
     BroughtBack { sid: SessionId, tip: ObjectId },
 }
@@ -68,7 +74,16 @@ impl<'a> Ledger<'a> {
         if let Some(device) = device {
             silent.add_device(device.identity());
         }
-        Ok(Ledger { env, store: Store::open(repo)?, identities, device, silent, known: KnownSigners::load(env)?, trust: Vec::new() })
+        Ok(Ledger {
+            env,
+            store: Store::open(repo)?,
+            identities,
+            device,
+            silent,
+            known: KnownSigners::load(env)?,
+            trust: Vec::new(),
+            far: OnceCell::new(),
+        })
     }
 
     pub fn believes(&self, signer: &Signer) -> bool {
@@ -138,7 +153,7 @@ impl<'a> Ledger<'a> {
         let mut found = Vec::new();
         let before = refs::of(&self.store, sid)?;
         let after = self.follow(sid, before.clone(), &mut found)?;
-        self.write_back(&moves(sid, &before, &after))?;
+        refs::update_each(&self.store, FOLLOW, &[moves(sid, &before, &after)])?;
         for finding in found {
             match finding {
                 Finding::Unknown { name, checkpoint } if vital.contains(&name) => return Err(Error::UnknownMaker { checkpoint }),
@@ -180,11 +195,7 @@ impl<'a> Ledger<'a> {
                 Err(error) => findings.push(Finding::Ignored { name: names::session(sid), why: with_causes(&error) }),
             }
         }
-        // In one start of Git. Where one ref has moved meanwhile, all are refused, and each goes its own way.
-        match refs::update(&self.store, FOLLOW, &changes.concat()) {
-            Err(store::Error::Moved { .. }) => changes.iter().try_for_each(|moves| self.write_back(moves))?,
-            done => done?,
-        }
+        refs::update_each(&self.store, FOLLOW, &changes)?;
         Ok(all)
     }
 
@@ -269,14 +280,6 @@ impl<'a> Ledger<'a> {
         })
     }
 
-    fn write_back(&self, changes: &[Change]) -> Result<(), Error> {
-        match refs::update(&self.store, FOLLOW, changes) {
-            // Somebody else has just done the same, or more; the next command sees it.
-            Err(store::Error::Moved { .. }) => Ok(()),
-            done => Ok(done?),
-        }
-    }
-
     /// Whether going from `old` to this checkpoint loses nothing: it descends from it, or stands in for it.
     pub fn follows(&self, new: &Checkpoint, old: &ObjectId) -> Result<bool, Error> {
         if let Ok(before) = Checkpoint::read(&self.store, old)
@@ -292,7 +295,14 @@ impl<'a> Ledger<'a> {
 
     /// The tips that no other known tip descends from: one, where nothing went two ways.
     pub fn heads(&self, sid: &SessionId, known: &Known) -> Result<Vec<Checkpoint>, Error> {
-        let tips: Vec<ObjectId> = known.local.iter().chain(known.tracking.values()).copied().collect();
+        let mut tips: Vec<ObjectId> = known.local.iter().chain(known.tracking.values()).copied().collect();
+        for pin in &known.left {
+            match self.checkpoint(sid, pin) {
+                Ok(_) => tips.push(*pin),
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(_) => {}
+            }
+        }
         let mut heads = Vec::new();
         for id in chain::heads(&self.store, &tips)? {
             heads.push(self.checkpoint(sid, &id)?);

@@ -1,4 +1,5 @@
-//! `list`: every session of the repository, here or last seen on a remote, newest first.
+//! `list`: every session of the repository, here or last seen on a remote, newest first; where sessions come on demand,
+//! also those that the store has, by their newest checkpoints alone.
 //!
 //! Shows what strangers may have written. What must stay true: one ref that is nonsense, or nobody's that we know, stands
 //! in no other's way, and nothing of a stranger's text is shown before its signer is believed.
@@ -9,6 +10,7 @@ use gix::hash::ObjectId;
 
 use super::glance::{Glance, Glances};
 use super::ledger::{Finding, Ledger};
+use super::on_demand;
 use super::{Error, remotes};
 use crate::id::SessionId;
 use crate::store::refs::{self, Known};
@@ -65,21 +67,29 @@ pub enum State {
 
 pub fn list(ledger: &Ledger<'_>, options: &Options) -> Result<Outcome, Error> {
     let before = refs::all(&ledger.store)?;
+    let mut findings = Vec::new();
+    let heads = on_demand::heads(ledger, options.remote.as_deref(), &mut findings)?;
     if let Some(remote) = &options.remote
         && !before.values().any(|known| known.tracking.contains_key(remote))
     {
         remotes::store(&ledger.store.repo, Some(remote))?;
     }
-    let mut findings = Vec::new();
     let mut after = ledger.sync_these(before.clone(), &mut findings)?;
     // Of refs that were passed by more can be said here.
     findings.retain(|finding| !matches!(finding, Finding::Ignored { .. } | Finding::Unknown { .. }));
     for (sid, known) in &mut after {
         known.local = known.local.or(before.get(sid).and_then(|before| before.local));
     }
-    let mut list = List { ledger, glances: Glances::load(ledger), outcome: Outcome { findings, ..Outcome::default() } };
+    for sid in heads.iter().flat_map(|heads| heads.tips.keys()) {
+        after.entry(sid.clone()).or_default();
+    }
+    let glances = Glances::load(ledger, heads.as_ref().map(|heads| &heads.ledger));
+    let mut list = List { ledger, glances, outcome: Outcome { findings, ..Outcome::default() } };
     for (sid, known) in &after {
-        let fetched = before.get(sid).map(|known| known.tracking.clone()).unwrap_or_default();
+        let mut fetched = before.get(sid).map(|known| known.tracking.clone()).unwrap_or_default();
+        if let Some((heads, tip)) = heads.as_ref().and_then(|heads| Some((heads, heads.tips.get(sid)?))) {
+            heads.add_to(&mut fetched, tip);
+        }
         if options.remote.as_ref().is_some_and(|remote| !fetched.contains_key(remote)) {
             continue;
         }
@@ -90,6 +100,7 @@ pub fn list(ledger: &Ledger<'_>, options: &Options) -> Result<Outcome, Error> {
         }
     }
     let tips = after.values().chain(before.values()).flat_map(|known| known.local.iter().chain(known.tracking.values()));
+    let tips = tips.chain(heads.iter().flat_map(|heads| heads.tips.values()));
     let tips: HashSet<String> = tips.map(ToString::to_string).collect();
     list.glances.keep(|id| tips.contains(id));
     let mut outcome = list.outcome;
@@ -192,6 +203,10 @@ impl List<'_> {
             return Ok(false);
         }
         if new.glance.parents.contains(&old.id.to_string()) {
+            return Ok(true);
+        }
+        // Of what stands alone, elsewhere, no more can be known than that it is a later one.
+        if self.glances.elsewhere(&new.id).is_some() {
             return Ok(true);
         }
         let leads = chain::descends(&self.ledger.store, &new.id, &old.id).map_err(Error::from);

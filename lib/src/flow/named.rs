@@ -7,7 +7,7 @@ use gix::hash::ObjectId;
 
 use super::ledger::{Finding, Ledger};
 use super::select::{self, Selector};
-use super::{Candidate, Error};
+use super::{Candidate, Error, on_demand};
 use crate::agent;
 use crate::id::{NativeId, SessionId};
 use crate::store::unfold::Checkpoint;
@@ -21,24 +21,51 @@ pub struct Named {
     pub exactly: Option<Checkpoint>,
 }
 
-/// All chains are brought up to date on the way; what is to be said of them is added to `findings`.
+/// All chains are brought up to date on the way; what is to be said of them is added to `findings`. Where sessions come on
+/// demand, the one that is meant is brought as the store has it.
 pub fn resolve(ledger: &Ledger<'_>, what: &str, findings: &mut Vec<Finding>) -> Result<Named, Error> {
-    let all = ledger.sync_all(findings)?;
+    let mut all = ledger.sync_all(findings)?;
+    let far = on_demand::ask(ledger, findings)?;
+    for sid in far.keys() {
+        all.entry(sid.clone()).or_default();
+    }
+    let bring = |sid: &SessionId, all: &mut BTreeMap<SessionId, Known>, findings: &mut Vec<Finding>| match far.get(sid) {
+        Some(tip) => on_demand::bring(ledger, sid, tip, findings).map(|known| drop(all.insert(sid.clone(), known))),
+        None => Ok(()),
+    };
     let mut sids = match what {
         "current" => current(ledger, &all)?,
-        "latest" => latest(ledger, &all)?,
+        "latest" => {
+            let there = if far.is_empty() { Vec::new() } else { on_demand::readable(ledger, findings)? };
+            if let Some((sid, _)) = there.iter().max_by_key(|(sid, inside)| (&inside.made, sid)) {
+                bring(sid, &mut all, findings)?;
+            }
+            latest(ledger, &all)?
+        }
         _ => matching(&all, what),
     };
     if sids.is_empty() {
+        for sid in behind(&all, &far, what) {
+            bring(&sid, &mut all, findings)?;
+        }
         // Before the agents' ids, for which every chain has to be opened: commits are what our own answers say to type.
         let none = match revision(ledger, &all, what) {
             Err(none @ (Error::NoSuchSession(_) | Error::Store(store::Error::NotACheckpoint { .. }))) => none,
             found => return found,
         };
         sids = native(ledger, &all, what);
+        if !far.is_empty() && looks_native(what) {
+            let there = on_demand::readable(ledger, findings)?.into_iter();
+            sids.extend(there.filter(|(_, inside)| inside.summary.native_id.starts_with(what)).map(|(sid, _)| sid));
+            sids.sort();
+            sids.dedup();
+        }
         if sids.is_empty() {
             return Err(none);
         }
+    }
+    if let [sid] = &sids[..] {
+        bring(sid, &mut all, findings)?;
     }
     match &sids[..] {
         [sid] => Ok(Named { known: all.get(sid).cloned().unwrap_or_default(), sid: sid.clone(), exactly: None }),
@@ -59,9 +86,23 @@ fn matching(all: &BTreeMap<SessionId, Known>, what: &str) -> Vec<SessionId> {
     all.keys().filter(|sid| what.len() >= 4 && sid.as_str().starts_with(what)).cloned().collect()
 }
 
+/// Those of the store's sessions that a revision begins with: a sid's beginning, or that of the newest checkpoint's commit.
+fn behind(all: &BTreeMap<SessionId, Known>, far: &BTreeMap<SessionId, ObjectId>, what: &str) -> Vec<SessionId> {
+    let head = &what[..what.find(['~', '^', '@']).unwrap_or(what.len())];
+    match &matching(all, head)[..] {
+        [sid] => vec![sid.clone()],
+        _ if head.len() < 4 => Vec::new(),
+        _ => far.iter().filter(|(_, tip)| tip.to_string().starts_with(head)).map(|(sid, _)| sid.clone()).collect(),
+    }
+}
+
+fn looks_native(what: &str) -> bool {
+    what.len() >= 4 && what.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+}
+
 /// By the beginning of the agent's id, which only those can see who can open a chain.
 fn native(ledger: &Ledger<'_>, all: &BTreeMap<SessionId, Known>, what: &str) -> Vec<SessionId> {
-    if what.len() < 4 || !what.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+    if !looks_native(what) {
         return Vec::new();
     }
     let fits = |(sid, known): &(&SessionId, &Known)| {

@@ -14,6 +14,9 @@ use crate::id::SessionId;
 use crate::store::names::{self, Named};
 use crate::store::refs::Known;
 
+/// How many refs one start of Git pushes: it takes them as words, and near 20,000 of them Linux refuses to start it.
+const AT_ONCE: usize = 1000;
+
 /// What Git says of one pushed ref.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -32,28 +35,30 @@ pub fn choose(repo: &Repository, named: Option<&str>) -> Result<String, Error> {
 
 /// Brings what the remote has: everything, or these sessions.
 pub fn fetch(repo: &Repository, remote: &str, only: &[&SessionId], prune: bool) -> Result<(), Error> {
-    let mut args: Vec<String> =
-        ["fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--refmap="]
-            .map(str::to_owned)
-            .to_vec();
-    args.push(if prune { "--prune" } else { "--no-prune" }.to_owned());
-    args.extend(["--quiet".to_owned(), "--end-of-options".to_owned(), remote.to_owned()]);
-    if only.is_empty() {
-        args.push(names::refspec(remote));
-    }
-    args.extend(only.iter().map(|sid| format!("+{}:{}", names::session(sid), names::tracking(remote, sid))));
-    repo.git.run(&args)?;
+    let mut args = vec!["fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--refmap="];
+    args.extend([if prune { "--prune" } else { "--no-prune" }, "--quiet", "--stdin", "--end-of-options", remote]);
+    // Not as words: some thousand of them are more than a program can be started with.
+    let spec = |sid: &&SessionId| format!("+{}:{}\n", names::session(sid), names::tracking(remote, sid));
+    let specs = if only.is_empty() { names::refspec(remote) + "\n" } else { only.iter().map(spec).collect() };
+    repo.git.feed(&args, specs.as_bytes())?;
     Ok(())
 }
 
 /// As `fetch`, of sessions that the remote may not have at all.
 pub fn fetch_what_is_there(repo: &Repository, remote: &str, only: &[&SessionId]) -> Result<(), Error> {
     match fetch(repo, remote, only, false) {
-        Err(Error::Git(git::Error::Failed { said, .. })) if said.contains("couldn't find remote ref") => match only {
-            [_] => Ok(()),
-            // Git then brings none of them.
-            several => several.iter().try_for_each(|sid| fetch_what_is_there(repo, remote, &[sid])),
-        },
+        // Git then brings none of them.
+        Err(Error::Git(git::Error::Failed { said, .. })) if said.contains("couldn't find remote ref") && only.len() > 1 => {
+            let there = list(repo, remote)?;
+            let left: Vec<&SessionId> = only.iter().copied().filter(|sid| there.contains_key(*sid)).collect();
+            match left.len() {
+                0 => Ok(()),
+                // It came between the two looks.
+                n if n == only.len() => fetch(repo, remote, &left, false),
+                _ => fetch_what_is_there(repo, remote, &left),
+            }
+        }
+        Err(Error::Git(git::Error::Failed { said, .. })) if said.contains("couldn't find remote ref") => Ok(()),
         fetched => fetched,
     }
 }
@@ -75,6 +80,22 @@ pub struct Push {
 
 /// Pushes these, each for itself. An error means that nothing is known of any.
 pub fn push(repo: &Repository, remote: &str, pushes: &[Push]) -> Result<BTreeMap<SessionId, Verdict>, Error> {
+    let mut verdicts = BTreeMap::new();
+    for (n, some) in pushes.chunks(AT_ONCE).enumerate() {
+        match push_some(repo, remote, some) {
+            // What went before it has arrived; the rest is not tried on a remote that is gone.
+            Err(Error::Git(git::Error::Failed { said, .. })) if n > 0 => {
+                let rest = pushes[n * AT_ONCE..].iter().map(|push| (push.sid.clone(), Verdict::Refused(said.clone())));
+                verdicts.extend(rest);
+                break;
+            }
+            some => verdicts.extend(some?),
+        }
+    }
+    Ok(verdicts)
+}
+
+fn push_some(repo: &Repository, remote: &str, pushes: &[Push]) -> Result<BTreeMap<SessionId, Verdict>, Error> {
     let mut args: Vec<String> =
         ["push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-atomic"].map(str::to_owned).to_vec();
     for Push { sid, instead_of, .. } in pushes {

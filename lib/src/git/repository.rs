@@ -41,6 +41,24 @@ impl Repository {
         Repository::ask(self.git.elsewhere(dir))
     }
 
+    /// A bare one of our own, made if it is missing, that reaches this one's remotes as this one does. It runs no hooks,
+    /// and Git tidies nothing in it by itself.
+    pub fn beside(&self, git_dir: &Path) -> Result<Repository, Error> {
+        // Where Git takes addresses from that are relative paths.
+        let top = self.git.output(&["rev-parse", "--show-toplevel"], b"")?;
+        let top = top.stdout.strip_suffix(b"\n").filter(|top| !top.is_empty());
+        let top = top.map_or_else(|| self.git_dir.clone(), |top| PathBuf::from(std::ffi::OsStr::from_bytes(top)));
+        let mut settings = transport(&self.git.run(&["config", "--list", "--show-scope", "-z"])?);
+        let own = [("maintenance.auto", "false"), ("core.hooksPath", "/dev/null"), ("fetch.unpackLimit", "1")];
+        settings.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let git = self.git.beside(git_dir, &top, &settings);
+        if !git_dir.join("HEAD").exists() {
+            let format = format!("--object-format={}", self.hash);
+            git.run(&["init", "--quiet", "--bare", "--template=", &format])?;
+        }
+        Repository::ask(git)
+    }
+
     /// As this one is started.
     pub fn with(git: Git) -> Result<Repository, Error> {
         Repository::ask(git)
@@ -109,6 +127,32 @@ impl Repository {
     }
 }
 
+/// What this repository and the command line say of how remotes are reached, from Git's own list with scopes. The user's
+/// and the system's files apply everywhere, and twice would be once too much for a header.
+fn transport(list: &[u8]) -> Vec<(String, String)> {
+    let mut fields = list.split(|&byte| byte == 0);
+    let mut settings = Vec::new();
+    while let (Some(scope), Some(entry)) = (fields.next(), fields.next()) {
+        let entry = String::from_utf8_lossy(entry);
+        let (key, value) = entry.split_once('\n').unwrap_or((&entry, "true"));
+        if matches!(scope, b"local" | b"worktree" | b"command") && is_transport(key) {
+            settings.push((key.to_owned(), value.to_owned()));
+        }
+    }
+    settings
+}
+
+fn is_transport(key: &str) -> bool {
+    let Some(remote) = key.strip_prefix("remote.") else {
+        let sections = ["url.", "http.", "credential.", "protocol.", "ssh."];
+        return sections.iter().any(|section| key.starts_with(section))
+            || ["core.sshcommand", "core.gitproxy", "core.askpass"].contains(&key);
+    };
+    // Not what it fetches, nor what is only promised there.
+    let reached = ["url", "pushurl", "vcs", "uploadpack", "receivepack", "proxy", "proxyauthmethod", "serveroption"];
+    remote.rsplit_once('.').is_some_and(|(_, what)| reached.contains(&what))
+}
+
 /// Git's configuration, as it applies here.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
@@ -155,5 +199,18 @@ impl Config {
             "false" | "no" | "off" | "0" | "" => Some(false),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_remotes_are_reached_is_told_from_everything_else() {
+        let list = b"local\0remote.a.b.url\n../x\0local\0remote.a.b.fetch\n+x:y\0local\0remote.a.b.promisor\0global\0http.extraheader\nh\0\
+            command\0http.extraheader\nc: d\0local\0core.bare\nfalse\0worktree\0core.sshcommand\nssh -v\0local\0core.worktree\n/w\0";
+        let expected = [("remote.a.b.url", "../x"), ("http.extraheader", "c: d"), ("core.sshcommand", "ssh -v")];
+        assert_eq!(transport(list), expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
 }

@@ -81,6 +81,17 @@ impl Git {
         Git { dir: dir.to_owned(), vars, options: Vec::new(), trace: self.trace }
     }
 
+    /// In a bare repository of our own, from this directory, with these settings besides those of the user's account.
+    pub fn beside(&self, git_dir: &Path, dir: &Path, settings: &[(String, String)]) -> Git {
+        let mut git = self.elsewhere(dir).env("GIT_CONFIG_COUNT", settings.len().to_string());
+        // Not on the command line: a header with a password in it is nobody else's business.
+        for (n, (key, value)) in settings.iter().enumerate() {
+            git = git.env(&format!("GIT_CONFIG_KEY_{n}"), key).env(&format!("GIT_CONFIG_VALUE_{n}"), value);
+        }
+        git.options.extend(["--git-dir".into(), git_dir.into()]);
+        git
+    }
+
     /// In this repository, at the top of the work tree that belongs to this `.git`.
     pub fn at_top(&self, git_dir: &Path, top: &Path) -> Git {
         let mut git = self.env("GIT_DIR", git_dir).env("GIT_WORK_TREE", top);
@@ -195,9 +206,41 @@ pub fn failed<S: AsRef<OsStr>>(args: &[S], out: &Output) -> Error {
     let lines = said.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("hint:"));
     let mut said: Vec<_> = lines.map(|line| line.trim_start_matches("fatal: ").trim_start_matches("error: ")).collect();
     said.truncate(6);
-    Error::Failed { verb: verb(args), said: said.join("; ").chars().take(600).collect(), code: out.status.code() }
+    Error::Failed { verb: verb(args), said: sentence(&said).chars().take(600).collect(), code: out.status.code() }
+}
+
+/// Its lines as one. What ends in a mark of its own needs none of ours behind it.
+fn sentence(lines: &[&str]) -> String {
+    let mut said = String::new();
+    for line in lines {
+        if !said.is_empty() {
+            said.push_str(if said.ends_with(['.', ',', ':', ';', '!', '?']) { " " } else { "; " });
+        }
+        said.push_str(line);
+    }
+    said
 }
 
 fn verb<S: AsRef<OsStr>>(args: &[S]) -> String {
     args.first().map(|verb| verb.as_ref().to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_one_without_two_marks_in_a_row() {
+        for (lines, one) in [
+            (
+                &["Could not read from remote repository.", "Please make sure", "it is there"][..],
+                "Could not read from remote repository. Please make sure; it is there",
+            ),
+            (&["remote: one:", "two"], "remote: one: two"),
+            (&["only"], "only"),
+            (&[], ""),
+        ] {
+            assert_eq!(sentence(lines), one);
+        }
+    }
 }

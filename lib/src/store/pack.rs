@@ -14,7 +14,7 @@ use gix::hash::{Kind, ObjectId};
 use gix::object::Kind as ObjectKind;
 
 use super::Error;
-use crate::durable::{self, At, EarlyFlush};
+use crate::durable::{self, At, EarlyFlush, Unnamed};
 use crate::fault;
 
 /// What the `.keep` beside a pack of ours says: by this we know it for ours.
@@ -44,7 +44,9 @@ impl Entry {
 }
 
 pub struct PackWriter {
-    out: BufWriter<EarlyFlush<tempfile::NamedTempFile>>,
+    out: BufWriter<EarlyFlush<File>>,
+    /// The same file, until it has its name.
+    unnamed: Unnamed,
     dir: PathBuf,
     hash: Kind,
     offset: u64,
@@ -59,11 +61,11 @@ impl PackWriter {
     pub fn new(objects: &Path, hash: Kind) -> Result<PackWriter, Error> {
         let dir = objects.join("pack");
         fs::create_dir_all(&dir).at("create directory", &dir)?;
-        // Git clears files of this name away itself when a crash leaves them.
-        let file = tempfile::Builder::new().prefix("tmp_pack_").tempfile_in(&dir).at("create a file in", &dir)?;
-        let handle = file.as_file().try_clone().at("open", file.path())?;
-        let out = BufWriter::with_capacity(1 << 17, EarlyFlush::new(file, &handle).at("open", &dir)?);
-        let mut writer = PackWriter { out, dir, hash, offset: 0, mark: 0, seen: BTreeMap::new() };
+        // Not by a name that begins with 'tmp_', as Git's own do: `git gc --prune=now` removes those, in use or not.
+        let unnamed = Unnamed::create_in(&dir)?;
+        let file = unnamed.file.try_clone().at("open", &dir)?;
+        let out = BufWriter::with_capacity(1 << 17, EarlyFlush::new(file, &unnamed.file).at("open", &dir)?);
+        let mut writer = PackWriter { out, unnamed, dir, hash, offset: 0, mark: 0, seen: BTreeMap::new() };
         // The count is not known yet.
         writer.put(&HEADER)?;
         writer.put(&[0; 4])?;
@@ -117,13 +119,15 @@ impl PackWriter {
         let sum = self.seal_pack().map_err(failed(&self.dir))?;
         let pack = self.dir.join(format!("pack-{}.pack", sum.to_hex()));
         let index = self.write_index(&sum).map_err(failed(&self.dir))?;
-        let file = self.out.into_inner().map_err(|error| failed(&self.dir)(error.into_error()))?.into_inner();
-        file.as_file().sync_all().at("sync", file.path())?;
+        self.out.into_inner().map_err(|error| failed(&self.dir)(error.into_error()))?.into_inner();
+        self.unnamed.file.sync_all().at("sync", &pack)?;
+        // Written before, by whoever had the same to say: it is not ours to take back.
+        let there = pack.with_extension("idx").exists();
         // Git takes a pack for complete when it sees the index, so that comes last; a keep without a pack is harmless.
         let keep = pack.with_extension("keep");
         let keeping = if kept { fs::write(&keep, KEEP).at("write", &keep) } else { Ok(()) };
         let placed = keeping.map_err(Error::from).and_then(|()| {
-            place(file, &pack)?;
+            place(self.unnamed, &pack)?;
             fault::point("pack.placed").at("write to", &self.dir)?;
             place(index, &pack.with_extension("idx"))?;
             Ok(durable::sync_dir(&self.dir)?)
@@ -131,7 +135,9 @@ impl PackWriter {
         match placed {
             Ok(()) => Ok(Some(pack)),
             Err(error) => {
-                discard(&pack);
+                if !there {
+                    discard(&pack);
+                }
                 Err(error)
             }
         }
@@ -149,7 +155,7 @@ impl PackWriter {
         let count = u32::try_from(self.seen.len()).map_err(io::Error::other)?;
         let hash = self.hash;
         // The disk writes while the checksum is made.
-        let file: &mut File = self.out.get_mut().hurry()?.as_file_mut();
+        let file: &mut File = self.out.get_mut().hurry()?;
         file.seek(SeekFrom::Start(HEADER.len() as u64))?;
         file.write_all(&count.to_be_bytes())?;
         file.rewind()?;
@@ -166,9 +172,9 @@ impl PackWriter {
         Ok(sum)
     }
 
-    fn write_index(&self, pack: &ObjectId) -> io::Result<tempfile::NamedTempFile> {
-        let file = tempfile::Builder::new().prefix("tmp_idx_").tempfile_in(&self.dir)?;
-        let mut out = Summed { out: BufWriter::new(file.as_file().try_clone()?), sum: gix::hash::hasher(self.hash) };
+    fn write_index(&self, pack: &ObjectId) -> io::Result<Unnamed> {
+        let unnamed = Unnamed::create_in(&self.dir).map_err(|error| error.source)?;
+        let mut out = Summed { out: BufWriter::new(unnamed.file.try_clone()?), sum: gix::hash::hasher(self.hash) };
         out.write_all(b"\xfftOc\0\0\0\x02")?;
         let mut below = [0u32; 256];
         for id in self.seen.keys() {
@@ -202,8 +208,8 @@ impl PackWriter {
         out.write_all(sum.try_finalize().map_err(|error| io::Error::other(error.to_string()))?.as_slice())?;
         out.flush()?;
         drop(out);
-        file.as_file().sync_all()?;
-        Ok(file)
+        unnamed.file.sync_all()?;
+        Ok(unnamed)
     }
 }
 
@@ -233,12 +239,12 @@ impl<W: Write> Write for Summed<W> {
 }
 
 /// Takes its final name, read-only as Git leaves packs. The same pack, written before, is as good.
-fn place(file: tempfile::NamedTempFile, to: &Path) -> Result<(), Error> {
+fn place(unnamed: Unnamed, to: &Path) -> Result<(), Error> {
     use std::os::unix::fs::PermissionsExt;
-    file.as_file().set_permissions(fs::Permissions::from_mode(0o444)).at("prepare", file.path())?;
-    match file.persist_noclobber(to) {
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        placed => placed.map(drop).map_err(|error| error.error).at("create", to).map_err(Error::from),
+    unnamed.file.set_permissions(fs::Permissions::from_mode(0o444)).at("prepare", to)?;
+    match unnamed.name(to) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        placed => placed.at("create", to).map_err(Error::from),
     }
 }
 

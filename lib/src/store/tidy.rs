@@ -19,7 +19,7 @@ use gix::hash::ObjectId;
 use rustix::fs::{FlockOperation, flock};
 
 use super::pack::PackWriter;
-use super::{Error, Store};
+use super::{Error, Store, refs};
 use crate::durable::{self, At};
 use crate::git::{self, Repository};
 use crate::{fault, progress};
@@ -52,8 +52,10 @@ pub struct Tidied {
     pub busy: bool,
 }
 
-/// Merges the smaller ones of our packs when there are many; costs one look at a directory when there are not.
+/// Merges the smaller ones of our packs when there are many, and packs our refs; costs a look at some directories when
+/// there are not.
 pub fn consolidate(store: &Store) -> Result<Tidied, Error> {
+    refs::pack(store)?;
     let dir = store.repo.objects.join("pack");
     if packs::kept(&dir)?.len() <= BOUND {
         return Ok(Tidied::default());

@@ -13,8 +13,8 @@ use crate::device::Device;
 use crate::env::Env;
 use crate::flow::Error;
 use crate::flow::ledger::{self, Ledger};
-use crate::flow::remotes;
-use crate::flow::settings::STORE;
+use crate::flow::settings::{ON_DEMAND, STORE};
+use crate::flow::{on_demand, remotes};
 use crate::git::{self, Repository};
 use crate::id::SessionId;
 use crate::path::typed;
@@ -23,8 +23,8 @@ use crate::store::names::{self, Named};
 use crate::store::refs;
 
 /// From here on every session is felt: each is a line in everybody's `git push`, and a commit in `git log --all`.
-const MANY: usize = 500;
-const LARGE: u64 = 500_000_000;
+const MANY: usize = 300;
+const LARGE: u64 = 300_000_000;
 /// How many of a kind are named one by one.
 const SHOWN: usize = 10;
 /// No checkpoint takes longer.
@@ -120,17 +120,7 @@ fn sessions(ledger: &Ledger<'_>) -> Result<Vec<Finding>, Error> {
     }
     found.extend(followed.iter().filter_map(|said| of_following(said, &survey)));
     found.extend(vanished(ledger)?);
-    let burden = survey.places.values().map(BTreeSet::len).max().unwrap_or(0);
-    let bytes: u64 = survey.bytes.values().sum();
-    if burden > MANY || bytes > LARGE {
-        found.push(finding(
-            Verdict::Note,
-            format!(
-                "{burden} sessions of {} MB are much for everybody who fetches or pushes here; to shorten them: git samesession gc; to fetch only those asked for: git samesession init --on-demand; or keep them in a repository of their own: git samesession init --remote NAME",
-                bytes / 1_000_000
-            ),
-        ));
-    }
+    found.extend(survey.burden(ledger));
     Ok(found)
 }
 
@@ -184,6 +174,31 @@ impl Survey {
         finding(Verdict::Fine, format!("{} in '{}'", counted(all.len()), repo.common.display()))
     }
 
+    /// More than others, too, should have to carry.
+    fn burden(mut self, ledger: &Ledger<'_>) -> Option<Finding> {
+        if let Some((store, more)) = on_demand::more(ledger) {
+            for (sid, total) in more {
+                let bytes = self.bytes.entry(sid.clone()).or_default();
+                *bytes = (*bytes).max(total);
+                self.places.entry(store.clone()).or_default().insert(sid);
+            }
+        }
+        let sessions = self.places.values().map(BTreeSet::len).max().unwrap_or(0);
+        // Anybody may write any number into a header.
+        let bytes = self.bytes.values().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
+        if sessions <= MANY && bytes <= LARGE {
+            return None;
+        }
+        let mut ways_out = vec!["to shorten their chains: git samesession gc --keep-last 10"];
+        if ledger.store.repo.config.flag(ON_DEMAND) != Some(true) {
+            ways_out.push("to fetch only those that are asked for: git samesession init --on-demand");
+        }
+        ways_out.push("to keep them in a repository of their own, once it is a remote here: git samesession init --remote NAME");
+        let (bytes, ways_out) = (bytes / 1_000_000, ways_out.join("; "));
+        let text = format!("{sessions} sessions of {bytes} MB are much for everybody who fetches or pushes here; {ways_out}");
+        Some(finding(Verdict::Note, text))
+    }
+
     /// Refs that remember a remote which is no more.
     fn left_behind(&self, remotes: &[&str]) -> Vec<Finding> {
         let gone = self.places.iter().filter(|(place, _)| !place.is_empty() && !remotes.contains(&place.as_str()));
@@ -212,7 +227,7 @@ fn remove(name: &str) -> String {
 fn of_following(said: &ledger::Finding, survey: &Survey) -> Option<Finding> {
     match said {
         // The survey has named most of them.
-        ledger::Finding::Unknown { .. } => None,
+        ledger::Finding::Unknown { .. } | ledger::Finding::Unasked { .. } => None,
         ledger::Finding::Ignored { name, .. } if survey.wrong.iter().any(|text| text.contains(name.as_str())) => None,
         ledger::Finding::Ignored { name, why } => Some(finding(Verdict::Trouble, format!("'{name}' cannot be followed: {why}"))),
         ledger::Finding::Rewound { remote, sid, seen, now } => {

@@ -90,6 +90,7 @@ impl Arrived {
 
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::of(&self.model);
+        summary.files = self.files.len();
         summary.bytes = self.files.iter().filter(|file| file.path.as_bytes() != FILE.as_bytes()).map(|file| file.size).sum();
         summary
     }
@@ -105,7 +106,11 @@ impl Arrived {
             }
             let top = top(&repo)?;
             let same = self.is_at(env, &top, progress)?;
-            return Ok(if same { Place::There(top) } else { Place::Put { repo, top, how: Destination::Here { branch: choice.branch } } });
+            return Ok(if same {
+                Place::There(top)
+            } else {
+                Place::Put { repo: Box::new(repo), top, how: Destination::Here { branch: choice.branch } }
+            });
         }
         if let Some(dir) = existing {
             return match around(env, dir)?.filter(|repo| !repo.bare) {
@@ -113,7 +118,7 @@ impl Arrived {
                 _ => Err(Error::WorkspaceThere(dir.to_owned())),
             };
         }
-        let placed = placed::directory(asked.agent, asked.home, &asked.native)?.filter(|dir| dir.is_dir());
+        let placed = placed::directory(asked.agent, asked.home, asked.native)?.filter(|dir| dir.is_dir());
         for dir in placed.iter().map(PathBuf::as_path).chain([env.cwd()]) {
             if into.is_none()
                 && let Some(repo) = around(env, dir)?.filter(|repo| !repo.bare)
@@ -133,7 +138,7 @@ impl Arrived {
             Some(dir) => real(env, dir)?,
             None => restore::beside(&repo, self.model.head.branch.as_ref(), asked.sid.short()).map_err(Error::from)?,
         };
-        Ok(Place::Put { repo, top: at.clone(), how: Destination::New { at, branch: choice.branch } })
+        Ok(Place::Put { repo: Box::new(repo), top: at.clone(), how: Destination::New { at, branch: choice.branch } })
     }
 
     fn is_at(&self, env: &Env, top: &Path, progress: &dyn Progress) -> Result<bool, Error> {
@@ -165,7 +170,7 @@ pub enum Place {
     /// It is as the capsule has it already, in the work tree with this top.
     There(PathBuf),
     Put {
-        repo: Repository,
+        repo: Box<Repository>,
         top: PathBuf,
         how: Destination,
     },

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use super::super::Error;
+use super::super::{Error, source};
 use super::summary::Summary;
 use super::{Options, ROLE};
 use crate::capsule::{self, Content, Target};
@@ -14,6 +14,7 @@ use crate::durable::At;
 use crate::env::Env;
 use crate::git::{self, Git, Repository};
 use crate::path::RelPath;
+use crate::policy::Limits;
 use crate::progress::Progress;
 use crate::workspace::model::{FILE, Workspace};
 use crate::workspace::{self, capture, identity, operation};
@@ -72,9 +73,14 @@ impl Work {
             Err(workspace::Error::Changed(path)) => return Ok(Taken::Changed(path)),
             captured => captured?,
         };
-        let mut bytes = 0;
+        // Better said before anything is read.
+        let bytes = captured.files.iter().map(|file| file.size).sum();
+        source::refuse_giant(bytes)?;
+        let most = Limits::default().files;
+        if captured.files.len() > most {
+            return Err(capsule::Error::TooLarge(format!("{} files, and {most} can be restored", captured.files.len())).into());
+        }
         for file in &captured.files {
-            bytes += file.size;
             if let Some(changed) = add(file, into)? {
                 return Ok(Taken::Changed(changed));
             }
@@ -90,7 +96,7 @@ impl Work {
             bytes: &mut &json[..],
         })?;
         let mut summary = Summary::of(&captured.model);
-        summary.bytes = bytes;
+        (summary.files, summary.bytes) = (captured.files.len() + 1, bytes);
         summary.notes = captured.notes.iter().map(ToString::to_string).collect();
         Ok(Taken::Done(summary))
     }

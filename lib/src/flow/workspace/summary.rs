@@ -18,6 +18,8 @@ pub struct Summary {
     pub deleted: usize,
     /// In progress.
     pub operations: Vec<&'static str>,
+    /// Files in the capsule, and their bytes.
+    pub files: usize,
     pub bytes: u64,
     /// What stays behind.
     pub notes: Vec<String>,
@@ -39,6 +41,7 @@ impl Summary {
             changed: model.files.len() - gone,
             deleted: gone,
             operations: model.operations.iter().map(crate::workspace::operation::Operation::word).collect(),
+            files: 0,
             bytes: 0,
             notes: Vec::new(),
         }

@@ -16,7 +16,7 @@ use gix::odb::pack::{data, index, multi_index};
 
 use super::super::Error;
 use super::super::pack::{Entry, KEEP};
-use crate::durable::At;
+use crate::durable::{At, TEMPORARY};
 use crate::fault;
 
 /// A pack without an index that is older than this is nobody's work any more.
@@ -72,8 +72,20 @@ pub fn ours(dir: &Path, now: SystemTime) -> Result<Vec<Pack>, Error> {
             remove(&path)?;
         }
     }
+    clear(dir, now);
     packs.sort_by(|a, b| (a.size, &a.path).cmp(&(b.size, &b.path)));
     Ok(packs)
+}
+
+/// Removes files that a crash left before they had their names, on file systems where a file has to have one.
+fn clear(dir: &Path, now: SystemTime) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let ours = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
+        let made = entry.metadata().and_then(|meta| meta.modified());
+        if ours && made.is_ok_and(|made| age(made, now) >= ABANDONED) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// No age at all for what comes from the future.

@@ -162,7 +162,7 @@ fn names_needs_and_sizes() {
     );
     refused(|case| case.model.head = Head { branch: None, commit: None }, "neither");
     refused(|case| case.model.requires.push("teleport".to_owned()), "teleport");
-    refused(|case| case.model.schema = "samesession.workspace/2".to_owned(), "schema");
+    refused(|case| case.model.schema = "samesession.workspace/1.5".to_owned(), "schema");
     refused(
         |case| {
             let at = RelPath::parse(b"workspace/files/none").expect("harmless");
