@@ -15,6 +15,9 @@ use super::scene::{Scene, assert_nothing_done};
 
 const MODEL: &str = "workspace/workspace.json";
 
+type Lie = fn(&mut Value);
+type Bend = fn(&mut Vec<u8>);
+
 struct Attack {
     scene: Scene,
     entries: Vec<Entry>,
@@ -217,7 +220,7 @@ fn what_did_not_come_along_and_what_nobody_names_is_refused() {
 #[test]
 fn refs_and_objects_that_are_none_are_refused() {
     let attack = Attack::new();
-    let lies: [(&str, fn(&mut Value), &str); 5] = [
+    let lies: [(&str, Lie, &str); 5] = [
         ("no branch", |model| model["head"]["branch"] = json!("refs/remotes/origin/main"), "is no branch"),
         ("an option", |model| model["head"]["branch"] = json!("--upload-pack=x"), "is no branch"),
         ("out of refs", |model| model["head"]["branch"] = json!("refs/heads/../../x"), "is no branch"),
@@ -240,7 +243,7 @@ fn refs_and_objects_that_are_none_are_refused() {
 fn a_pack_that_is_broken_is_taken_back_whole() {
     let attack = Attack::new();
     let is_pack = |entry: &Entry| entry.name == b"workspace/objects.pack";
-    let bends: [(&str, fn(&mut Vec<u8>)); 3] = [
+    let bends: [(&str, Bend); 3] = [
         ("one byte", |pack| {
             let middle = pack.len() / 2;
             pack[middle] ^= 0x40
