@@ -51,21 +51,40 @@ fn a_session_below_the_top_goes_on_below_the_top() {
     assert_eq!(scene.desktop.at(format!("{top}/dir")).heard(), below.heard());
 }
 
-#[test]
-fn a_submodule_comes_by_its_commit_and_is_said_not_to_be_checked_out() {
+fn with_submodule() -> Scene {
     let scene = Scene::new();
     let library = scene.laptop.at(scene.laptop.home.join("src/library"));
     library.git(["init", "-q"]);
     library.puts("inside", "x\n");
     library.commits("library");
-    scene.laptop.git(["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", library.cwd.to_str().expect("UTF-8"), "lib"]);
+    let url = library.cwd.to_str().expect("UTF-8");
+    scene.laptop.git(["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", url, "lib"]);
     scene.laptop.git(["add", "-A"]);
+    scene
+}
+
+#[test]
+fn a_submodule_comes_by_its_commit_and_is_said_not_to_be_checked_out() {
+    let scene = with_submodule();
     // `.gitmodules` names places to fetch from, so it is looked at before it comes.
     let (there, told) = scene.brought(&["--accept-config"]);
     assert!(told["notes"].to_string().contains("submodule 'lib' is not checked out"), "{told}");
     scene.assert_arrived(&there);
     let staged = |machine: &Machine| machine.git(["ls-files", "--stage", "lib"]);
     assert_eq!(staged(&there), staged(&scene.laptop));
+}
+
+#[test]
+#[ignore = "checkpoint --submodules takes the contents along, and restore does not put them there yet"]
+fn the_contents_of_a_submodule_come_where_they_were_asked_for() {
+    let scene = with_submodule();
+    scene.laptop.puts("lib/inside", "changed\n");
+    scene.laptop.say("a word");
+    scene.laptop.run_here(["checkpoint", SESSION, "--push", "--submodules"]).ok();
+    scene.desktop.git(["fetch", "-q"]);
+    let told = scene.restore(&["--accept-config", "--json"]).ok().json();
+    let there = scene.desktop.at(told["workspace"]["work_tree"].as_str().expect("a place"));
+    assert_eq!(there.reads("lib/inside"), "changed\n");
 }
 
 /// A filter as git-lfs is one: required, and what Git keeps is not what stands in the work tree.
