@@ -35,3 +35,4 @@ mod rewound;
 mod roundtrip;
 mod scale;
 mod secrets;
+mod workspace;

@@ -191,7 +191,8 @@ fn one(repo: &Repository, options: &Options, also: &[ObjectId], at: &str) -> Res
     let mut found = files::of(&work, &status, &index)?;
     let others = others::all(&work, &others, &found.replaced)?;
     found.add_others(&work, others)?;
-    let changed: HashSet<&[u8]> = status.changes.iter().map(|change| change.path).collect();
+    // What is staged and not changed since may be converted as any other.
+    let changed: HashSet<&[u8]> = status.changes.iter().filter(|change| change.tree != b'.').map(|change| change.path).collect();
     found.add_converted(&work, &converted::find(&work, &index, &changed, &found, &attributes)?)?;
     let submodules = submodules::of(&work, &status, &index)?;
     let pack = pack::make(&work, &history, &index.blobs)?;

@@ -49,6 +49,11 @@ impl Work {
         }
     }
 
+    /// The same with these ignored files.
+    pub fn also(&self, patterns: Vec<String>) -> Work {
+        Work { repo: self.repo.clone(), options: capture::Options { include_ignored: patterns, ..self.options.clone() } }
+    }
+
     pub fn look(&self, progress: &dyn Progress) -> Result<capture::Capture, workspace::Error> {
         let operations = operation::read(&self.repo)?;
         let also: Vec<_> = operations.iter().flat_map(operation::Operation::objects).map(|oid| oid.0).collect();

@@ -1,6 +1,6 @@
 //! Whether a work tree is already as a capsule has it: then nothing needs to be written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
@@ -11,16 +11,24 @@ use crate::capsule::FileEntry;
 use crate::durable::At;
 use crate::id::hex;
 use crate::progress::Progress;
-use crate::workspace::capture::CapturedFile;
-use crate::workspace::model::{PACK, Workspace};
+use crate::workspace::capture::{Capture, CapturedFile};
+use crate::workspace::model::{PACK, Submodule, What, Workspace};
+use crate::workspace::name::Name;
+use crate::workspace::operation::Operation;
 use crate::workspace::{self};
+
+/// A command line is finite.
+const MOST_NAMES: usize = 100_000;
 
 /// `files` is what the capsule's manifest lists.
 pub fn is_same(work: &Work, model: &Workspace, files: &[FileEntry], progress: &dyn Progress) -> Result<bool, Error> {
-    let here = match work.look(progress) {
-        Err(workspace::Error::Changed(_)) => return Ok(false),
-        here => here?,
-    };
+    let Some(mut here) = look(work, progress)? else { return Ok(false) };
+    // What Git ignores was taken along by name; nothing here says which.
+    let also = unseen(&here.model, model);
+    if !also.is_empty() && also.iter().map(String::len).sum::<usize>() < MOST_NAMES {
+        let Some(more) = look(&work.also(also), progress)? else { return Ok(false) };
+        here = more;
+    }
     let (now, then) = (&here.model.head, &model.head);
     // A work tree that was brought elsewhere has its HEAD detached there: the branch that it came from is no difference.
     let alike = now.commit == then.commit
@@ -28,9 +36,10 @@ pub fn is_same(work: &Work, model: &Workspace, files: &[FileEntry], progress: &d
         && here.model.index == model.index
         && here.model.unindexed == model.unindexed
         && here.model.files == model.files
-        && here.model.operations == model.operations
+        && here.model.operations.iter().map(plain).eq(model.operations.iter().map(plain))
         && here.model.sparse == model.sparse
-        && here.model.submodules == model.submodules;
+        && here.model.submodules.len() == model.submodules.len()
+        && here.model.submodules.iter().zip(&model.submodules).all(|(now, then)| is_same_module(now, then));
     if !alike {
         return Ok(false);
     }
@@ -42,6 +51,37 @@ pub fn is_same(work: &Work, model: &Workspace, files: &[FileEntry], progress: &d
         }
     }
     Ok(true)
+}
+
+fn look(work: &Work, progress: &dyn Progress) -> Result<Option<Capture>, Error> {
+    match work.look(progress) {
+        Err(workspace::Error::Changed(_)) => Ok(None),
+        here => Ok(Some(here?)),
+    }
+}
+
+/// Files of the capsule that Git did not speak of here, as patterns that name nothing else.
+fn unseen(here: &Workspace, then: &Workspace) -> Vec<String> {
+    let seen: HashSet<&Name> = here.files.iter().map(|file| &file.path).collect();
+    let files = then.files.iter().filter(|file| matches!(file.what, What::File { .. } | What::Link { .. }) && !seen.contains(&file.path));
+    let escaped = |name: &str| name.chars().flat_map(|c| "\\*?[ ".contains(c).then_some('\\').into_iter().chain([c])).collect::<String>();
+    files.filter_map(|file| Some(format!("/{}", escaped(std::str::from_utf8(file.path.as_bytes()).ok()?)))).collect()
+}
+
+/// As it is brought: it may end on another branch here, and what would have run may have been left out.
+fn plain(operation: &Operation) -> Operation {
+    let (mut operation, _) = operation.clone().without_what_runs();
+    match &mut operation {
+        Operation::Rebase(rebase) => rebase.head_name = None,
+        Operation::Apply(apply) => apply.head_name = None,
+        _ => {}
+    }
+    operation
+}
+
+/// One that is not checked out here is as a restore leaves it.
+fn is_same_module(now: &Submodule, then: &Submodule) -> bool {
+    now == then || now.path == then.path && now.commit.is_none() && then.contents.is_none()
 }
 
 fn hash(file: &CapturedFile) -> Result<String, Error> {

@@ -10,6 +10,7 @@ use super::index::Index;
 use super::undo::{Undo, Was};
 use super::{Branch, Destination, Error, Note, Plan, calm, here, objects, tree};
 use crate::durable::{self, At};
+use crate::fault;
 use crate::git::{Git, Repository};
 use crate::policy;
 use crate::workspace::model::{Sparse, What};
@@ -34,20 +35,26 @@ pub fn apply(plan: &Plan<'_>, undo: &Undo, rebuild: &Rebuild<'_>) -> Result<Appl
     objects::fetch(plan)?;
     objects::take_in(plan, &undo.mark)?;
     objects::complete(plan)?;
+    fault::point("workspace.packed").at("write", &plan.at)?;
     let withheld = withheld(plan)?;
     let git = match &plan.destination {
         Destination::New { .. } => new_worktree(plan, undo)?,
         Destination::Here { .. } => this_worktree(plan, undo)?,
     };
+    fault::point("workspace.made").at("write", &plan.at)?;
     let here = matches!(plan.destination, Destination::Here { .. });
     let index = Index { git: &git, plan, withheld: &withheld, here };
     let mut notes = plan.notes.clone();
     notes.extend(index.restore()?);
+    fault::point("workspace.indexed").at("write", &plan.at)?;
     index.write_files()?;
+    fault::point("workspace.filled").at("write", &plan.at)?;
     put_head(&git, plan)?;
+    fault::point("workspace.headed").at("write", &plan.at)?;
     if !plan.model.operations.is_empty() {
         rebuild(&plan.repo.elsewhere(&plan.at)?, &plan.model.operations)?;
     }
+    fault::point("workspace.rebuilt").at("write", &plan.at)?;
     objects::let_go(&plan.repo.objects, &undo.mark);
     undo.note_stamp(&tree::stamp(&plan.repo.git, &plan.at)?)?;
     Ok(Applied { withheld: withheld.into_iter().map(Name::new).collect(), notes })

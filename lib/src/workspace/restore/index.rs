@@ -35,9 +35,11 @@ impl Index<'_, '_> {
         let hidden: BTreeSet<&[u8]> = self.marked(|entry| entry.skip_worktree && !self.sparse_is_left()).collect();
         let covered: BTreeSet<&[u8]> =
             model.files.iter().filter(|file| file.what != What::Directory).map(|file| file.path.as_bytes()).collect();
+        // What is gone may have made way for a directory with entries of its own.
+        let gone: BTreeSet<&[u8]> = model.files.iter().filter(|file| file.what == What::Gone).map(|file| file.path.as_bytes()).collect();
         let is_ours = |path: &[u8]| {
             let mut above = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| &path[..at]);
-            self.withheld.contains(path) || covered.contains(path) || above.any(|above| covered.contains(above))
+            self.withheld.contains(path) || covered.contains(path) || above.any(|above| covered.contains(above) && !gone.contains(above))
         };
         // Passed over by the checkout: what the model has otherwise, and what is not to be here.
         let ours: Vec<&[u8]> = tracked.iter().map(Vec::as_slice).filter(|path| is_ours(path)).collect();
@@ -51,6 +53,7 @@ impl Index<'_, '_> {
         }
         self.mark("--skip-worktree", hidden.iter().copied())?;
         self.mark("--skip-worktree", passed.iter().copied())?;
+        self.write_attributes()?;
         let mut notes = self.check_out()?;
         notes.extend(self.missing_filters(&tracked));
         self.mark("--no-skip-worktree", passed.iter().copied())?;
@@ -77,11 +80,30 @@ impl Index<'_, '_> {
                     return Err(crate::git::Error::Interrupted.into());
                 }
                 let done = match &file.what {
-                    What::Gone => root.remove(path).map(drop),
+                    What::Gone => match root.remove(path) {
+                        // A directory with other files in it stands where it was.
+                        Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(()),
+                        removed => removed.map(drop),
+                    },
                     What::Directory => root.directory(path),
                     What::File { at, mode, .. } => root.file(path, &self.plan.staged.join(at.as_path()), *mode),
                     What::Link { to } => root.link(path, to.as_bytes()),
                 };
+                done.at("write", self.plan.at.join(file.path.as_path()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of the work tree decide what the checkout writes, as they decided there what counts as changed.
+    fn write_attributes(&self) -> Result<(), Error> {
+        let is_attributes = |path: &[u8]| path.rsplit(|&b| b == b'/').next() == Some(b".gitattributes");
+        let mut root = self.root()?;
+        for file in self.plan.model.files.iter().filter(|file| is_attributes(file.path.as_bytes())) {
+            if let What::File { at, mode, .. } = &file.what
+                && !self.withheld.contains(file.path.as_bytes())
+            {
+                let done = root.file(file.path.as_bytes(), &self.plan.staged.join(at.as_path()), *mode);
                 done.at("write", self.plan.at.join(file.path.as_path()))?;
             }
         }

@@ -15,7 +15,10 @@ use crate::workspace::name::Name;
 pub fn stamp(git: &Git, top: &Path) -> Result<String, Error> {
     let git = calm(&git.elsewhere(top));
     let args = ["status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all", "--no-renames", "--no-ahead-behind"];
-    let status = git.run(&args)?;
+    let status = match git.run(&args) {
+        Err(error) if !matches!(error, crate::git::Error::Interrupted) => forgiving(&git)?.run(&args)?,
+        status => status?,
+    };
     let mut hash = Sha256::new();
     for line in status.split(|&b| b == 0) {
         // What a branch follows may be set without anybody working here.
@@ -36,4 +39,11 @@ pub fn stamp(git: &Git, top: &Path) -> Result<String, Error> {
         }
     }
     Ok(hex(&hash.finalize()))
+}
+
+/// A filter that cannot run here must not keep the work tree from being looked at.
+fn forgiving(git: &Git) -> Result<Git, Error> {
+    let keys = git.output(&["config", "--name-only", "--get-regexp", r"^filter\..*\.required$"], b"")?.stdout;
+    let keys = String::from_utf8_lossy(&keys);
+    Ok(keys.lines().fold(git.clone(), |git, key| git.with(&format!("{key}=false"))))
 }

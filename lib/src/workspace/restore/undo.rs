@@ -15,6 +15,7 @@ use super::branch::worktrees;
 use super::place::Root;
 use super::{Branch, Destination, Error, Plan, calm, here, objects, tree};
 use crate::durable::{self, At};
+use crate::fault;
 use crate::git::{Git, Repository};
 use crate::path;
 use crate::workspace::name::Name;
@@ -120,6 +121,7 @@ impl Undo {
                 None => self.remove_worktree(repo)?,
                 Some(was) => self.put_back(repo, was)?,
             }
+            fault::point("workspace.removed").at("write", &self.at)?;
             undone.kept = self.remove_refs(repo)?;
         } else if self.was.is_none() {
             // Made and not noted: then it is empty.

@@ -1,0 +1,16 @@
+//! The workspace that goes with a session, as its users meet it: two machines, a bare remote between them, and what was
+//! left in one work tree found again in another.
+
+mod again;
+mod arriving;
+mod config;
+mod crash;
+mod hostile;
+mod kinds;
+mod operations;
+mod property;
+mod random;
+mod repositories;
+mod scene;
+mod seen;
+mod undo;

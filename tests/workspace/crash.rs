@@ -1,0 +1,184 @@
+//! kill -9 at every point of a restore with a workspace, and of the way back: afterwards everything is there or nothing.
+//!
+//! The scene is the desktop before the restore; each visit of each point is played on a fresh copy of it, twice: `doctor`
+//! comes next, or `restore`.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+
+use samesession::fault::POINTS;
+
+use crate::support::clones::SESSION;
+use crate::support::sandbox::{Machine, Ran};
+
+use super::scene::Scene;
+use super::seen::{Seen, refs};
+
+struct Crash {
+    scene: Scene,
+    /// The work tree that is restored to.
+    top: Machine,
+    args: Vec<&'static str>,
+    before: (Seen, Vec<String>),
+    after: (Seen, Vec<String>),
+}
+
+impl Crash {
+    fn new(here: bool) -> Crash {
+        let scene = Scene::new();
+        let laptop = &scene.laptop;
+        laptop.git(["checkout", "-q", "-b", "side"]);
+        laptop.puts("one", "side\n");
+        laptop.commits("side");
+        laptop.git(["checkout", "-q", "main"]);
+        laptop.puts("one", "main\n");
+        laptop.commits("main");
+        laptop.env("GIT_SEQUENCE_EDITOR", "true").stops(["rebase", "-q", "-i", "side"]);
+        laptop.puts("new", "new\n");
+        laptop.puts("dir/two", "staged\n");
+        laptop.git(["add", "dir/two"]);
+        scene.sends();
+        let (top, args) = if here {
+            (scene.desktop.clone(), vec!["restore", SESSION, "--here"])
+        } else {
+            (scene.desktop.at(&scene.desktop.home).at_unmade("src/there"), vec!["restore", SESSION, "--branch", "--into", "../there"])
+        };
+        let before = (Seen::of(&scene.desktop, true), refs(&scene.desktop));
+        copy(&scene.desktop.home, &scene.sandbox.path().join("pristine"));
+        let after = before.clone();
+        let mut crash = Crash { scene, top, args, before, after };
+        crash.run("").ok();
+        crash.after = (Seen::of(&crash.top, true), refs(&crash.scene.desktop));
+        crash
+    }
+
+    fn reset(&self) {
+        std::fs::remove_dir_all(&self.scene.desktop.home).expect("removed");
+        copy(&self.scene.sandbox.path().join("pristine"), &self.scene.desktop.home);
+    }
+
+    fn run(&self, fault: &str) -> Ran {
+        self.scene.desktop.env("SAMESESSION_FAULT", fault).run_here(&self.args)
+    }
+
+    /// The next command comes along.
+    #[track_caller]
+    fn doctor(&self, fault: &str) -> Ran {
+        let ran = self.scene.desktop.env("SAMESESSION_FAULT", fault).run_here(["doctor"]);
+        assert!(!ran.stdout().contains("could not be undone"), "{}", ran.stdout());
+        ran
+    }
+
+    /// Whether it is all there; what is half there is a failure.
+    #[track_caller]
+    fn is_there(&self, when: &str) -> bool {
+        let desktop = &self.scene.desktop;
+        let session = self.top.transcript().exists();
+        let now = refs(desktop);
+        if session {
+            self.after.0.assert_same(&Seen::of(&self.top, true));
+            assert_eq!(now, self.after.1, "{when}");
+        } else {
+            assert_eq!(now, self.before.1, "{when}");
+            assert!(self.top.cwd == desktop.cwd || !self.top.cwd.exists(), "{when}: the work tree is there");
+            self.before.0.assert_same(&Seen::of(desktop, true));
+            assert_eq!(desktop.worktrees(), 1, "{when}");
+        }
+        let keeps = desktop.at(desktop.cwd.join(".git/objects/pack"));
+        let left =
+            std::fs::read_dir(&keeps.cwd).expect("packs").flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "keep"));
+        assert_eq!(left.count(), 0, "{when}: a pack is kept for ever");
+        session
+    }
+
+    fn each(&self, points: &[&str], mut then: impl FnMut(&str)) -> usize {
+        let mut reached = 0;
+        for point in points {
+            for visit in 1..50 {
+                let fault = format!("{point}#{visit}=kill");
+                self.reset();
+                let ran = self.run(&fault);
+                if ran.0.status.signal() != Some(9) {
+                    ran.ok();
+                    break;
+                }
+                reached += 1;
+                then(&fault);
+            }
+        }
+        reached
+    }
+
+    fn killed_anywhere(&self) {
+        let points: Vec<&str> =
+            POINTS.iter().copied().filter(|point| point.starts_with("restore.") || point.starts_with("workspace.")).collect();
+        let reached = self.each(&points, |fault| {
+            self.doctor("");
+            let there = self.is_there(&format!("{fault}, then doctor"));
+            assert_eq!(there, fault.starts_with("restore.committed") || fault.starts_with("restore.settled"), "{fault}");
+            self.run("").ok();
+            assert!(self.is_there(&format!("{fault}, then doctor, then restore")));
+
+            self.reset();
+            assert_eq!(self.run(fault).0.status.signal(), Some(9));
+            self.run("").ok();
+            assert!(self.is_there(&format!("{fault}, then restore")));
+        });
+        assert!(reached > 10, "{reached}");
+    }
+
+    /// Killed again while it is taken back.
+    fn killed_while_recovering(&self) {
+        for point in ["workspace.removed", "restore.undone", "restore.forgotten"] {
+            self.reset();
+            assert_eq!(self.run("restore.all-placed=kill").0.status.signal(), Some(9));
+            assert_eq!(self.doctor(&format!("{point}=kill")).0.status.signal(), Some(9), "{point}");
+            self.doctor("");
+            assert!(!self.is_there(point));
+        }
+        for point in ["workspace.removed", "restore.undone", "restore.forgotten"] {
+            self.reset();
+            self.run("").ok();
+            assert_eq!(self.scene.desktop.env("SAMESESSION_FAULT", format!("{point}=kill")).run_here(["undo"]).0.status.signal(), Some(9));
+            self.doctor("");
+            // Begun and not done: it can be asked for again.
+            drop(self.scene.desktop.run_here(["undo"]));
+            assert!(!self.is_there(&format!("undo, {point}")), "{point}");
+        }
+    }
+}
+
+impl Machine {
+    /// The same machine in a directory that is not made yet.
+    fn at_unmade(&self, below: &str) -> Machine {
+        let mut machine = self.clone();
+        machine.cwd = self.home.join(below);
+        machine
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let done = Command::new("cp").args(["-a", "--"]).args([from, to]).status().expect("cp");
+    assert!(done.success());
+}
+
+#[test]
+fn a_new_work_tree_is_there_or_not() {
+    Crash::new(false).killed_anywhere();
+}
+
+#[test]
+fn the_one_here_is_as_before_or_as_it_came() {
+    Crash::new(true).killed_anywhere();
+}
+
+#[test]
+fn the_way_back_can_be_gone_twice() {
+    Crash::new(false).killed_while_recovering();
+}
+
+#[test]
+fn the_way_back_here_can_be_gone_twice() {
+    Crash::new(true).killed_while_recovering();
+}

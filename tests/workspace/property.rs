@@ -1,0 +1,136 @@
+//! Whatever somebody left, it arrives: generated repositories captured, carried through a bare remote and restored in
+//! another clone at another path, and the source as it was, byte for byte.
+//!
+//! `SAMESESSION_CASES` asks for more cases than the default, `SAMESESSION_SEED` for one of them again.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::sandbox::Machine;
+
+use super::random::{self, Dice, FILTER};
+use super::scene::Scene;
+use super::seen::{Seen, assert_untouched, refs, untouched};
+
+const CASES: u64 = 40;
+/// Tests beside each other, so that a machine with several processors is not idle.
+const LANES: u64 = 4;
+
+/// Says which case it was, whatever has failed in it.
+struct Case {
+    seed: u64,
+    story: Vec<String>,
+}
+
+impl Drop for Case {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("this was SAMESESSION_SEED={}: {:#?}", self.seed, self.story);
+        }
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+fn lane(lane: u64) {
+    let seeds: Vec<u64> = match number("SAMESESSION_SEED") {
+        Some(seed) => (seed % LANES == lane).then_some(seed).into_iter().collect(),
+        None => (0..number("SAMESESSION_CASES").unwrap_or(CASES)).filter(|seed| seed % LANES == lane).collect(),
+    };
+    let scene = Scene::empty(&[]);
+    for machine in [&scene.laptop, &scene.desktop] {
+        let config = machine.home.join(".gitconfig");
+        let text = fs::read_to_string(&config).expect("a configuration");
+        fs::write(config, text + FILTER).expect("written");
+    }
+    for seed in seeds {
+        case(&scene, seed);
+    }
+}
+
+fn case(scene: &Scene, seed: u64) {
+    let mut case = Case { seed, story: Vec::new() };
+    let mut dice = Dice::new(seed);
+    let native = format!("eeeeeeee-0001-4000-8000-{seed:012}");
+    let (laptop, desktop, origin) = fresh(scene, seed);
+    let (into, branch, ignored) = (dice.one_in(3), dice.one_in(3), dice.one_in(5));
+    let made = random::make(&laptop, dice);
+    case.story = made.story;
+    case.story.push(format!("into {into}, branch {branch}, ignored {ignored}"));
+    desktop.git(["fetch", "-q"]);
+
+    laptop.say_in(&native, "a word");
+    let (before, source) = (untouched(&laptop), Seen::of(&laptop, ignored));
+    let mut checkpoint = vec!["checkpoint", &native, "--push"];
+    if ignored {
+        checkpoint.push("--include-ignored=*");
+    }
+    laptop.run_here(&checkpoint).ok();
+    assert_untouched(&before, &laptop);
+
+    desktop.git(["fetch", "-q"]);
+    let (theirs, elsewhere) = (refs(&desktop), desktop.home.join(format!("another place/{seed}")));
+    let mut restore = vec!["restore", &native, "--json"];
+    let text = elsewhere.to_str().expect("UTF-8");
+    if into {
+        restore.extend(["--into", text]);
+    }
+    if branch {
+        restore.push("--branch");
+    }
+    let told = desktop.run_here(&restore).ok().json();
+    let there = desktop.at(Path::new(told["workspace"]["work_tree"].as_str().expect("a place")));
+    source.assert_same(&Seen::of(&there, ignored));
+    assert_untouched(&before, &laptop);
+    if branch || source.head.is_empty() {
+        let on = there.try_git(["symbolic-ref", "-q", "HEAD"]).stdout();
+        assert_eq!(made.branch.as_deref().unwrap_or_default(), on.trim(), "{told}");
+    }
+
+    // Another restore finds it there; and taken back, everything is as before.
+    let again = there.run_here(["restore", &native, "--json"]).ok().json();
+    assert_eq!(again["workspace"]["was_there"], true, "{again:#}");
+    desktop.run_here(["undo", told["undo"].as_str().expect("an id")]).ok();
+    assert!(!there.cwd.exists());
+    assert_eq!(refs(&desktop), theirs);
+    assert_eq!(desktop.worktrees(), 1);
+    for dir in [&laptop.cwd, &desktop.cwd, &origin] {
+        fs::remove_dir_all(dir).expect("removed");
+    }
+}
+
+/// A repository on each side, and one between them.
+fn fresh(scene: &Scene, seed: u64) -> (Machine, Machine, std::path::PathBuf) {
+    let origin = scene.sandbox.path().join(format!("origin {seed}.git"));
+    let laptop = scene.laptop.at(scene.laptop.home.join(format!("src/case {seed}")));
+    let desktop = scene.desktop.at(scene.desktop.home.join(format!("work/other {seed}")));
+    laptop.git(["init", "-q", "--bare", "-b", "main", origin.to_str().expect("UTF-8")]);
+    for (machine, branch) in [(&laptop, "main"), (&desktop, "desk")] {
+        machine.git(["init", "-q", "-b", branch]);
+        machine.git(["remote", "add", "origin", origin.to_str().expect("UTF-8")]);
+        machine.git(["config", "--add", "remote.origin.fetch", "+refs/samesession/*:refs/samesession-remote/origin/*"]);
+    }
+    (laptop, desktop, origin)
+}
+
+#[test]
+fn whatever_was_left_arrives_1() {
+    lane(0);
+}
+
+#[test]
+fn whatever_was_left_arrives_2() {
+    lane(1);
+}
+
+#[test]
+fn whatever_was_left_arrives_3() {
+    lane(2);
+}
+
+#[test]
+fn whatever_was_left_arrives_4() {
+    lane(3);
+}
