@@ -1,7 +1,7 @@
 //! One repository as the user's Git sees it from a directory: where its parts are, of what format, how it is configured.
 //!
-//! Asked of Git itself, once, in two starts: `GIT_DIR`, linked worktrees, `safe.directory`, includes and every format are
-//! then Git's business. Knows no refs and no objects.
+//! Asked of Git itself, once, in two starts at the same time: `GIT_DIR`, linked worktrees, `safe.directory`, includes and
+//! every format are then Git's business. Knows no refs and no objects.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -77,7 +77,12 @@ impl Repository {
             "--is-bare-repository",
             "--is-shallow-repository",
         ];
-        let out = git.run(&args)?;
+        // At the same time: neither needs the other's answer. What the first one complains of goes first.
+        let (out, config) = std::thread::scope(|scope| {
+            let config = scope.spawn(|| git.run(&["config", "--list", "-z"]));
+            (git.run(&args), config.join())
+        });
+        let (out, config) = (out?, config.map_err(|_| nonsense())??);
         let lines: Vec<&[u8]> = out.split(|&byte| byte == b'\n').collect();
         let [git_dir, common, objects, format, bare, shallow, ..] = lines[..] else { return Err(nonsense()) };
         let path = |bytes: &[u8]| PathBuf::from(std::ffi::OsStr::from_bytes(bytes));
@@ -86,7 +91,7 @@ impl Repository {
             b"sha256" => gix::hash::Kind::Sha256,
             _ => return Err(nonsense()),
         };
-        let config = Config::parse(&git.run(&["config", "--list", "-z"])?);
+        let config = Config::parse(&config);
         Ok(Repository {
             git_dir: path(git_dir),
             common: path(common),
