@@ -51,7 +51,7 @@ pub enum Note {
     LineEndings { setting: &'static str, value: String },
     /// The filter is set up here, and its program does not run: its files hold what Git keeps.
     FilterFails,
-    /// Files are marked for a filter that is not set up here: likewise.
+    /// Files are marked for a filter that is not set up here: they came as they were, and Git compares them as they are.
     FilterMissing(String),
     /// Not checked out: `git submodule update --init` does that.
     Submodule(Name),
@@ -70,7 +70,7 @@ impl fmt::Display for Note {
             }
             Note::FilterFails => write!(f, "a filter fails here: its files hold what Git keeps of them"),
             Note::FilterMissing(name) => {
-                write!(f, "the filter '{name}' is not set up here: its unchanged files hold what Git keeps of them")
+                write!(f, "the filter '{name}' is not set up here: its files are as they were, and Git takes them for changed")
             }
             Note::Submodule(path) => write!(f, "submodule '{path}' is not checked out: git submodule update --init"),
             Note::SparseLeft => write!(f, "the sparse checkout was left out: every file is there"),
