@@ -37,7 +37,8 @@ fn twenty_sessions_and_one_four_times_are_checkpointed_at_once() {
             let ran = Ran(child.wait_with_output().expect("it ends")).ok();
             assert!(!ran.stderr().contains("warning"), "{}", ran.stderr());
         }
-        laptop.assert_sound(false);
+        // Packs are merged meanwhile, and what somebody slower takes back may have been merged by then.
+        laptop.assert_sound(true);
         assert_eq!(laptop.refs("refs/samesession").len(), 21);
         assert_eq!(laptop.refs("refs/samesession-seen").len(), 21);
         for id in &all {
@@ -51,6 +52,10 @@ fn twenty_sessions_and_one_four_times_are_checkpointed_at_once() {
     }
     laptop.run(["push", "--all"]).ok();
     team.server.assert_sound(false);
+    // That is not kept for ever.
+    laptop.run(["gc", "--prune"]).ok();
+    laptop.git(["gc", "-q", "--prune=now"]);
+    laptop.assert_sound(false);
     desktop.git(["fetch", "-q"]);
     for id in [&all[0], same] {
         desktop.run(["restore", id]).ok();
