@@ -68,8 +68,10 @@ pub fn system_calls(command: &mut Command) -> Option<Calls> {
     strace.current_dir(command.get_current_dir().expect("it is set"));
     strace.status().ok().filter(|status| status.success())?;
     let text = fs::read_to_string(log.path()).expect("the log");
-    let lines = text.lines().filter(|line| !line.contains("resumed>"));
-    Some(Calls { total: lines.clone().count(), programs: lines.filter(|line| line.contains("execve(")).count() })
+    let total = text.lines().filter(|line| !line.contains("resumed>")).count();
+    // A program is looked for in each directory of PATH; only where it is found it starts.
+    let programs = text.lines().filter(|line| line.contains("execve") && line.ends_with("= 0")).count();
+    Some(Calls { total, programs })
 }
 
 /// The lengths of all files below a directory.
