@@ -27,7 +27,10 @@ impl Team {
     pub fn machine(&self, name: &str) -> Machine {
         let machine = self.sandbox.machine(name);
         machine.init().git(["init", "-q", "."]);
-        machine.git(["commit", "-q", "--allow-empty", "-m", "first"]);
+        // The same commit on every machine, so that each has the others' work tree already.
+        let then = "2026-11-21T00:00:00Z";
+        let dated = machine.env("GIT_AUTHOR_DATE", then).env("GIT_COMMITTER_DATE", then);
+        dated.git(["commit", "-q", "--allow-empty", "-m", "first"]);
         machine.git(["remote", "add", "origin", self.server.cwd.to_str().expect("UTF-8")]);
         machine.git(["config", "--add", "remote.origin.fetch", "+refs/samesession/*:refs/samesession-remote/origin/*"]);
         machine
