@@ -54,3 +54,15 @@ fn twenty_megabytes_are_sealed_once() {
     let (state, added) = checkpoint(&scene);
     assert!(state == "made" && added < 32 << 10, "{state} {added}");
 }
+
+#[test]
+fn who_is_ahead_keeps_the_work_tree_and_is_not_told_of_another_one() {
+    let scene = Scene::new();
+    let (there, _) = scene.brought(&[]);
+    there.say("gone on there");
+    there.puts("one", "gone on there\n");
+    let before = scene.desktops();
+    let told = scene.restore(&["--json"]).ok().json();
+    assert_eq!((told["relation"].as_str(), told["workspace"]["work_tree"].as_str()), (Some("ahead"), None), "{told:#}");
+    assert!(before == scene.desktops(), "nothing was written");
+}

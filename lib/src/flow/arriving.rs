@@ -193,8 +193,7 @@ impl capsule::Sink for Sink<'_> {
             return Ok(());
         }
         if name.strip_prefix(WORKSPACE_DIR).is_some() {
-            stage.take_as(name, content)?;
-            return Ok(());
+            return stage.take_as(name, content);
         }
         let name = name.strip_prefix(SESSION_DIR).ok_or_else(|| Error::Foreign(name.to_string()))?;
         let packed = jsonl::is_packed(name.as_path());

@@ -73,7 +73,6 @@ fn one(env: &Env, agent: &dyn Agent, home: &Home, dir: &Path) -> Result<Option<R
     match journal.state {
         State::Settled => {
             if journal::is_expired(&journal, env.now()) {
-                // What was restored a month ago is somebody's own by now.
                 // Of a session that its agent has not opened since, only the journal knows where it belongs.
                 let what = if journal.is_untouched() { dir.join("old") } else { dir.to_owned() };
                 let _ = fs::remove_dir_all(what);

@@ -166,16 +166,19 @@ pub fn restore(
     // What is ahead stays where it is, and with it what is around it.
     if outcome.relation == Relation::Ahead && outcome.steps.is_empty() {
         moving = None;
+        if let Some(workspace) = outcome.workspace.as_mut().filter(|workspace| !workspace.was_there) {
+            (workspace.at, workspace.branch) = (None, None);
+        }
     }
     if !outcome.steps.is_empty() || moving.is_some() {
         fault::point("restore.planned").at("write", &staged.stage.dir)?;
         let mut journal = write_down(env, agent, &staged, &places, &outcome)?;
-        let moving = moving.take().map(|moving| moving.split(&mut journal));
+        journal.workspace = moving.as_ref().map(|moving| moving.moved.clone());
         let mut applied = None;
         journal.commit(env, &mut staged.stage, &seen, || {
             if let Some(moving) = &moving {
                 applied = Some(moving.apply()?);
-                durable::create_dirs(&cwd)?;
+                make_below(&moving.plan.at, &cwd)?;
             }
             Ok(())
         })?;
@@ -237,6 +240,20 @@ fn below(place: &Spot, manifest: &Manifest) -> Result<(PathBuf, Option<String>),
         (Spot::There(top), Err(_)) => Ok((top.clone(), None)),
         _ => Ok((inside, None)),
     }
+}
+
+/// The directories on the way to it, as far as no link stands there: what a capsule brought could lead anywhere.
+fn make_below(top: &Path, dir: &Path) -> Result<(), Error> {
+    let mut at = top.to_owned();
+    for name in dir.strip_prefix(top).unwrap_or(Path::new("")) {
+        at.push(name);
+        match at.symlink_metadata() {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => break,
+            Err(_) => drop(durable::create_dirs(&at)?),
+        }
+    }
+    Ok(())
 }
 
 fn told(numbers: capsule::Workspace, place: Option<&Spot>, moving: Option<&Move<'_>>) -> Workspace {
@@ -377,4 +394,21 @@ fn new_file(file: &StagedFile, manifest: &Manifest) -> Result<New, Error> {
     };
     // Whoever made the capsule does not decide who else may read or write here, nor what may run as whom.
     Ok(New { staged: file.staged.clone(), size, sha256, mode: (mode & 0o700) | 0o600 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_directory_is_made_behind_a_link() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (top, outside) = (dir.path().join("top"), dir.path().join("outside"));
+        std::fs::create_dir_all(top.join("there")).and_then(|()| std::fs::create_dir(&outside)).expect("made");
+        std::os::unix::fs::symlink(&outside, top.join("link")).expect("linked");
+        make_below(&top, &top.join("there/new/newer")).expect("made");
+        assert!(top.join("there/new/newer").is_dir());
+        make_below(&top, &top.join("link/new")).expect("left alone");
+        assert!(!outside.join("new").exists());
+    }
 }

@@ -95,10 +95,10 @@ impl Stage {
     }
 
     /// The same under a name of its own.
-    pub fn take_as(&mut self, name: &RelPath, content: &mut dyn Read) -> Result<PathBuf, Error> {
+    pub fn take_as(&mut self, name: &RelPath, content: &mut dyn Read) -> Result<(), Error> {
         let path = name.under(&self.new_dir());
         durable::create_dirs(durable::parent(&path))?;
-        self.fill(path, content)
+        self.fill(path, content).map(drop)
     }
 
     pub fn new_dir(&self) -> PathBuf {

@@ -19,6 +19,7 @@ mod undo;
 pub use apply::{Applied, Rebuild, apply};
 pub use branch::{Branch, worktrees};
 pub use check::check;
+pub use here::top;
 pub use plan::{Missing, Note, Plan, beside, plan};
 pub use undo::{Made, Undo, Undone, Was, prepare};
 

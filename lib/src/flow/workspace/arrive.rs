@@ -9,16 +9,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::journal::Journal;
 use super::super::{Error, placed};
-use super::capture::{Work, top};
+use super::capture::{Work, around};
 use super::same::is_same;
 use super::{DIR, Options, summary};
 use crate::agent::{Agent, Home};
 use crate::capsule::{self, FileEntry, Manifest};
 use crate::durable::{self, At};
 use crate::env::Env;
-use crate::git::{self, Git, Repository};
+use crate::git::{Git, Repository};
 use crate::id::SessionId;
 use crate::path::{self, RelPath};
 use crate::progress::Progress;
@@ -102,7 +101,7 @@ impl Arrived {
             if repo.bare {
                 return Err(Error::NoWorkTree);
             }
-            let top = top(&repo)?;
+            let top = restore::top(&repo)?;
             let same = self.is_at(env, &top, progress)?;
             return Ok(if same {
                 Place::There(top)
@@ -112,7 +111,7 @@ impl Arrived {
         }
         if let Some(dir) = existing {
             return match around(env, dir)?.filter(|repo| !repo.bare) {
-                Some(repo) if self.is_at(env, &top(&repo)?, progress)? => Ok(Place::There(top(&repo)?)),
+                Some(repo) if self.is_at(env, &restore::top(&repo)?, progress)? => Ok(Place::There(restore::top(&repo)?)),
                 _ => Err(Error::WorkspaceThere(dir.to_owned())),
             };
         }
@@ -121,7 +120,7 @@ impl Arrived {
             if into.is_none()
                 && let Some(repo) = around(env, dir)?.filter(|repo| !repo.bare)
             {
-                let top = top(&repo)?;
+                let top = restore::top(&repo)?;
                 if self.is_at(env, &top, progress)? {
                     return Ok(Place::There(top));
                 }
@@ -183,7 +182,7 @@ impl Place {
 }
 
 /// What a journal holds of it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Moved {
     /// From where Git finds the repository.
     #[serde(with = "path::as_text")]
@@ -196,8 +195,8 @@ pub struct Moved {
 /// A workspace on its way to its place.
 pub struct Move<'a> {
     pub plan: Plan<'a>,
-    moved: Option<Moved>,
-    undo: Undo,
+    /// What is to be written down first.
+    pub moved: Moved,
     /// The branch on which an operation in progress will end.
     end: End,
     /// What would have run, or would run, when an operation goes on.
@@ -229,18 +228,12 @@ impl<'a> Move<'a> {
         let end = end(repo, &plan, asked, &mut undo)?;
         let from = if matches!(how, Destination::Here { .. }) { top.clone() } else { repo.common.clone() };
         let moved = Moved { repo: from, undo, operations: arrived.model.operations.clone() };
-        Ok(Some(Move { plan, undo: moved.undo.clone(), moved: Some(moved), end, runs }))
-    }
-
-    /// What is to be written down first goes into the journal.
-    pub fn split(mut self, journal: &mut Journal) -> Self {
-        journal.workspace = self.moved.take();
-        self
+        Ok(Some(Move { plan, moved, end, runs }))
     }
 
     pub fn apply(&self) -> Result<Applied, Error> {
         let end = &self.end;
-        let made = &self.undo.refs;
+        let made = &self.moved.undo.refs;
         let rebuild = |repo: &Repository, operations: &[Operation]| {
             for Made { name, at } in made {
                 let none = "0".repeat(repo.hash.len_in_hex());
@@ -256,7 +249,7 @@ impl<'a> Move<'a> {
             }
             operation::rebuild(repo, operations, end.clone()).map(drop).map_err(|error| restore::Error::Operation(Box::new(error)))
         };
-        Ok(restore::apply(&self.plan, &self.undo, &rebuild)?)
+        Ok(restore::apply(&self.plan, &self.moved.undo, &rebuild)?)
     }
 }
 
@@ -300,15 +293,6 @@ fn end(repo: &Repository, plan: &Plan<'_>, asked: &Asked<'_>, undo: &mut Undo) -
 fn make(undo: &mut Undo, name: Name, at: workspace::model::Oid) -> End {
     undo.refs.push(Made { name: name.clone(), at: Name::new(at.0.to_string()) });
     End::New(name)
-}
-
-fn around(env: &Env, dir: &Path) -> Result<Option<Repository>, Error> {
-    let repo = if dir == env.cwd() { Repository::open(env, dir) } else { Repository::with(Git::at(env, dir).elsewhere(dir)) };
-    match repo {
-        Ok(repo) => Ok(Some(repo)),
-        Err(git::Error::NoRepository) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// As the system will name it once it is there.

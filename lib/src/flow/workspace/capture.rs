@@ -9,7 +9,6 @@ use std::time::UNIX_EPOCH;
 use super::super::{Error, source};
 use super::{Options, ROLE, Summary, summary};
 use crate::capsule::{self, Content, Target};
-use crate::durable::At;
 use crate::env::Env;
 use crate::git::{self, Git, Repository};
 use crate::path::RelPath;
@@ -36,17 +35,9 @@ impl Work {
         if options.session_only || !dir.is_dir() {
             return Ok(None);
         }
-        // The user's own variables speak of the repository around the working directory, and of no other.
-        let git = Git::at(env, dir);
-        let repo = if dir == env.cwd() { Repository::open(env, dir) } else { Repository::with(git.elsewhere(dir)) };
         let options =
             capture::Options { submodules: options.submodules, include_ignored: options.include_ignored.clone(), stores: Vec::new() };
-        match repo {
-            Ok(repo) if repo.bare => Ok(None),
-            Ok(repo) => Ok(Some(Work { repo, options })),
-            Err(git::Error::NoRepository) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        Ok(around(env, dir)?.filter(|repo| !repo.bare).map(|repo| Work { repo, options }))
     }
 
     /// The same with these ignored files.
@@ -146,9 +137,12 @@ impl<R: Read> Read for Short<'_, R> {
     }
 }
 
-/// The top of the work tree around a directory.
-pub fn top(repo: &Repository) -> Result<PathBuf, Error> {
-    let out = repo.git.run(&["rev-parse", "--path-format=absolute", "--show-toplevel"])?;
-    let path = crate::workspace::name::Name::new(out.strip_suffix(b"\n").unwrap_or(&out));
-    Ok(path.as_path().canonicalize().at("open", path.as_path())?)
+/// The user's own variables speak of the repository around the working directory, and of no other.
+pub fn around(env: &Env, dir: &Path) -> Result<Option<Repository>, Error> {
+    let repo = if dir == env.cwd() { Repository::open(env, dir) } else { Repository::with(Git::at(env, dir).elsewhere(dir)) };
+    match repo {
+        Ok(repo) => Ok(Some(repo)),
+        Err(git::Error::NoRepository) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
