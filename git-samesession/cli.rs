@@ -2,7 +2,13 @@
 //!
 //! `tests/manual.rs` holds this tree against the man page, so a flag cannot be in one and not in the other.
 
+// Said whole, since `tests/manual.rs` reads this tree as well.
+#[path = "cli/moving.rs"]
+mod moving;
+
 use std::path::PathBuf;
+
+pub use moving::*;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -43,6 +49,12 @@ pub enum Command {
     Restore(Restore),
     /// Take a restore back
     Undo(Undo),
+    /// Hand the session over: checkpointed, sent, and waiting for whoever resumes it
+    Move(Move),
+    /// Hand the session over to somebody
+    Handoff(Handoff),
+    /// Take a session over and start its agent
+    Resume(Resume),
     /// Write a checkpoint of the repository into a capsule file
     Export(Export),
     /// Take a capsule file into the repository, as a checkpoint of its session
@@ -51,6 +63,9 @@ pub enum Command {
     Fetch(Fetch),
     /// Send sessions to a remote
     Push(Push),
+    /// Say who drives a session
+    #[command(subcommand)]
+    Lease(LeaseCommand),
     /// Take a session out of the repository, or out of a remote
     Delete(Delete),
     /// Shorten chains of checkpoints
@@ -293,11 +308,9 @@ pub struct Inspect {
     pub keys: Keys,
 }
 
+/// How what a capsule holds is written here; for every verb that does.
 #[derive(Args)]
-pub struct Restore {
-    /// A session or checkpoint of this repository, or a capsule's file; '-' for a capsule on standard input
-    #[arg(value_name = "SESSION|FILE")]
-    pub what: PathBuf,
+pub struct Arriving {
     /// Where the work tree goes, or with --session-only the directory in which the agent goes on
     #[arg(long, value_name = "DIR")]
     pub into: Option<PathBuf>,
@@ -328,6 +341,15 @@ pub struct Restore {
     /// Take this capsule even if its signature is missing or bad
     #[arg(long)]
     pub allow_unsigned: bool,
+}
+
+#[derive(Args)]
+pub struct Restore {
+    /// A session or checkpoint of this repository, or a capsule's file; '-' for a capsule on standard input
+    #[arg(value_name = "SESSION|FILE")]
+    pub what: PathBuf,
+    #[command(flatten)]
+    pub arriving: Arriving,
     #[command(flatten)]
     pub keys: Keys,
 }

@@ -11,11 +11,14 @@ mod gc;
 mod import;
 mod init;
 mod inspect;
+mod lease;
 mod list;
 mod log;
+mod r#move;
 mod push;
 mod recipient;
 mod restore;
+mod resume;
 mod sessions;
 mod show;
 mod undo;
@@ -23,6 +26,7 @@ mod workspace;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use is_terminal::IsTerminal;
 use samesession::device::Device;
@@ -38,8 +42,10 @@ use crate::failure::Failure;
 use crate::terminal::{self, Terminal};
 use crate::ui::{Ui, harmless};
 
-pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
-    match command {
+pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<ExitCode, Failure> {
+    let done = match command {
+        // Its exit code is that of the agent.
+        Command::Resume(options) => return resume::run(env, ui, options),
         Command::Device(options) => device::run(env, ui, options),
         Command::Init(options) => init::run(env, ui, options),
         Command::Sessions(options) => sessions::run(env, ui, options),
@@ -50,16 +56,20 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<(), Failure> {
         Command::Inspect(options) => inspect::run(env, ui, options),
         Command::Restore(options) => restore::run(env, ui, options),
         Command::Undo(options) => undo::run(env, ui, options),
+        Command::Move(options) => r#move::run(env, ui, &options.leaving, &options.to),
+        Command::Handoff(options) => r#move::run(env, ui, &options.leaving, &options.to),
         Command::Export(options) => export::run(env, ui, options),
         Command::Import(options) => import::run(env, ui, options),
         Command::Fetch(options) => fetch::run(env, ui, options),
         Command::Push(options) => push::run(env, ui, options),
+        Command::Lease(options) => lease::run(env, ui, options),
         Command::Delete(options) => delete::run(env, ui, options),
         Command::Gc(options) => gc::run(env, ui, options),
         Command::Recipient(options) => recipient::run(env, ui, options),
         Command::Doctor => doctor::run(env, ui),
         Command::Demo => demo::run(env, ui),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// This machine's keys; made on first use, and said so.
@@ -134,6 +144,18 @@ fn tell(ui: &Ui, findings: &[Finding]) {
                 format!("session {} had lost checkpoints here and has them back, up to {}", sid.short(), tip.to_hex_with_len(10))
             }
         });
+    }
+}
+
+/// What could not be sent before is sent by whoever speaks to the store now; what still cannot be goes on waiting.
+fn send_pending(ui: &Ui, ledger: &Ledger<'_>, remote: &str, findings: &mut Vec<Finding>) {
+    match flow::pending::send(ledger, remote, &Terminal { quiet: ui.quiet }, findings) {
+        Ok(pushed) => {
+            for pushed in pushed.iter().filter(|pushed| pushed.result.is_ok()) {
+                ui.note(&format!("session {}, which waited here, is sent to '{}'", pushed.sid.short(), harmless(remote)));
+            }
+        }
+        Err(error) => ui.note(&format!("what waits here is not sent: {error}")),
     }
 }
 

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use samesession::flow::pick;
+use samesession::lease::Standing;
 use samesession::workspace::{self, restore};
 use samesession::{agent, capsule, device, env, flow, git, path, seal, store};
 use serde::Serialize;
@@ -56,6 +57,10 @@ pub enum Failure {
     Signals(#[source] io::Error),
     #[error("it is done, but the answer cannot be written")]
     Output(#[source] io::Error),
+    #[error("cannot start a process of our own")]
+    Detached(#[source] io::Error),
+    #[error("the session stands here, but its agent cannot be started")]
+    Launch(#[source] io::Error),
     #[error("cannot set up the demonstration: {0}")]
     Demo(String),
     #[error("{} {} found", count(*.0, "trouble"), if *.0 == 1 { "was" } else { "were" })]
@@ -180,6 +185,11 @@ impl Failure {
                 E::NotThere { .. } => ("no-session", 1),
                 E::Undecided { .. } => ("several-ways", 1),
                 E::NoDevice => ("no-device", 1),
+                E::Leased { .. } => ("leased", 1),
+                E::Unsure { .. } => ("unsure", 1),
+                E::CannotGoOn { .. } => ("cannot-go-on", 1),
+                E::NothingToResume => ("no-session", 1),
+                E::Setting { .. } => ("usage", 129),
                 E::Refused { .. } => ("not-pushed", 1),
                 E::NoRemote => ("no-remote", 1),
                 E::Theirs { .. } => ("not-a-checkpoint", 128),
@@ -289,6 +299,27 @@ impl Failure {
                     vec![format!("if it is of no use, remove it: git update-ref -d {name}")]
                 }
                 E::Theirs { .. } => hint("whoever put it there has to put it right; nothing here depends on it"),
+                E::Leased { sid, standing: Standing::Elsewhere, .. } => {
+                    vec![format!(
+                        "ask whoever handed it over, or take it all the same: git samesession resume {} --takeover REASON",
+                        sid.short()
+                    )]
+                }
+                E::Leased { sid, .. } => vec![
+                    format!("wait for it: 'git samesession fetch', then 'git samesession lease status {}'", sid.short()),
+                    format!("to take it all the same: git samesession resume {} --takeover REASON", sid.short()),
+                    format!("for a copy that drives nothing: git samesession restore {}", sid.short()),
+                ],
+                E::CannotGoOn { .. } => vec![
+                    "configure it there first; nothing was changed, and nobody else's lease was taken".to_owned(),
+                    "to install it all the same and start nothing: --no-launch".to_owned(),
+                ],
+                E::NothingToResume => vec![
+                    "'git samesession list' shows what this device can open, 'git samesession lease status' who drives it".to_owned(),
+                    "on the other machine: git samesession move".to_owned(),
+                ],
+                E::Setting { name, .. } => vec![format!("git config {name} VALUE")],
+                E::Unsure { remote, .. } => vec![format!("when it can be reached again: git samesession fetch {}", path::typed(remote))],
                 E::NoRemote => hint("to add one: git remote add origin URL"),
                 E::UnknownMaker { checkpoint } => vec![
                     "compare the fingerprint with what 'git samesession device show' says on the device that made it".to_owned(),

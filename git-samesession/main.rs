@@ -1,8 +1,12 @@
 //! `git samesession`: parse, run, exit. Everything else is in a file named after what it does.
 
+mod background;
 mod cli;
 mod cmd;
+mod detached;
 mod failure;
+mod launch;
+mod signals;
 mod terminal;
 mod ui;
 
@@ -11,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use failure::Failure;
 use samesession::env::Env;
-use samesession::{fault, progress};
+use samesession::fault;
 use ui::Ui;
 
 fn main() -> ExitCode {
@@ -21,27 +25,16 @@ fn main() -> ExitCode {
     };
     let ui = Ui::new(cli.json, cli.quiet);
     match run(&cli, &ui) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => failure.tell(&ui),
     }
 }
 
-fn run(cli: &cli::Cli, ui: &Ui) -> Result<(), Failure> {
-    stop_on_signals().map_err(Failure::Signals)?;
+fn run(cli: &cli::Cli, ui: &Ui) -> Result<ExitCode, Failure> {
+    signals::stop().map_err(Failure::Signals)?;
     let env = Env::from_process()?;
     if let Some(fault) = env.var("SAMESESSION_FAULT").and_then(|text| text.to_str()) {
         fault::arm(fault);
     }
     cmd::run(&env, ui, &cli.command)
-}
-
-/// The first signal asks loops to stop, so that nothing half made stays behind; a second one ends the process.
-fn stop_on_signals() -> std::io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register_conditional_default(signal, progress::interrupt_flag())?;
-        signal_hook::flag::register_usize(signal, failure::signal(), signal as usize)?;
-        signal_hook::flag::register(signal, progress::interrupt_flag())?;
-    }
-    Ok(())
 }

@@ -234,7 +234,7 @@ fn commands(of: &clap::Command, before: &str, into: &mut BTreeMap<String, Option
         if command.has_subcommands() {
             commands(command, &format!("{name} "), into);
         } else {
-            into.insert(name, command.get_arguments().map(spelt).collect());
+            into.insert(name, command.get_arguments().filter(|argument| !argument.is_hide_set()).map(spelt).collect());
         }
     }
 }

@@ -20,6 +20,7 @@ mod interrupted;
 mod listing;
 mod manual;
 mod model;
+mod moving;
 mod names;
 mod on_demand;
 mod packs;

@@ -11,6 +11,6 @@ mod operations;
 mod property;
 mod random;
 mod repositories;
-mod scene;
-mod seen;
+pub mod scene;
+pub mod seen;
 mod undo;

@@ -178,7 +178,8 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
     let terminal = Terminal { quiet: ui.quiet };
     let identities = flow::keys::identities(env, Some(&device), &[], None, &terminal)?;
     let ledger = Ledger::of(env, repo, Some(&device), &identities)?;
-    let asked = flow::commit::Options { recipients: options.recipients.clone(), revive: options.revive };
+    let asked =
+        flow::commit::Options { recipients: options.recipients.clone(), revive: options.revive, ..flow::commit::Options::default() };
     // A push that cannot be is better known before.
     let to = options.push.then(|| remote::choose(&ledger.store.repo, None)).transpose()?;
     let done = flow::commit::commit(&ledger, &device, &mut source, &asked, &terminal, &*ui.progress())?;
@@ -213,6 +214,7 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
     super::tell(ui, &done.findings);
     let Some(to) = to else { return ui.report(&answer).map_err(Failure::Output) };
     let mut findings = Vec::new();
+    super::send_pending(ui, &ledger, &to, &mut findings);
     let pushed = super::push::push(&ledger, ui, Some(&to), Some(&[session.sid()]), &mut findings);
     super::tell(ui, &findings);
     let push = match pushed {

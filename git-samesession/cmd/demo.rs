@@ -159,7 +159,7 @@ fn carry(ui: &Ui, sample: &Sample, from: (&Env, &Device), to: (&Env, &Device)) -
     let (sid, title) = (source.selected.session.sid(), source.selected.session.title.clone());
     let identities = keys::identities(from.0, Some(from.1), &[], None, &quiet)?;
     let ledger = Ledger::open(from.0, Some(from.1), &identities)?;
-    let options = commit::Options { recipients: vec![to.1.recipient()], revive: false };
+    let options = commit::Options { recipients: vec![to.1.recipient()], ..commit::Options::default() };
     let made = commit::commit(&ledger, from.1, &mut source, &options, &quiet, &*progress)?;
     for pushed in exchange::push(&ledger, "origin", Some(std::slice::from_ref(&sid)), &quiet, &mut findings, &*progress)? {
         pushed.result?;
@@ -173,7 +173,7 @@ fn carry(ui: &Ui, sample: &Sample, from: (&Env, &Device), to: (&Env, &Device)) -
     let mut picked = pick::pick(&mut ledger, sid.as_str(), &trust, &mut quiet, &mut findings)?;
     let capsule = Arriving::Checkpoint { ledger: &ledger, opened: &mut picked.opened };
     let options = restore::Options { trust: believed.to_vec(), ..Default::default() };
-    let restored = restore::restore(to.0, Some(to.1), &options, capsule, &mut quiet, &*progress)?;
+    let restored = restore::restore(to.0, Some(to.1), &options, capsule, &mut quiet, &mut || Ok(()), &*progress)?;
 
     let shown = sessions::show(to.0, &session, Some(sample.agent))?;
     let work_tree = restored.workspace.as_ref().and_then(|workspace| workspace.at.clone()).unwrap_or_default();

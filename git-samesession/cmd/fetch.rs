@@ -48,6 +48,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Fetch) -> Result<(), Failure> {
     let answer = super::with_ledger(env, ui, |ledger, findings| {
         let remote = remote::choose(&ledger.store.repo, options.remote.as_deref())?;
         let moved = exchange::fetch(ledger, &remote, options.prune, &options.trust, findings, &*ui.progress())?;
+        super::send_pending(ui, ledger, &remote, findings);
         let text = |id: Option<_>| id.as_ref().map(short);
         let row = |moved: exchange::Moved| Row { sid: moved.sid.to_string(), from: text(moved.from), to: text(moved.to) };
         Ok(Answer { remote, sessions: moved.into_iter().map(row).collect() })

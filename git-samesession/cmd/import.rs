@@ -81,7 +81,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Import) -> Result<(), Failure> {
     let device = super::device_or_new(env, ui)?;
     let identities = keys::identities(env, Some(&device), &[], None, &terminal)?;
     let ledger = Ledger::of(env, repo, Some(&device), &identities)?;
-    let asked = commit::Options { recipients: options.recipients.clone(), revive: options.revive };
+    let asked = commit::Options { recipients: options.recipients.clone(), revive: options.revive, ..commit::Options::default() };
     let done = import::import(&ledger, &device, &mut capsule, &asked, &terminal, &*progress)?;
     super::tell(ui, &done.findings);
     let manifest = capsule.manifest();

@@ -109,6 +109,15 @@ impl View for Answer {
     }
 }
 
+impl Answer {
+    /// What is worth knowing beside it.
+    pub fn notes(&self, ui: &Ui) {
+        for note in &self.notes {
+            ui.note(&format!("note: {note}"));
+        }
+    }
+}
+
 impl WorkRow {
     fn human(&self, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "workspace: {}", harmless(&super::workspace::line(&self.numbers)))?;
@@ -140,24 +149,8 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
     let passphrase = terminal::passphrase(&options.keys.passphrase, false)?;
     let mut terminal = Terminal { quiet: ui.quiet };
     let identities = keys::identities(env, device.as_ref(), &options.keys.identities, passphrase, &terminal.clone())?;
-    let asked = Options {
-        into: options.into.clone(),
-        dry_run: options.dry_run,
-        allow_unsigned: options.allow_unsigned,
-        trust: options.trust.clone(),
-        set_aside: options.set_aside,
-        workspace: Choice {
-            mode: match (options.here, options.session_only) {
-                (true, _) => Mode::Here,
-                (_, true) => Mode::SessionOnly,
-                _ => Mode::Beside,
-            },
-            branch: options.branch,
-            accept_config: options.accept_config,
-            force_repository: options.force_repository,
-        },
-        limits: Limits::default(),
-    };
+    let arriving = &options.arriving;
+    let asked = asked(arriving);
     let progress = ui.progress();
     // What has the look of a file and is none shall be missed as a file.
     let is_file = |what: &str| what == "-" || options.what.exists() || what.contains(['/', '.']) && !what.starts_with("refs/");
@@ -166,13 +159,19 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
         Some(session) => {
             let mut ledger = Ledger::open(env, device.as_ref(), &identities)?;
             let mut findings = Vec::new();
-            let picked =
-                picked(ui, &mut ledger, session, &Trust { named: &options.trust, dry_run: options.dry_run }, &mut terminal, &mut findings);
+            let picked = picked(
+                ui,
+                &mut ledger,
+                session,
+                &Trust { named: &arriving.trust, dry_run: arriving.dry_run },
+                &mut terminal,
+                &mut findings,
+            );
             super::tell(ui, &findings);
             let mut picked = picked?;
             let capsule = Arriving::Checkpoint { ledger: &ledger, opened: &mut picked.opened };
-            let done = restore::restore(env, device.as_ref(), &asked, capsule, &mut terminal, &*progress)?;
-            if !options.dry_run {
+            let done = restore::restore(env, device.as_ref(), &asked, capsule, &mut terminal, &mut || Ok(()), &*progress)?;
+            if !arriving.dry_run {
                 picked.remember(&ledger)?;
             }
             done
@@ -180,20 +179,45 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
         None => {
             let file = super::or_stdin(&options.what);
             let capsule = Arriving::File { path: &file, identities: &identities };
-            restore::restore(env, device.as_ref(), &asked, capsule, &mut terminal, &*progress)?
+            restore::restore(env, device.as_ref(), &asked, capsule, &mut terminal, &mut || Ok(()), &*progress)?
         }
     };
+    tell_recovered(ui, &done);
+    let answer = answer(&done, arriving.dry_run);
+    ui.report(&answer).map_err(Failure::Output)?;
+    if !ui.json {
+        answer.notes(ui);
+    }
+    Ok(())
+}
+
+pub fn tell_recovered(ui: &Ui, done: &Outcome) {
     for recovered in done.recovered.iter().filter(|recovered| !matches!(recovered, Recovered::Kept { .. })) {
         ui.note(&doctor::describe(recovered));
     }
-    let answer = answer(&done, options.dry_run);
-    ui.report(&answer).map_err(Failure::Output)?;
-    if !ui.json {
-        for note in &answer.notes {
-            ui.note(&format!("note: {note}"));
-        }
+}
+
+/// As the command line has it.
+pub fn asked(arriving: &cli::Arriving) -> Options {
+    Options {
+        into: arriving.into.clone(),
+        dry_run: arriving.dry_run,
+        allow_unsigned: arriving.allow_unsigned,
+        trust: arriving.trust.clone(),
+        set_aside: arriving.set_aside,
+        to_go_on: false,
+        workspace: Choice {
+            mode: match (arriving.here, arriving.session_only) {
+                (true, _) => Mode::Here,
+                (_, true) => Mode::SessionOnly,
+                _ => Mode::Beside,
+            },
+            branch: arriving.branch,
+            accept_config: arriving.accept_config,
+            force_repository: arriving.force_repository,
+        },
+        limits: Limits::default(),
     }
-    Ok(())
 }
 
 /// A person at a terminal chooses between ways; a script gets them listed.

@@ -255,6 +255,12 @@ pub trait Agent: Sync {
     /// What the program that is installed here would do wrong with the session; `None` if nothing is known.
     fn caution(&self, incoming: &Incoming<'_>, program: &Path) -> Option<String>;
 
+    /// What keeps the agent here from going on with the session, however well its files stand; `None` if nothing is known.
+    fn obstacle(&self, home: &Home, incoming: &Incoming<'_>) -> Option<String>;
+
+    /// Whether the program that has it open is in the middle of a turn; `None` if that cannot be told.
+    fn at_work(&self, home: &Home, session: &Session) -> Option<bool>;
+
     /// Follows the agent's own way of finding the session.
     fn verify(&self, home: &Home, native: &NativeId, cwd: &Path) -> Result<Verified, Error>;
 

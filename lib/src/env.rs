@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -24,6 +24,8 @@ pub struct Env {
     cwd: PathBuf,
     host: String,
     now: Option<SystemTime>,
+    /// A clock that is wrong, for tests of what a wrong clock does; not in release builds.
+    ahead: Option<PathBuf>,
 }
 
 impl Env {
@@ -34,7 +36,8 @@ impl Env {
     }
 
     pub fn new(vars: BTreeMap<OsString, OsString>, cwd: PathBuf, host: String) -> Result<Env, Error> {
-        let mut env = Env { vars, home: PathBuf::new(), cwd, host, now: None };
+        let ahead = vars.get(OsStr::new("SAMESESSION_TEST_CLOCK")).filter(|_| cfg!(debug_assertions)).map(PathBuf::from);
+        let mut env = Env { vars, home: PathBuf::new(), cwd, host, now: None, ahead };
         env.home = env.dir("HOME")?.ok_or(Error::NoHome)?;
         Ok(env)
     }
@@ -48,7 +51,7 @@ impl Env {
     /// The same environment in other hands: another home and directory, no variable of the first one left.
     pub fn elsewhere(&self, home: &Path, cwd: &Path) -> Env {
         let vars = self.vars.iter().filter(|(name, _)| *name == "PATH").map(|(n, v)| (n.clone(), v.clone())).collect();
-        Env { vars, home: home.to_owned(), cwd: cwd.to_owned(), host: self.host.clone(), now: self.now }
+        Env { vars, home: home.to_owned(), cwd: cwd.to_owned(), host: self.host.clone(), now: self.now, ahead: self.ahead.clone() }
     }
 
     pub fn var(&self, name: &str) -> Option<&OsStr> {
@@ -81,7 +84,13 @@ impl Env {
     }
 
     pub fn now(&self) -> SystemTime {
-        self.now.unwrap_or_else(SystemTime::now)
+        let seconds = |file: &PathBuf| std::fs::read_to_string(file).ok()?.trim().parse::<i64>().ok();
+        let now = self.now.unwrap_or_else(SystemTime::now);
+        match self.ahead.as_ref().and_then(seconds) {
+            Some(ahead) if ahead < 0 => now - Duration::from_secs(ahead.unsigned_abs()),
+            Some(ahead) => now + Duration::from_secs(ahead.unsigned_abs()),
+            None => now,
+        }
     }
 
     /// Where this device's keys and the signers it knows are kept.

@@ -10,22 +10,26 @@ pub mod doctor;
 pub mod exchange;
 pub mod export;
 pub mod glance;
+pub mod handoff;
 pub mod import;
 pub mod init;
 pub mod inspect;
 mod join;
 pub mod keys;
+pub mod lease;
 pub mod ledger;
 pub mod list;
 pub mod log;
 pub mod named;
 pub mod on_demand;
 pub mod output;
+pub mod pending;
 pub mod pick;
 pub mod recipient_list;
 pub mod recipients;
 pub mod release;
 pub mod restore;
+pub mod resume;
 pub mod sessions;
 pub mod shorten;
 pub mod show;
@@ -39,6 +43,7 @@ mod journal;
 mod native;
 mod placed;
 pub mod plan;
+mod publish;
 mod readers;
 pub mod recover;
 pub mod remote;
@@ -48,6 +53,7 @@ mod select;
 pub mod settings;
 pub mod source;
 mod stage;
+pub mod turn;
 pub mod undo;
 pub mod workspace;
 
@@ -59,6 +65,7 @@ pub use select::{Selector, which};
 
 use crate::agent::{self, Agent};
 use crate::id::{NativeId, SessionId};
+use crate::lease::{Lease, Standing};
 use crate::seal::Signer;
 use crate::{capsule, device, durable, env, git, seal, signers, store, workspace as workspace_of};
 
@@ -111,6 +118,8 @@ pub enum Error {
     NoDestination(PathBuf),
     #[error("{title} has this session open{}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     Live { title: &'static str, pid: Option<u32> },
+    #[error("{title} cannot go on with it here: {why}")]
+    CannotGoOn { title: &'static str, why: String },
     #[error("the session went its own way here: '{}' is not a part of the capsule's, nor the other way round", local.display())]
     Diverged { local: PathBuf, keep_both: Option<String> },
     #[error("'{}' cannot be set aside: session {by} is a fork that begins with it", local.display())]
@@ -127,6 +136,10 @@ pub enum Error {
     },
     #[error("checkpoint {} is signed by a key that this device does not know: {}", checkpoint.id(), checkpoint.signer)]
     UnknownMaker { checkpoint: Box<store::unfold::Checkpoint> },
+    #[error("no session of this repository can be gone on with here")]
+    NothingToResume,
+    #[error("{name} is '{value}': {why}")]
+    Setting { name: &'static str, value: String, why: &'static str },
     #[error("this repository has no remote")]
     NoRemote,
     #[error("'{name}' is in the way: {why}")]
@@ -137,6 +150,14 @@ pub enum Error {
     Undecided { sid: SessionId },
     #[error("'{remote}' refused it: {why}")]
     Refused { remote: String, why: String },
+    #[error("session {} is {}", sid.short(), whose(lease, *standing))]
+    Leased { sid: SessionId, lease: Box<Lease>, standing: Standing },
+    #[error("'{remote}' did not say whether it arrived")]
+    Unsure {
+        remote: String,
+        #[source]
+        source: Box<Error>,
+    },
     #[error("this machine has no keys yet")]
     NoDevice,
     #[error("session {} went {} ways", sid.short(), ways.len())]
@@ -210,6 +231,14 @@ impl From<store::Error> for Error {
             store::Error::Capsule(error) => error.into(),
             error => Error::Store(error),
         }
+    }
+}
+
+fn whose(lease: &Lease, standing: Standing) -> String {
+    let Lease { device, since, .. } = lease;
+    match standing {
+        Standing::Elsewhere => format!("handed over to somebody else, by '{device}', {since}"),
+        _ => format!("held by '{device}', since {since}"),
     }
 }
 

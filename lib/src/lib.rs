@@ -16,6 +16,7 @@ pub mod fault;
 pub mod flow;
 pub mod git;
 pub mod id;
+pub mod lease;
 pub mod path;
 pub mod policy;
 mod pool;

@@ -94,11 +94,7 @@ impl Agent for Claude {
     }
 
     fn running(&self, home: &Home) -> Vec<(NativeId, Live)> {
-        let markers = list(&home.root.join("sessions")).unwrap_or_default();
-        let markers = markers.iter().filter(|(name, _)| name.to_string_lossy().ends_with(".json"));
-        let parsed = markers.filter_map(|(_, path)| serde_json::from_slice::<Marker>(&fs::read(path).ok()?).ok());
-        let alive = parsed.filter(Marker::is_alive);
-        alive.filter_map(|marker| Some((NativeId::parse_uuid(&marker.session_id).ok()?, Live { pid: Some(marker.pid) }))).collect()
+        markers(home).filter_map(|marker| Some((NativeId::parse_uuid(&marker.session_id).ok()?, Live { pid: Some(marker.pid) }))).collect()
     }
 
     fn artifacts(&self, home: &Home, session: &Session) -> Result<Vec<Artifact>, Error> {
@@ -206,6 +202,15 @@ impl Agent for Claude {
         None
     }
 
+    /// Any login will do.
+    fn obstacle(&self, _: &Home, _: &Incoming<'_>) -> Option<String> {
+        None
+    }
+
+    fn at_work(&self, home: &Home, session: &Session) -> Option<bool> {
+        markers(home).find(|marker| marker.session_id == session.native.as_str())?.is_busy()
+    }
+
     fn verify(&self, home: &Home, native: &NativeId, cwd: &Path) -> Result<Verified, Error> {
         let expected = home.root.join("projects").join(encoding::encode(cwd)).join(format!("{native}.jsonl"));
         let places = transcripts(home, native)?;
@@ -281,9 +286,28 @@ struct Marker {
     /// The start time in ticks, against a process id that was given away again.
     #[serde(rename = "procStart", default)]
     started: Option<serde_json::Value>,
+    /// What it does at the moment, in versions that say so.
+    #[serde(default)]
+    status: Option<String>,
+}
+
+/// Of programs that run.
+fn markers(home: &Home) -> impl Iterator<Item = Marker> {
+    let files = list(&home.root.join("sessions")).unwrap_or_default().into_iter();
+    let files = files.filter(|(name, _)| name.to_string_lossy().ends_with(".json"));
+    files.filter_map(|(_, path)| serde_json::from_slice::<Marker>(&fs::read(path).ok()?).ok()).filter(Marker::is_alive)
 }
 
 impl Marker {
+    /// Waiting for a person's consent, or for a command to end, is in the middle of a turn.
+    fn is_busy(&self) -> Option<bool> {
+        match self.status.as_deref()? {
+            "busy" | "shell" | "waiting" => Some(true),
+            "idle" => Some(false),
+            _ => None,
+        }
+    }
+
     fn is_alive(&self) -> bool {
         let Some(pid) = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw) else { return false };
         // "Not permitted" is an answer, too: somebody is there.

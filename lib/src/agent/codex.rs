@@ -18,6 +18,7 @@ mod settings;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -168,6 +169,18 @@ impl Agent for Codex {
     fn caution(&self, incoming: &Incoming<'_>, program: &Path) -> Option<String> {
         let transcript = incoming.files.iter().find(|file| file.role == Role::Transcript)?;
         program::caution(&Meta::read(&transcript.staged).ok()?, &program::version(program)?)
+    }
+
+    fn obstacle(&self, home: &Home, incoming: &Incoming<'_>) -> Option<String> {
+        let transcript = incoming.files.iter().find(|file| file.role == Role::Transcript)?;
+        let provider = Meta::read(&transcript.staged).ok()?.provider?;
+        let known = settings::has_provider(&home.root, &provider);
+        (!known)
+            .then(|| format!("it uses the model provider '{provider}', which '{}' does not name", home.root.join("config.toml").display()))
+    }
+
+    fn at_work(&self, _: &Home, session: &Session) -> Option<bool> {
+        turns::is_open(&session.transcript)
     }
 
     fn verify(&self, home: &Home, native: &NativeId, _cwd: &Path) -> Result<Verified, Error> {

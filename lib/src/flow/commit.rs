@@ -14,15 +14,17 @@ use super::capture::Captured;
 use super::compare::{self, Relation};
 use super::ledger::{Finding, Ledger};
 use super::native::Native;
+use super::publish::publish;
 use super::readers::{self, Readers};
 use super::source::{self, Source};
 use super::stage::Stage;
-use super::{Error, join, keys, settings};
+use super::{Error, join, keys, lease, settings};
 use crate::agent::{Role, jsonl};
 use crate::capsule::{FileEntry, Manifest};
 use crate::device::Device;
 use crate::durable::At;
 use crate::id::SessionId;
+use crate::lease::{Act, Lease};
 use crate::progress::Progress;
 use crate::seal::Callbacks;
 use crate::store::chain;
@@ -40,11 +42,16 @@ use crate::{capsule, fault, store, time};
 /// How often it is done anew because others were faster.
 const ATTEMPTS: u32 = 100;
 
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Keys or files of keys of those who shall be able to open it, besides those who can already.
     pub recipients: Vec<String>,
     /// Begin again where the session was deleted.
     pub revive: bool,
+    /// What becomes of the lease with it.
+    pub lease: Option<Act>,
+    /// Sent to this remote before it stands here: both or neither.
+    pub publish: Option<String>,
 }
 
 /// What a checkpoint is made of.
@@ -85,6 +92,8 @@ pub struct Outcome {
     pub added: u64,
     pub captured: Captured,
     pub recipients: Vec<String>,
+    /// Who drives the session now.
+    pub lease: Option<Lease>,
     /// Other ways that the session went, which nobody has chosen or left behind yet.
     pub open: Vec<ObjectId>,
     pub findings: Vec<Finding>,
@@ -123,7 +132,10 @@ pub fn add<C: Callbacks>(
     let mut findings = Vec::new();
     for _ in 0..ATTEMPTS {
         findings.clear();
-        let known = ledger.sync(&sid, &mut findings)?;
+        let known = match &options.publish {
+            Some(remote) => ledger.sync_with(&sid, remote, &mut findings)?,
+            None => ledger.sync(&sid, &mut findings)?,
+        };
         let step = Step::begin(ledger, device, &sid, known, options, callbacks)?;
         match step.take(input, progress) {
             Err(Error::Store(store::Error::Moved { .. })) => {}
@@ -143,6 +155,10 @@ struct Step<'a, C> {
     /// The ways the session is known to have gone; the first is the one that is built upon.
     ways: Vec<Opened>,
     readers: Readers,
+    lease: Option<Lease>,
+    /// The lease is to be another one than before.
+    changes_hands: bool,
+    publish: Option<&'a str>,
 }
 
 impl<'a, C: Callbacks> Step<'a, C> {
@@ -151,7 +167,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
         device: &'a Device,
         sid: &SessionId,
         known: Known,
-        options: &Options,
+        options: &'a Options,
         callbacks: &'a C,
     ) -> Result<Step<'a, C>, Error> {
         let heads = ledger.heads(sid, &known)?;
@@ -161,6 +177,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
             return Err(Error::Deleted { sid: sid.clone(), by: way.record.device.clone(), at: way.record.made.clone() });
         }
         ways.retain(|way| !way.is_deleted());
+        let tips = ways.iter().position(|way| !heads.iter().any(|head| head.id() == way.id())).unwrap_or(ways.len());
+        let (lease, changes_hands) = lease::after(ledger, sid, &known, &ways[..tips], options.lease.as_ref())?;
         let named = |names: &[String]| Ok::<_, Error>(keys::recipients(&keys::SealTo::Recipients(names.to_vec()), None)?.names());
         let mut readers = Readers::of(&ways);
         readers.join(&device.recipient());
@@ -169,7 +187,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
             readers.add(&named(settings::recipients(&ledger.store.repo))?);
         }
         readers.add(&named(&options.recipients)?);
-        Ok(Step { ledger, device, callbacks, sid: sid.clone(), known, heads, ways, readers })
+        let publish = options.publish.as_deref();
+        Ok(Step { ledger, device, callbacks, sid: sid.clone(), known, heads, ways, readers, lease, changes_hands, publish })
     }
 
     fn take(mut self, input: &mut dyn Input, progress: &dyn Progress) -> Result<Outcome, Error> {
@@ -206,6 +225,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
             return self.nothing(State::Behind, captured);
         }
         if same_files
+            && !self.changes_hands
             && let [head] = &self.heads[..]
             && let Some(way) = self.ways.first()
             && way.id() == head.id()
@@ -314,8 +334,13 @@ impl<'a, C: Callbacks> Step<'a, C> {
         record.recipients = self.readers.names.clone();
         record.removed = self.readers.removed.clone();
         record.open = open.iter().map(ToString::to_string).collect();
-        let wraps = self.readers.wraps(self.ledger, &mut self.ways, &folded.epoch, false, self.callbacks)?;
         let sequence = record.sequence;
+        record.lease = match self.changes_hands {
+            true => self.lease.take().map(|lease| Lease { sequence, ..lease }),
+            false => self.lease.take(),
+        };
+        let lease = record.lease.clone();
+        let wraps = self.readers.wraps(self.ledger, &mut self.ways, &folded.epoch, false, self.callbacks)?;
         let draft = Draft {
             record,
             epoch: folded.epoch,
@@ -333,7 +358,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let pack = folded.pack.finish()?;
         let packed = fault::point("commit.packed").at("write to", &store.repo.objects).map_err(Error::from);
         if let Err(error) = packed.and_then(|()| self.move_ref(tip)) {
-            if let Some(pack) = pack {
+            // Where it is not known whether it has arrived, it may be needed.
+            if let Some(pack) = pack.filter(|_| !matches!(error, Error::Unsure { .. })) {
                 pack::discard(&pack);
             }
             return Err(error);
@@ -342,14 +368,17 @@ impl<'a, C: Callbacks> Step<'a, C> {
         // The checkpoint stands: that packs stay many is no failure of it, and the next one tries again.
         let _ = tidy::consolidate(store);
         let recipients = self.readers.names;
-        Ok(Outcome { tip, sequence, state: State::Made, added, captured, recipients, open, findings: Vec::new() })
+        Ok(Outcome { tip, sequence, state: State::Made, added, captured, recipients, lease, open, findings: Vec::new() })
     }
 
     fn move_ref(&self, tip: ObjectId) -> Result<(), Error> {
-        let mut changes = self.known.advance(&self.sid, tip);
-        if let Some(chosen) = self.known.seen.get(names::CHOSEN) {
-            changes.push(Change { name: names::chosen(&self.sid), to: None, from: Some(*chosen) });
+        let chosen = self.known.seen.get(names::CHOSEN);
+        let unchosen = chosen.map(|chosen| Change { name: names::chosen(&self.sid), to: None, from: Some(*chosen) });
+        if self.publish.is_some() {
+            return publish(self.ledger, self.publish, &self.sid, tip, &self.known, unchosen.into_iter().collect());
         }
+        let mut changes = self.known.advance(&self.sid, tip);
+        changes.extend(unchosen);
         Ok(refs::update(&self.ledger.store, "samesession: checkpoint", &changes)?)
     }
 
@@ -364,7 +393,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
     fn nothing(self, state: State, captured: Captured) -> Result<Outcome, Error> {
         let tip = self.heads.first().map(|head| (head.id(), head.header.sequence));
         let (tip, sequence) = tip.ok_or_else(|| Error::NoSuchSession(self.sid.to_string()))?;
-        Ok(Outcome { tip, sequence, state, added: 0, captured, recipients: self.readers.names, open: Vec::new(), findings: Vec::new() })
+        let (recipients, lease) = (self.readers.names, self.lease);
+        Ok(Outcome { tip, sequence, state, added: 0, captured, recipients, lease, open: Vec::new(), findings: Vec::new() })
     }
 }
 

@@ -9,10 +9,10 @@ use std::io::Read;
 
 use gix::hash::ObjectId;
 
-use super::Error;
 use super::compare::Relation;
 use super::ledger::Ledger;
 use super::readers::Readers;
+use super::{Error, lease};
 use crate::agent::Role;
 use crate::capsule::Manifest;
 use crate::device::Device;
@@ -66,6 +66,7 @@ pub fn join<C: Callbacks>(
     draft.record.recipients = readers.names;
     draft.record.removed = readers.removed;
     draft.record.open = open.iter().map(ToString::to_string).collect();
+    draft.record.lease = lease::newest(known, &tips).cloned();
     (draft.wraps, draft.new_wraps) = (wraps.kept, wraps.new);
     let mut writer = PackWriter::new(&ledger.store.repo.objects, ledger.store.repo.hash)?;
     let commit = draft.write(&ledger.store, &tree, device.signing(), &mut writer)?;

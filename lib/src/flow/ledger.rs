@@ -15,6 +15,7 @@ use crate::device::Device;
 use crate::env::Env;
 use crate::git::Repository;
 use crate::id::SessionId;
+use crate::lease::Me;
 use crate::seal::{self, Identities, Signer};
 use crate::signers::KnownSigners;
 use crate::store::names::{self, HERE};
@@ -88,6 +89,12 @@ impl<'a> Ledger<'a> {
 
     pub fn believes(&self, signer: &Signer) -> bool {
         self.trust.contains(&signer.fingerprint) || self.name_of(signer).is_some()
+    }
+
+    /// This device as leases know it.
+    pub fn me(&self) -> Option<Me<'_>> {
+        let device = self.device?;
+        Some(Me { device: &device.name, key: device.signing().fingerprint(), opens: self.identities.public() })
     }
 
     /// The name under which this signer is known here.

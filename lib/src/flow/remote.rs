@@ -173,6 +173,12 @@ fn last_words(said: &str) -> String {
     line.unwrap_or("the connection ended").trim_start_matches("fatal: ").trim_start_matches("error: ").chars().take(300).collect()
 }
 
+/// Where one session's chain ends there.
+pub fn tip(repo: &Repository, remote: &str, sid: &SessionId) -> Result<Option<ObjectId>, Error> {
+    let lines = repo.git.lines(&["ls-remote", "--refs", "--quiet", "--end-of-options", remote, &names::session(sid)])?;
+    Ok(lines.first().and_then(|line| ObjectId::from_hex(line.split('\t').next()?.as_bytes()).ok()))
+}
+
 /// What a remote has, without bringing it.
 pub fn list(repo: &Repository, remote: &str) -> Result<BTreeMap<SessionId, ObjectId>, Error> {
     let pattern = format!("{}sessions/*", names::PUBLIC);

@@ -38,6 +38,8 @@ pub struct Options {
     pub trust: Vec<String>,
     /// Take the capsule's session even if the one here went its own way; that one is kept as a backup.
     pub set_aside: bool,
+    /// The agent is to go on with it here at once: what is known to keep it from that is an error.
+    pub to_go_on: bool,
     pub workspace: Choice,
     pub limits: Limits,
 }
@@ -79,12 +81,16 @@ pub struct Workspace {
     pub withheld: Vec<String>,
 }
 
+/// Asked when everything is verified, staged and planned, and nothing is changed yet; its refusal leaves it so.
+pub type Gate<'a> = dyn FnMut() -> Result<(), Error> + 'a;
+
 pub fn restore(
     env: &Env,
     device: Option<&Device>,
     options: &Options,
     capsule: Arriving<'_>,
     consent: &mut dyn Consent,
+    gate: &mut Gate<'_>,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
     let mut staged = capsule.stage(env, options.dry_run, &options.limits, progress)?;
@@ -117,6 +123,9 @@ pub fn restore(
     };
     let incoming = Incoming { native: &native, cwd: &cwd, files: &staged.files };
     agent.check(&incoming)?;
+    if let Some(why) = agent.obstacle(&home, &incoming).filter(|_| options.to_go_on) {
+        return Err(Error::CannotGoOn { title: agent.title(), why });
+    }
     let installed = env.program(agent.program());
     let caution = installed.as_deref().and_then(|program| agent.caution(&incoming, program));
     // Not before: a capsule that is refused for what it is leaves everything as it was. What may stop it from here on lies
@@ -163,6 +172,7 @@ pub fn restore(
     if options.dry_run {
         return Ok(outcome);
     }
+    gate()?;
     // What is ahead stays where it is, and with it what is around it.
     if outcome.relation == Relation::Ahead && outcome.steps.is_empty() {
         moving = None;

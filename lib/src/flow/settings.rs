@@ -3,9 +3,12 @@
 //! Values are written to this clone's own file and nowhere else. What must stay true: what a user wrote there by hand, or
 //! has in another file, is not touched unless it is what they asked to remove.
 
+use std::time::Duration;
+
 use super::keys::{self, SealTo};
 use super::{Error, keys::looks_like_a_key};
 use crate::git::Repository;
+use crate::lease;
 
 /// Who reads the chains that begin in this clone, besides the device that begins one; once for each.
 pub const RECIPIENT: &str = "samesession.recipient";
@@ -15,6 +18,37 @@ pub const STORE: &str = "samesession.store";
 
 /// Sessions are fetched one by one when they are asked for. As Git lists it.
 pub const ON_DEMAND: &str = "samesession.ondemand";
+
+/// How often a running `resume` makes checkpoints; never, where it is not set. As Git lists it.
+const AUTO_CHECKPOINT: (&str, &str) = ("samesession.autocheckpoint", "samesession.autoCheckpoint");
+
+/// How often a running `resume` looks whether its lease is to be renewed.
+const HEARTBEAT: (&str, &str) = ("samesession.heartbeat", "samesession.heartbeat");
+
+pub fn auto_checkpoint(repo: &Repository) -> Result<Option<Duration>, Error> {
+    if matches!(repo.config.get(AUTO_CHECKPOINT.0), Some("0" | "off" | "false" | "no")) { Ok(None) } else { time(repo, AUTO_CHECKPOINT) }
+}
+
+pub fn heartbeat(repo: &Repository) -> Result<Duration, Error> {
+    Ok(time(repo, HEARTBEAT)?.unwrap_or(lease::HEARTBEAT))
+}
+
+fn time(repo: &Repository, (listed, name): (&str, &'static str)) -> Result<Option<Duration>, Error> {
+    let Some(value) = repo.config.get(listed).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let why = "a number of seconds, minutes or hours is wanted: 90s, 5m, 1h";
+    span(value).map(Some).ok_or_else(|| Error::Setting { name, value: value.chars().take(40).collect(), why })
+}
+
+/// `90s`, `5m`, `1h`; a number alone is seconds.
+pub fn span(text: &str) -> Option<Duration> {
+    let (number, seconds) = match text.chars().last()? {
+        's' => (&text[..text.len() - 1], 1),
+        'm' => (&text[..text.len() - 1], 60),
+        'h' => (&text[..text.len() - 1], 3600),
+        _ => (text, 1),
+    };
+    number.parse::<u64>().ok()?.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}
 
 /// The recipients by default, as they are written down: keys, or files of keys.
 pub fn recipients(repo: &Repository) -> &[String] {

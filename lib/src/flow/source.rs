@@ -10,6 +10,7 @@ use serde_json::Map;
 
 use super::capture::{self, Capture, Captured};
 use super::select::{self, Selected, Selector};
+use super::turn::{self, Turn};
 use super::workspace::{self, Taken, Work};
 use super::{Error, placed, sessions};
 use crate::agent::{Artifact, Live};
@@ -46,6 +47,19 @@ impl Source {
         let selected = select::select(env, session, agent)?;
         let live = selected.agent.live(&selected.home, &selected.session.native);
         Ok(Source { artifacts: sized(&selected)?, selected, live, work: None })
+    }
+
+    /// The same session as it stands when the turn is over that its agent is in, or when the time is.
+    pub fn when_the_turn_is_over(&mut self, bound: Duration, waiting: &mut dyn FnMut()) -> Result<Turn, Error> {
+        let turn = turn::wait(&mut self.selected, bound, waiting)?;
+        self.live = self.selected.agent.live(&self.selected.home, &self.selected.session.native);
+        self.artifacts = sized(&self.selected)?;
+        Ok(turn)
+    }
+
+    /// Whether it is the session that runs us.
+    pub fn is_around_us(&self, env: &Env) -> bool {
+        self.live.is_some() && self.selected.agent.current(env).as_ref() == Some(&self.selected.session.native)
     }
 
     /// The workspace comes along, if there is one around the session's working directory.

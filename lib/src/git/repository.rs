@@ -92,6 +92,7 @@ impl Repository {
             _ => return Err(nonsense()),
         };
         let config = Config::parse(&config);
+        let git = if config.get("core.sshcommand").is_none() { git.quiet_ssh() } else { git };
         Ok(Repository {
             git_dir: path(git_dir),
             common: path(common),

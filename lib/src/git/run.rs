@@ -115,6 +115,13 @@ impl Git {
         git
     }
 
+    /// Where nobody is there to answer (`SAMESESSION_UNATTENDED`), SSH asks nothing; a command of the user's own stays as it is.
+    pub(super) fn quiet_ssh(self) -> Git {
+        let has = |name: &str| self.vars.iter().any(|(known, _)| known == name);
+        let alone = has("SAMESESSION_UNATTENDED") && !has("GIT_SSH_COMMAND") && !has("GIT_SSH");
+        if alone { self.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes") } else { self }
+    }
+
     /// What it printed; an exit code other than 0 is an error with its words.
     pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Vec<u8>, Error> {
         self.feed(args, b"")

@@ -11,6 +11,8 @@ use super::{Callbacks, Error, SecretString};
 pub struct Identities {
     keys: Vec<Box<dyn age::Identity>>,
     names: Vec<String>,
+    /// What is sealed to for them to open it, where that can be told.
+    public: Vec<String>,
     passphrase: Option<SecretString>,
     mark: Sha256,
 }
@@ -22,6 +24,7 @@ impl Identities {
         if text.trim_start().starts_with("-----BEGIN ") && text.contains("PRIVATE KEY") {
             let key = age::ssh::Identity::from_buffer(text.as_bytes(), Some(name.to_owned()))
                 .map_err(|_| Error::NotAnIdentity(name.to_owned()))?;
+            self.public.extend(age::ssh::Recipient::try_from(key.clone()).ok().map(|public| public.to_string()));
             let locked = match &key {
                 age::ssh::Identity::Unsupported(_) => return Err(Error::NotAnIdentity(name.to_owned())),
                 age::ssh::Identity::Encrypted(_) => age::ssh::Recipient::try_from(key.clone()).ok().and_then(|public| Mark::of(&public)),
@@ -39,6 +42,8 @@ impl Identities {
         if keys.is_empty() {
             return Err(Error::NotAnIdentity(name.to_owned()));
         }
+        let own = text.lines().filter_map(|line| line.trim().parse::<age::x25519::Identity>().ok());
+        self.public.extend(own.map(|key| key.to_public().to_string()));
         for key in keys {
             self.push(key, name);
         }
@@ -47,11 +52,17 @@ impl Identities {
 
     pub fn add_device(&mut self, identity: age::x25519::Identity) {
         self.mark.update(identity.to_public().to_string());
+        self.public.push(identity.to_public().to_string());
         self.push(Box::new(identity), "this device's key");
     }
 
     pub fn set_passphrase(&mut self, passphrase: SecretString) {
         self.passphrase = Some(passphrase);
+    }
+
+    /// The public keys, as far as they can be told.
+    pub fn public(&self) -> &[String] {
+        &self.public
     }
 
     /// Another one for other keys: whoever remembers that none of them opened something remembers which they were.

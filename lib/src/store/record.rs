@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::id::{NativeId, SessionId, hex};
+use crate::lease::Lease;
 use crate::seal::EpochId;
 
 const HEADER_SCHEMA: &str = "samesession.commit/1";
@@ -81,6 +82,9 @@ pub struct Record {
     /// Tips that went different ways; none of them was chosen yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<String>,
+    /// Who drives the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
     /// Commits of the chain that this one stands in for, and which it no longer leads to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub supersedes: Vec<String>,
@@ -211,6 +215,7 @@ impl Record {
             parts: Pages::default(),
             dictionaries: BTreeMap::new(),
             open: Vec::new(),
+            lease: None,
             supersedes: Vec::new(),
             more: Map::new(),
         }

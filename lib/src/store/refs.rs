@@ -93,6 +93,13 @@ pub fn update_each(store: &Store, why: &str, sets: &[Vec<Change>]) -> Result<(),
     }
 }
 
+/// When a ref of ours was moved last, in seconds since 1970 by this machine's clock, as far as its reflog tells.
+pub fn moved_at(store: &Store, name: &str) -> Result<Option<u64>, Error> {
+    let lines = store.repo.git.lines(&["reflog", "show", "-1", "--date=unix", "--format=%gd", name])?;
+    let at = |line: &String| line.rsplit_once("@{")?.1.strip_suffix('}')?.parse().ok();
+    Ok(lines.first().and_then(at))
+}
+
 /// All or none. Reflogs are written, so that what an accident removes can be found again.
 pub fn update(store: &Store, why: &str, changes: &[Change]) -> Result<(), Error> {
     if changes.is_empty() {

@@ -1,0 +1,139 @@
+//! `move` here, `resume` there, and back again.
+
+use crate::support::clones::SESSION;
+use crate::workspace::scene::{Scene, assert_nothing_done};
+
+#[test]
+fn there_and_back_and_there_again() {
+    let scene = Scene::new();
+    let (laptop, desktop) = (&scene.laptop, &scene.desktop);
+    laptop.say("begun on the laptop");
+    laptop.puts("one", "changed\n");
+    laptop.puts("new", "untracked\n");
+    let moved = laptop.run_here(["move", SESSION, "--note", "look at line 3", "--json"]).ok().json();
+    assert_eq!((&moved["state"], &moved["sequence"]), (&"handed-over".into(), &1.into()), "{moved:#}");
+    assert_eq!(moved["next"], format!("git samesession resume {}", &moved["sid"].as_str().expect("a sid")[..8]));
+    assert_eq!(laptop.run_here(["lease", "status", "--json"]).ok().json()["sessions"][0]["standing"], "sent");
+
+    let resumed = desktop.run_here(["resume", "--no-launch", "--json"]).ok().json();
+    assert_eq!((&resumed["note"], &resumed["from"]), (&"look at line 3".into(), &"laptop".into()), "{resumed:#}");
+    assert_eq!(resumed["lease"]["standing"], "mine");
+    let there = desktop.at(resumed["workspace"]["work_tree"].as_str().expect("a place"));
+    scene.assert_arrived(&there);
+    assert_eq!(there.heard(), laptop.heard());
+    there.say("gone on on the desktop");
+    there.puts("one", "changed there\n");
+
+    // Before it is handed back nobody else goes on with it.
+    let before = scene.origin_refs();
+    let refused = laptop.run_here(["resume", "--no-launch"]).fails(1, "no session of this repository can be gone on with here");
+    assert!(refused.stderr().contains("git samesession move"), "{}", refused.stderr());
+    laptop.run_here(["resume", "--no-launch", SESSION]).fails(1, "held by 'desktop', since ").hints("--takeover");
+    laptop.run_here(["move", SESSION]).fails(1, "held by 'desktop', since ");
+    assert_eq!(scene.origin_refs(), before);
+
+    there.run_here(["move", SESSION]).ok();
+    let back = laptop.run_here(["resume", "--no-launch", "--json"]).ok().json();
+    assert_eq!(back["relation"], "behind", "{back:#}");
+    let home = laptop.at(back["workspace"]["work_tree"].as_str().expect("a place"));
+    assert_eq!(home.reads("one"), "changed there\n");
+    assert_eq!(home.heard(), there.heard());
+    home.say("and a third time");
+    home.run_here(["move", SESSION]).ok();
+    let again = there.run_here(["resume", "--no-launch", "--json"]).ok().json();
+    assert_eq!((&again["relation"], &again["native_id"]), (&"behind".into(), &SESSION.into()));
+}
+
+#[test]
+fn what_was_not_sent_was_not_handed_over() {
+    let scene = Scene::new();
+    let laptop = &scene.laptop;
+    laptop.say("a word");
+    laptop.run_here(["checkpoint", SESSION, "--push"]).ok();
+    laptop.say("another");
+    let away = scene.origin.with_extension("away");
+    std::fs::rename(&scene.origin, &away).expect("moved away");
+    let refs = laptop.git(["for-each-ref"]);
+    let ran = laptop.run_here(["move", SESSION]);
+    assert_ne!(ran.code(), Some(0));
+    assert_eq!(laptop.git(["for-each-ref"]), refs);
+    std::fs::rename(&away, &scene.origin).expect("and back");
+    laptop.run_here(["move", SESSION]).ok();
+    // A remote that refuses says why.
+    let hook = scene.origin.join("hooks/pre-receive");
+    std::fs::create_dir_all(hook.parent().expect("a directory")).expect("made");
+    std::fs::write(&hook, "#!/bin/sh\necho closed on Sundays; exit 1\n").expect("written");
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("made executable");
+    laptop.say("a third");
+    let refs = laptop.git(["for-each-ref"]);
+    laptop.run_here(["move", SESSION]).fails(1, "closed on Sundays");
+    assert_eq!(laptop.git(["for-each-ref"]), refs);
+}
+
+#[test]
+fn handed_to_one_it_is_nobody_elses() {
+    let scene = Scene::new();
+    let (laptop, desktop) = (&scene.laptop, &scene.desktop);
+    laptop.say("a word");
+    let somebody = scene.sandbox.machine("somebody");
+    somebody.run_here(["device", "init", "--name", "somebody"]).ok();
+    let told = laptop.run_here(["handoff", SESSION, "--to", &somebody.recipient(), "--json"]).ok().json();
+    assert_eq!(told["to"][0], somebody.recipient());
+    desktop.run_here(["resume", "--no-launch", SESSION]).fails(1, "handed over to somebody else");
+    let taken = desktop.run_here(["resume", "--no-launch", SESSION, "--takeover", "they are on holiday", "--json"]).ok().json();
+    assert_eq!((&taken["lease"]["reason"], &taken["lease"]["taken_from"]), (&"they are on holiday".into(), &"laptop".into()));
+    // The reason stays in the chain.
+    laptop.git(["fetch", "-q"]);
+    let status = laptop.run_here(["lease", "status", SESSION]).ok();
+    assert!(status.stdout().contains("taken over from 'laptop': they are on holiday"), "{}", status.stdout());
+    laptop.run_here(["move", SESSION, "--to", "age1nobody"]).fails_with(128);
+}
+
+#[test]
+fn a_resume_that_cannot_be_leaves_the_lease_where_it_was() {
+    let scene = Scene::new();
+    let (laptop, desktop) = (&scene.laptop, &scene.desktop);
+    laptop.say("a word");
+    laptop.run_here(["move", SESSION]).ok();
+    let outside_git = || scene.desktops().into_iter().filter(|(path, _)| !path.iter().any(|part| part == ".git")).collect::<Vec<_>>();
+    let before = outside_git();
+    desktop.run_here(["resume", "--into", "no/such/place/at/all", "--session-only"]).fails_with(128);
+    desktop.run_here(["resume", "-n"]).ok();
+    let there = desktop.env("SAMESESSION_FAULT", "restore.placed=full");
+    there.run_here(["resume", "--no-launch"]).fails(3, "everything was put back");
+    assert_eq!(desktop.run_here(["lease", "status", "--json"]).ok().json()["sessions"][0]["standing"], "sent");
+    assert_nothing_done(&before, &outside_git(), "after a full disk");
+    // Handed on by whoever could not use it, it waits for anybody again.
+    laptop.run_here(["resume", "--no-launch"]).ok();
+}
+
+#[test]
+fn a_clock_that_is_wrong_takes_nothing_and_a_dead_holder_is_outlived() {
+    let scene = Scene::new();
+    let (laptop, desktop) = (&scene.laptop, &scene.desktop);
+    laptop.say("a word");
+    laptop.run_here(["checkpoint", SESSION, "--push"]).ok();
+    laptop.run_here(["lease", "take", SESSION]).ok();
+    let clock = scene.sandbox.path().join("clock");
+    let late = desktop.env("SAMESESSION_TEST_CLOCK", &clock);
+    for (seconds, refused) in [("3600", true), ("-3600", true), ("14000", true), ("15100", false)] {
+        std::fs::write(&clock, seconds).expect("written");
+        let ran = late.run_here(["resume", "--no-launch", SESSION]);
+        if refused {
+            ran.fails(1, "held by 'laptop'");
+        } else {
+            ran.ok();
+        }
+    }
+    // Who was given up hears of it, and loses nothing.
+    laptop.say("one more word");
+    laptop.run_here(["move", SESSION]).fails(1, "held by 'desktop'");
+    let renewed = laptop.run_here(["lease", "renew", SESSION, "--json"]).ok().json();
+    assert_eq!(renewed["sessions"][0]["standing"], "held");
+}
+
+impl Scene {
+    pub fn origin_refs(&self) -> String {
+        self.laptop.at(&self.origin).git(["for-each-ref", "refs/samesession"])
+    }
+}
