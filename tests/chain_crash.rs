@@ -21,8 +21,8 @@ const SESSION: &str = "aaaaaaaa-0001-4000-8000-000000000001";
 
 /// The points that the scenes below must reach, by the beginnings of their names.
 const HERE: [&str; 7] = ["capture.", "commit.", "join.", "carry.", "replace.", "pack.", "push."];
-/// Those of others: `crash` and `interrupted`, `packs`, `workspace`.
-const ELSEWHERE: [&str; 4] = ["checkpoint.", "restore.", "tidy.", "workspace."];
+/// Those of others: `crash` and `interrupted`, `packs`, `workspace`, `moving`.
+const ELSEWHERE: [&str; 6] = ["lease.", "publish.", "checkpoint.", "restore.", "tidy.", "workspace."];
 
 struct Scene {
     team: Team,

@@ -18,7 +18,7 @@ fn handed() -> Scene {
 }
 
 #[track_caller]
-fn until(what: &str, is: impl Fn() -> bool) {
+pub fn until(what: &str, is: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is() {
         assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
@@ -27,7 +27,7 @@ fn until(what: &str, is: impl Fn() -> bool) {
 }
 
 /// As the laptop sees it once it has looked.
-fn standing(machine: &Machine) -> String {
+pub fn standing(machine: &Machine) -> String {
     machine.git(["fetch", "-q"]);
     machine.run_here(["lease", "status", SESSION, "--json"]).ok().json()["sessions"][0]["standing"].as_str().expect("a word").to_owned()
 }

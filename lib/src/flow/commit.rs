@@ -14,7 +14,7 @@ use super::capture::Captured;
 use super::compare::{self, Relation};
 use super::ledger::{Finding, Ledger};
 use super::native::Native;
-use super::publish::publish;
+use super::publish::{Failed, publish};
 use super::readers::{self, Readers};
 use super::source::{self, Source};
 use super::stage::Stage;
@@ -356,10 +356,10 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let tip = draft.write(&self.ledger.store, trees.first().unwrap_or(&default), self.device.signing(), &mut folded.pack)?;
         let added = folded.pack.bytes();
         let pack = folded.pack.finish()?;
-        let packed = fault::point("commit.packed").at("write to", &store.repo.objects).map_err(Error::from);
-        if let Err(error) = packed.and_then(|()| self.move_ref(tip)) {
-            // Where it is not known whether it has arrived, it may be needed.
-            if let Some(pack) = pack.filter(|_| !matches!(error, Error::Unsure { .. })) {
+        let packed = fault::point("commit.packed").at("write to", &store.repo.objects);
+        let packed = packed.map_err(|error| Failed { error: error.into(), sent: false });
+        if let Err(Failed { error, sent }) = packed.and_then(|()| self.move_ref(tip)) {
+            if let Some(pack) = pack.filter(|_| !sent) {
                 pack::discard(&pack);
             }
             return Err(error);
@@ -371,7 +371,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
         Ok(Outcome { tip, sequence, state: State::Made, added, captured, recipients, lease, open, findings: Vec::new() })
     }
 
-    fn move_ref(&self, tip: ObjectId) -> Result<(), Error> {
+    fn move_ref(&self, tip: ObjectId) -> Result<(), Failed> {
         let chosen = self.known.seen.get(names::CHOSEN);
         let unchosen = chosen.map(|chosen| Change { name: names::chosen(&self.sid), to: None, from: Some(*chosen) });
         if self.publish.is_some() {
@@ -379,13 +379,14 @@ impl<'a, C: Callbacks> Step<'a, C> {
         }
         let mut changes = self.known.advance(&self.sid, tip);
         changes.extend(unchosen);
-        Ok(refs::update(&self.ledger.store, "samesession: checkpoint", &changes)?)
+        let moved = refs::update(&self.ledger.store, "samesession: checkpoint", &changes);
+        moved.map_err(|error| Failed { error: error.into(), sent: false })
     }
 
     /// Where a remote's chain holds all there is, ours begins there.
     fn catch_up(&self) -> Result<(), Error> {
         match &self.heads[..] {
-            [head] if self.known.local != Some(head.id()) => self.move_ref(head.id()),
+            [head] if self.known.local != Some(head.id()) => self.move_ref(head.id()).map_err(|failed| failed.error),
             _ => Ok(()),
         }
     }

@@ -6,7 +6,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::ledger::{Finding, Ledger};
-use super::publish::publish;
+use super::publish::{Failed, publish};
 use super::readers::Readers;
 use super::{Error, join};
 use crate::device::Device;
@@ -189,13 +189,13 @@ fn once<C: Callbacks>(ledger: &Ledger<'_>, sid: &SessionId, how: &Changing<'_>, 
     let mut writer = PackWriter::new(&ledger.store.repo.objects, ledger.store.repo.hash)?;
     let tip = draft.write(&ledger.store, &tree, how.device.signing(), &mut writer)?;
     let pack = writer.finish()?;
-    let packed = fault::point("lease.packed").at("write to", &ledger.store.repo.objects).map_err(Error::from);
+    let packed = fault::point("lease.packed").at("write to", &ledger.store.repo.objects);
     // Whoever chose the way that this goes on from has chosen this.
     let chosen = known.seen.get(names::CHOSEN).filter(|chosen| **chosen == head.id());
     let with = chosen.map(|chosen| Change { name: names::chosen(sid), to: Some(tip), from: Some(*chosen) });
-    if let Err(error) = packed.and_then(|()| publish(ledger, how.remote, sid, tip, known, with.into_iter().collect())) {
-        // Where it is not known whether it has arrived, it may be needed.
-        if let Some(pack) = pack.filter(|_| !matches!(error, Error::Unsure { .. } | Error::Interrupted)) {
+    let packed = packed.map_err(|error| Failed { error: error.into(), sent: false });
+    if let Err(Failed { error, sent }) = packed.and_then(|()| publish(ledger, how.remote, sid, tip, known, with.into_iter().collect())) {
+        if let Some(pack) = pack.filter(|_| !sent) {
             pack::discard(&pack);
         }
         return Err(error);

@@ -20,6 +20,13 @@ use crate::store::refs::{self, Change, Known};
 /// How often it is tried again where nobody else has pushed anything: a lock there may be held for a moment, or stay.
 const IN_VAIN: u32 = 10;
 
+/// Why it is not done.
+pub struct Failed {
+    pub error: Error,
+    /// It may have arrived all the same, and then its objects are needed here, too.
+    pub sent: bool,
+}
+
 /// Sends it to a remote, or to nobody where there is none, then moves our refs there from where they were seen. That
 /// somebody else was faster is `Moved`; what they sent is here then.
 pub fn publish(
@@ -29,14 +36,24 @@ pub fn publish(
     tip: ObjectId,
     known: &Known,
     with: Vec<Change>,
-) -> Result<(), Error> {
+) -> Result<(), Failed> {
     let mut changes = known.advance(sid, tip);
     changes.extend(with);
     let Some(remote) = remote else {
-        return Ok(refs::update(&ledger.store, "samesession: lease", &changes)?);
+        let moved = refs::update(&ledger.store, "samesession: lease", &changes);
+        return moved.map_err(|error| Failed { error: error.into(), sent: false });
     };
-    fault::point("publish.begun").at("write to", &ledger.store.repo.common)?;
-    send(ledger, remote, sid, tip, known)?;
+    let common = &ledger.store.repo.common;
+    fault::point("publish.begun").at("write to", common).map_err(|error| Failed { error: error.into(), sent: false })?;
+    send(ledger, remote, sid, tip, known).map_err(|error| {
+        let sent = matches!(error, Error::Unsure { .. } | Error::Interrupted | Error::Git(git::Error::Interrupted));
+        Failed { error, sent }
+    })?;
+    stands_there(ledger, remote, sid, tip, changes).map_err(|error| Failed { error, sent: true })
+}
+
+/// Where our refs have moved meanwhile the next command joins the two.
+fn stands_there(ledger: &Ledger<'_>, remote: &str, sid: &SessionId, tip: ObjectId, mut changes: Vec<Change>) -> Result<(), Error> {
     fault::point("publish.sent").at("write to", &ledger.store.repo.common)?;
     // Git moves the tracking ref itself where a refspec says so.
     let now = refs::of(&ledger.store, sid)?;
@@ -45,7 +62,6 @@ pub fn publish(
             changes.push(Change { name, to: Some(tip), from: from.copied() });
         }
     }
-    // It stands there. Where our refs have moved meanwhile the next command joins the two.
     Ok(refs::update_each(&ledger.store, "samesession: published", &[changes])?)
 }
 
