@@ -5,6 +5,8 @@ mod support;
 
 #[path = "agents/away.rs"]
 mod away;
+#[path = "agents/circle.rs"]
+mod circle;
 #[path = "agents/claude.rs"]
 mod claude;
 #[path = "agents/codex.rs"]

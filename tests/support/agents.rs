@@ -8,7 +8,7 @@
 //! turn is; `agents/pty.rs` is for use at a terminal.
 pub mod claude;
 pub mod codex;
-mod process;
+pub mod process;
 pub mod pty;
 
 use std::env;
@@ -21,6 +21,7 @@ use std::thread;
 use std::time::Duration;
 
 pub use process::{Finished, Reply, Running, eventually};
+pub use pty::Terminal;
 
 /// Names the directory that `tests/install-agents.sh` has filled.
 pub const VARIABLE: &str = "SAMESESSION_TEST_TOOLS";

@@ -10,3 +10,4 @@ pub mod forged;
 pub mod many;
 pub mod model;
 pub mod sandbox;
+pub mod servers;

@@ -2,6 +2,7 @@
 //!
 //! Knows the program's command line and what it prints, and where it marks a live session. How its transcripts look is
 //! for the product to know; the tests that use this must not learn it from here.
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,6 +54,11 @@ pub fn open(ctx: &Context, args: &[&str]) -> Terminal {
     Terminal::open(&command)
 }
 
+/// What it finds in its environment, for whoever starts it in our place.
+pub fn environment(ctx: &Context) -> Vec<(OsString, OsString)> {
+    command(ctx).get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect()
+}
+
 /// Where its files are.
 pub fn dir(ctx: &Context) -> PathBuf {
     ctx.given("CLAUDE_CONFIG_DIR").map_or_else(|| ctx.home().join(".claude"), PathBuf::from)
@@ -70,7 +76,7 @@ pub fn live_session(ctx: &Context, pid: u32) -> Option<String> {
 }
 
 /// What a user would have been asked once: the theme, the key, trust in this directory, going without permissions.
-fn answer_questions(ctx: &Context) {
+pub fn answer_questions(ctx: &Context) {
     let global = ctx.given("CLAUDE_CONFIG_DIR").map_or_else(|| ctx.home().to_owned(), PathBuf::from);
     amend(&global.join(".claude.json"), |state| {
         state["hasCompletedOnboarding"] = true.into();

@@ -2,6 +2,7 @@
 //!
 //! Knows the program's command line and events, its configuration for the stand-in, and where it marks a live session.
 //! How its rollouts and databases look is for the product to know; the tests that use this must not learn it from here.
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -51,6 +52,11 @@ pub fn open(ctx: &Context, args: &[&str]) -> Terminal {
     // Otherwise a background server may be started, which would outlive the terminal.
     command.args(["-c", &trust, "--no-daemon"]).args(args);
     Terminal::open(&command)
+}
+
+/// What it finds in its environment, for whoever starts it in our place.
+pub fn environment(ctx: &Context) -> Vec<(OsString, OsString)> {
+    command(ctx).get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect()
 }
 
 /// Where its files are.

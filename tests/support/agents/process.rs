@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-pub(super) const MARK: &str = "SAMESESSION_TEST_MARK";
+pub const MARK: &str = "SAMESESSION_TEST_MARK";
 
 /// A process that has ended.
 #[derive(Debug)]
