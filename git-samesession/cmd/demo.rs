@@ -6,18 +6,19 @@ mod workspace;
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use samesession::agent::{self, Agent};
 use samesession::device::Device;
 use samesession::env::Env;
-use samesession::flow::arriving::Arriving;
 use samesession::flow::ledger::Ledger;
-use samesession::flow::pick::{self, Trust};
+use samesession::flow::pick;
+use samesession::flow::resume::{self, Asked};
 use samesession::flow::source::Source;
-use samesession::flow::{Selector, commit, exchange, keys, restore, sessions};
+use samesession::flow::{self, Relation, Selector, handoff, keys, restore, sessions, settings};
 use samesession::git::Git;
-use samesession::id::NativeId;
+use samesession::id::{NativeId, SessionId};
+use samesession::seal::Identities;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -73,11 +74,22 @@ struct Proof {
     status: Vec<String>,
     same_work_tree: bool,
     resume: String,
+    /// The first machine could not take it while the second one had it.
+    one_holder: bool,
+    /// After one more turn there, the first machine has that, too.
+    came_home: bool,
 }
 
 impl Sample {
     fn content(&self, machine: &Env) -> String {
         self.content.replace(MADE_IN, &machine.cwd().to_string_lossy())
+    }
+
+    /// One more record at the end, one of its own.
+    fn go_on(&self, transcript: &Path) -> io::Result<()> {
+        let text = fs::read_to_string(transcript)?;
+        let last = text.lines().next_back().unwrap_or_default();
+        fs::OpenOptions::new().append(true).open(transcript)?.write_all(format!("{last}\n").as_bytes())
     }
 
     /// Claude Code names a directory after the working directory.
@@ -89,7 +101,7 @@ impl Sample {
 
 impl Proof {
     fn holds(&self) -> bool {
-        self.same_id && self.same_bytes && self.found_by_agent_rule && self.same_work_tree
+        self.same_id && self.same_bytes && self.found_by_agent_rule && self.same_work_tree && self.one_holder && self.came_home
     }
 }
 
@@ -103,9 +115,9 @@ impl View for Answer {
             let answer = |holds: bool| if holds { "yes" } else { "NO" };
             writeln!(out, "{} {} \"{}\"", proof.agent, proof.native_id, crate::ui::clipped(proof.title.as_deref().unwrap_or(""), 60))?;
             writeln!(out, "  made in                       {}", proof.made_in)?;
-            writeln!(out, "  sealed to the second machine  commit {}, {}", proof.commit, bytes(proof.added_bytes))?;
-            writeln!(out, "  pushed, and fetched there     refs/samesession/sessions/{}…", &proof.sid[..8])?;
-            writeln!(out, "  installed there at            {}", proof.stands_at)?;
+            writeln!(out, "  handed over                   commit {}, {}", proof.commit, bytes(proof.added_bytes))?;
+            writeln!(out, "  in one push, of               refs/samesession/sessions/{}…", &proof.sid[..8])?;
+            writeln!(out, "  resumed there at              {}", proof.stands_at)?;
             writeln!(out, "  same id                       {}", answer(proof.same_id))?;
             writeln!(out, "  same bytes                    {}", answer(proof.same_bytes))?;
             writeln!(out, "  where the agent will look     {}", answer(proof.found_by_agent_rule))?;
@@ -114,7 +126,9 @@ impl View for Answer {
                 writeln!(out, "  {:<28}  {line}", if n == 0 { "git status, here and there" } else { "" })?;
             }
             writeln!(out, "  same commits, index, files    {}", answer(proof.same_work_tree))?;
-            writeln!(out, "  it would go on with           {}\n", proof.resume)?;
+            writeln!(out, "  it would go on with           {}", proof.resume)?;
+            writeln!(out, "  nobody else's meanwhile       {}", answer(proof.one_holder))?;
+            writeln!(out, "  one turn there, and home      {}\n", answer(proof.came_home))?;
         }
         writeln!(out, "Nothing of this is left on your machine.")
     }
@@ -149,52 +163,95 @@ pub fn run(env: &Env, ui: &Ui) -> Result<(), Failure> {
     if answer.sessions.iter().all(Proof::holds) { Ok(()) } else { Err(Failure::Demo("a session did not arrive as it left".to_owned())) }
 }
 
+/// `move` on the first, `resume` on the second, a turn there, and home again.
 fn carry(ui: &Ui, sample: &Sample, from: (&Env, &Device), to: (&Env, &Device)) -> Result<Proof, Failure> {
-    let mut quiet = Terminal { quiet: true };
-    let progress = ui.progress();
-    let mut findings = Vec::new();
-    let session = Selector::Named(sample.native.to_owned());
-
-    let mut source = Source::find(from.0, &session, Some(sample.agent))?.with_workspace(from.0, &Default::default())?;
-    let (sid, title) = (source.selected.session.sid(), source.selected.session.title.clone());
-    let identities = keys::identities(from.0, Some(from.1), &[], None, &quiet)?;
-    let ledger = Ledger::open(from.0, Some(from.1), &identities)?;
-    let options = commit::Options { recipients: vec![to.1.recipient()], ..commit::Options::default() };
-    let made = commit::commit(&ledger, from.1, &mut source, &options, &quiet, &*progress)?;
-    for pushed in exchange::push(&ledger, "origin", Some(std::slice::from_ref(&sid)), &quiet, &mut findings, &*progress)? {
-        pushed.result?;
-    }
-
-    let identities = keys::identities(to.0, Some(to.1), &[], None, &quiet)?;
-    let mut ledger = Ledger::open(to.0, Some(to.1), &identities)?;
-    let believed = [from.1.signing().fingerprint()];
-    exchange::fetch(&mut ledger, "origin", false, &believed, &mut findings, &*progress)?;
-    let trust = Trust { named: &believed, dry_run: false };
-    let mut picked = pick::pick(&mut ledger, sid.as_str(), &trust, &mut quiet, &mut findings)?;
-    let capsule = Arriving::Checkpoint { ledger: &ledger, opened: &mut picked.opened };
-    let options = restore::Options { trust: believed.to_vec(), ..Default::default() };
-    let restored = restore::restore(to.0, Some(to.1), &options, capsule, &mut quiet, &mut || Ok(()), &*progress)?;
-
-    let shown = sessions::show(to.0, &session, Some(sample.agent))?;
+    let sent = Side::of(from)?.hand_over(ui, sample, &[to.1.recipient()])?;
+    let (sid, title) = (sent.sid.clone(), sent.title.clone());
+    let here = sample.path(from.0);
+    let taken = Side::of(to)?.resume(ui, &sid, from.1)?;
+    let restored = &taken.restored;
     let work_tree = restored.workspace.as_ref().and_then(|workspace| workspace.at.clone()).unwrap_or_default();
-    let stands_at: PathBuf = shown.session.transcript.clone();
-    Ok(Proof {
+    let shown = sessions::show(to.0, &Selector::Named(sample.native.to_owned()), Some(sample.agent))?;
+    let there: PathBuf = shown.session.transcript.clone();
+    let proof = Proof {
         agent: sample.agent,
         native_id: sample.native.to_owned(),
         sid: sid.to_string(),
-        commit: pick::short(&made.tip),
-        added_bytes: made.added,
+        commit: pick::short(&sent.done.commit.tip),
+        added_bytes: sent.done.commit.added,
         title,
         made_in: restored.manifest.origin.cwd.clone().unwrap_or_default(),
         same_id: shown.session.native.as_str() == sample.native,
-        same_bytes: fs::read(&stands_at).is_ok_and(|bytes| bytes == sample.content(from.0).into_bytes()),
-        found_by_agent_rule: found(to.0, sample, &restored),
-        stands_at: stands_at.display().to_string(),
+        same_bytes: same(&here, &there),
+        found_by_agent_rule: found(to.0, sample, restored),
+        stands_at: there.display().to_string(),
         status: workspace::status(to.0, &work_tree)?,
         same_work_tree: workspace::is_same((from.0, from.0.cwd()), (to.0, &work_tree))?,
         work_tree: work_tree.display().to_string(),
         resume: super::restore::typed(&restored.resume),
-    })
+        // Nobody takes it from whoever works with it.
+        one_holder: matches!(Side::of(from)?.resume(ui, &sid, to.1), Err(Failure::Flow(flow::Error::Leased { .. }))),
+        came_home: {
+            sample.go_on(&there).map_err(|error| Failure::Demo(error.to_string()))?;
+            Side::of(to)?.hand_over(ui, sample, &[])?;
+            let back = Side::of(from)?.resume(ui, &sid, to.1)?;
+            back.restored.relation == Relation::Behind && same(&sessions_transcript(from.0, sample)?, &there)
+        },
+    };
+    Ok(proof)
+}
+
+/// One of the two machines, as its user types there.
+struct Side<'a> {
+    env: &'a Env,
+    device: &'a Device,
+    identities: Identities,
+}
+
+struct Sent {
+    sid: SessionId,
+    title: Option<String>,
+    done: handoff::Outcome,
+}
+
+impl<'a> Side<'a> {
+    fn of((env, device): (&'a Env, &'a Device)) -> Result<Side<'a>, Failure> {
+        Ok(Side { env, device, identities: keys::identities(env, Some(device), &[], None, &QUIET)? })
+    }
+
+    fn hand_over(&self, ui: &Ui, sample: &Sample, readers: &[String]) -> Result<Sent, Failure> {
+        let session = Selector::Named(sample.native.to_owned());
+        let mut source = Source::find(self.env, &session, Some(sample.agent))?.with_workspace(self.env, &Default::default())?;
+        let ledger = Ledger::open(self.env, Some(self.device), &self.identities)?;
+        if !readers.is_empty() {
+            settings::add_recipients(&ledger.store.repo, readers)?;
+        }
+        let ledger = Ledger::open(self.env, Some(self.device), &self.identities)?;
+        let options = handoff::Options { to: Vec::new(), note: None, takeover: None, remote: "origin" };
+        let done = handoff::hand_over(&ledger, self.device, &mut source, &options, &QUIET, &*ui.progress())?;
+        let session = source.selected.session;
+        Ok(Sent { sid: session.sid(), title: session.title, done })
+    }
+
+    fn resume(&self, ui: &Ui, sid: &SessionId, from: &Device) -> Result<resume::Outcome, Failure> {
+        let mut ledger = Ledger::open(self.env, Some(self.device), &self.identities)?;
+        let trust = vec![from.signing().fingerprint()];
+        let (mut findings, progress) = (Vec::new(), ui.progress());
+        resume::bring(&mut ledger, "origin", &trust, &mut findings, &*progress)?;
+        let restore = restore::Options { trust, ..Default::default() };
+        let asked = Asked { env: self.env, device: self.device, remote: Some("origin"), takeover: None, restore, callbacks: &QUIET };
+        Ok(resume::resume(&mut ledger, sid.as_str(), &asked, &mut QUIET.clone(), &mut findings, &*progress)?)
+    }
+}
+
+const QUIET: Terminal = Terminal { quiet: true };
+
+fn same(here: &Path, there: &Path) -> bool {
+    fs::read(here).is_ok_and(|bytes| fs::read(there).is_ok_and(|other| bytes == other))
+}
+
+fn sessions_transcript(env: &Env, sample: &Sample) -> Result<PathBuf, Failure> {
+    Ok(sessions::show(env, &Selector::Named(sample.native.to_owned()), Some(sample.agent))?.session.transcript)
 }
 
 fn found(env: &Env, sample: &Sample, restored: &restore::Outcome) -> bool {
