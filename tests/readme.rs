@@ -75,7 +75,8 @@ impl Story {
             let machine: Machine = sandbox.machine(name);
             machine.at(machine.home.join("src/app"))
         };
-        let [laptop, desktop] = ["laptop", "desktop"].map(machine);
+        // On PATH there is an agent that says one thing and ends.
+        let [laptop, desktop] = ["laptop", "desktop"].map(|name| machine(name).with_agent(""));
         let origin = sandbox.path().join("origin.git");
         let git = |machine: &Machine, args: &[&str]| {
             assert!(machine.command("git").args(args).status().expect("git").success(), "{args:?}");
@@ -221,7 +222,9 @@ fn fits(shown: &str, line: &str) -> bool {
 }
 
 fn shell_says(machine: &Machine, command: &str) -> Result<String, String> {
-    let output = machine.command("setsid").args(["--wait", "sh", "-c", command]).output().expect("a shell");
+    // What an agent is started with is told beside its own output.
+    let command = if command.contains(" resume") { format!("{command} 2>&1") } else { command.to_owned() };
+    let output = machine.command("setsid").args(["--wait", "sh", "-c", &command]).output().expect("a shell");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
