@@ -215,3 +215,42 @@ fn claude_is_waited_for() {
 fn codex_is_waited_for() {
     while_it_works(CODEX);
 }
+
+/// Stopped by its own key, an agent leaves the shell to its user, and goes on when that says so.
+#[test]
+fn claude_is_stopped_and_goes_on_at_a_shell() {
+    let Some(circle) = Circle::new(false) else { return };
+    let Circle { laptop, desktop, .. } = &circle;
+    let first = (CLAUDE.say)(&laptop.ctx, None, "Remember the codeword QUOKKA-7731.").ok();
+    let id = first.id();
+    laptop.machine.run(["move", id]).ok();
+    let there = Circle::place(desktop, id, laptop);
+    claude::answer_questions(&desktop.ctx.at(&there));
+    let resume = circle.resume(desktop, CLAUDE, &[]);
+    let mut shell = Command::new("bash");
+    shell.args(["--norc", "--noprofile", "-i"]).current_dir(&desktop.machine.cwd);
+    shell.envs(resume.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PS1", "ready> ");
+    let terminal = Terminal::open(&shell);
+    terminal.wait_for("ready>");
+    let trust = laptop.machine.fingerprint();
+    terminal.write(&format!("git samesession resume {id} --trust {trust} -- --dangerously-skip-permissions"));
+    terminal.press("Enter");
+    terminal.wait_for("bypass permissions");
+    terminal.press("C-z");
+    terminal.wait_for("Stopped");
+    terminal.write("clear; echo a shell: $((40 + 2))");
+    terminal.press("Enter");
+    terminal.wait_for("a shell: 42");
+    terminal.write("fg");
+    terminal.press("Enter");
+    terminal.wait_for("bypass permissions");
+    terminal.say("And on after a pause.");
+    desktop.written(CLAUDE, id, "And on after a pause.");
+    eventually("the turn is over", || circle.world.server.last_talk_contains("And on after a pause."));
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    terminal.say("/exit");
+    terminal.wait_for("free for whoever goes on");
+    // The terminal echoes again.
+    terminal.write("echo visible");
+    terminal.wait_for("echo visible");
+}

@@ -1,6 +1,7 @@
 //! `move` here, `resume` there, and back again.
 
-use crate::support::clones::SESSION;
+use crate::support::clones::{SESSION, session_ref};
+use crate::support::sandbox::CODEX;
 use crate::workspace::scene::{Scene, assert_nothing_done};
 
 #[test]
@@ -136,4 +137,44 @@ impl Scene {
     pub fn origin_refs(&self) -> String {
         self.laptop.at(&self.origin).git(["for-each-ref", "refs/samesession"])
     }
+}
+
+#[test]
+fn what_could_not_go_on_here_is_not_taken() {
+    let scene = Scene::new();
+    let (laptop, desktop) = (&scene.laptop, &scene.desktop);
+    laptop.with_codex();
+    let sent = laptop.run_here(["move", CODEX, "--json"]).ok().json();
+    assert_eq!(sent["state"], "handed-over");
+    // Its rollout names a provider of the machine where it was made.
+    let before = scene.origin_refs();
+    let refused =
+        desktop.with_agent("").run_here(["resume", CODEX]).fails(1, "cannot go on with it here: it uses the model provider 'loopback'");
+    refused.hints("--no-launch");
+    assert_eq!(scene.origin_refs(), before);
+    assert!(!desktop.codex().join("sessions").exists());
+    std::fs::create_dir_all(desktop.codex()).expect("made");
+    std::fs::write(desktop.codex().join("config.toml"), "[model_providers.loopback]\n").expect("written");
+    desktop.run_here(["resume", CODEX]).ok();
+}
+
+#[test]
+fn a_remote_that_was_set_back_is_named_and_nothing_is_lost() {
+    let scene = Scene::new();
+    let (laptop, desktop) = (&scene.laptop, &scene.desktop);
+    laptop.say("a word");
+    laptop.run_here(["move", SESSION]).ok();
+    desktop.run_here(["resume", "--no-launch", "--session-only"]).ok();
+    let held = scene.origin_refs();
+    let old = laptop.tip();
+    let (tip, name) = (held.split(' ').next().expect("an id"), session_ref());
+    laptop.at(&scene.origin).git(["update-ref", &name, &old]);
+    assert_ne!(tip, old);
+    // For the laptop, which never saw the newer one, it looks free; the desktop knows better, and says so.
+    desktop.say("said there");
+    let ran = desktop.run_here(["fetch"]).ok();
+    assert!(ran.stderr().contains("'origin' was rewound"), "{}", ran.stderr());
+    desktop.run_here(["move", SESSION]).ok();
+    laptop.run_here(["resume", "--no-launch", "--session-only", SESSION]).ok();
+    assert_eq!(laptop.heard(), desktop.heard());
 }
