@@ -5,10 +5,12 @@
 //! with exactly those bytes, under paths that cannot leave the directory they are joined to.
 
 mod manifest;
+mod observe;
 mod reader;
 mod writer;
 
 pub use manifest::{FileEntry, Header, MANIFEST_SCHEMA, Manifest, Origin, Repository, Workspace};
+pub use observe::{Observed, Observer};
 pub use reader::{Names, Opened, Sink, read, unfold};
 pub use writer::{Content, Exact, Target, Writer};
 

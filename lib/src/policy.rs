@@ -1,7 +1,10 @@
 //! What may enter: the bounds within which a capsule from outside is looked at at all.
 //!
-//! Generous to real sessions, which reach gigabytes, and finite for everything else. What may leave (secrets, sizes,
-//! globs) will stand here, too.
+//! Generous to real sessions, which reach gigabytes, and finite for everything else. What may leave stands below it: secrets,
+//! and names that stay behind.
+
+pub mod names;
+pub mod secrets;
 
 #[derive(Debug, Clone)]
 pub struct Limits {

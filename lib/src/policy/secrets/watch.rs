@@ -1,0 +1,181 @@
+//! What is found in the files of one capsule while it is made.
+//!
+//! A packed rollout is unpacked for it, within bounds. What must stay true: however many secrets there are, the list of them
+//! stays short; what is not listed is counted.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::stream::Stream;
+use super::{Allowed, Confidence, Finding, Match, rules};
+use crate::capsule::Observer;
+use crate::path::RelPath;
+
+/// So many are listed.
+const MOST: usize = 500;
+/// What unpacks to more is no rollout; the rest of it is not looked at.
+const MOST_UNPACKED: u64 = 8 << 30;
+
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// Each secret once for each file, where it stands first.
+    pub findings: Vec<Finding>,
+    /// What was found beyond them.
+    pub more: usize,
+}
+
+impl Found {
+    /// Of high confidence, and allowed by nobody.
+    pub fn forbidden(&self, allowed: &Allowed) -> Vec<Finding> {
+        self.not_allowed(allowed).filter(|finding| finding.confidence == Confidence::High).cloned().collect()
+    }
+
+    pub fn not_allowed<'a>(&'a self, allowed: &'a Allowed) -> impl Iterator<Item = &'a Finding> {
+        self.findings.iter().filter(|finding| allowed.get(&finding.id).is_none())
+    }
+}
+
+/// Shared by whoever shows it files and whoever asks what was found.
+#[derive(Clone, Default)]
+pub struct Watch(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    found: Found,
+    now: Option<Now>,
+}
+
+struct Now {
+    file: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Plain(Stream, Vec<Match>),
+    Packed(Box<zstd::stream::write::Decoder<'static, Unpacked>>),
+    /// It does not unpack.
+    Broken,
+}
+
+#[derive(Default)]
+struct Unpacked {
+    stream: Stream,
+    matches: Vec<Match>,
+    bytes: u64,
+}
+
+impl Write for Unpacked {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.bytes += bytes.len() as u64;
+        if self.bytes > MOST_UNPACKED {
+            return Err(std::io::Error::other("too much"));
+        }
+        self.stream.push(bytes, &mut self.matches);
+        self.matches.truncate(MOST);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Watch {
+    pub fn found(&self) -> Found {
+        self.state().found.clone()
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Watch {
+    fn begin(&mut self, name: &RelPath) {
+        let packed = name.as_bytes().ends_with(b".zst").then(|| zstd::stream::write::Decoder::new(Unpacked::default()));
+        let kind = match packed {
+            None => Kind::Plain(Stream::default(), Vec::new()),
+            Some(Ok(decoder)) => Kind::Packed(Box::new(decoder)),
+            Some(Err(_)) => Kind::Broken,
+        };
+        self.state().now = Some(Now { file: name.to_string(), kind });
+    }
+
+    fn known(&mut self, bytes: &[u8]) {
+        if let Some(Now { kind: Kind::Plain(stream, matches), .. }) = self.state().now.as_mut() {
+            return stream.known(bytes, matches);
+        }
+        // A packed one that changed is another file as a whole.
+        self.new(bytes);
+    }
+
+    fn new(&mut self, bytes: &[u8]) {
+        let mut state = self.state();
+        let Some(now) = state.now.as_mut() else { return };
+        match &mut now.kind {
+            Kind::Plain(stream, matches) => {
+                stream.push(bytes, matches);
+                matches.truncate(MOST);
+            }
+            Kind::Packed(decoder) => {
+                if decoder.write_all(bytes).is_err() {
+                    let mut left = std::mem::take(decoder.get_mut());
+                    left.stream.finish(&mut left.matches);
+                    let file = now.file.clone();
+                    now.kind = Kind::Broken;
+                    state.found.take(&file, left.matches);
+                }
+            }
+            Kind::Broken => {}
+        }
+    }
+
+    fn end(&mut self) {
+        let mut state = self.state();
+        let Some(Now { file, kind }) = state.now.take() else { return };
+        let matches = match kind {
+            Kind::Plain(mut stream, mut matches) => {
+                stream.finish(&mut matches);
+                matches
+            }
+            Kind::Packed(mut decoder) => {
+                let _ = decoder.flush();
+                let mut left = std::mem::take(decoder.get_mut());
+                left.stream.finish(&mut left.matches);
+                left.matches
+            }
+            Kind::Broken => return,
+        };
+        state.found.take(&file, matches);
+    }
+}
+
+impl Found {
+    fn take(&mut self, file: &str, matches: Vec<Match>) {
+        for found in matches {
+            let rule = &rules().all[found.rule];
+            if self.findings.iter().any(|known| known.id == found.id && known.file == file) {
+                continue;
+            }
+            if self.findings.len() == MOST {
+                // What stops a checkpoint goes before what does not.
+                let low = self.findings.iter().position(|known| known.confidence == Confidence::Low);
+                self.more += 1;
+                match low.filter(|_| rule.confidence == Confidence::High) {
+                    Some(low) => drop(self.findings.remove(low)),
+                    None => continue,
+                }
+            }
+            self.findings.push(Finding {
+                id: found.id,
+                rule: rule.name.to_owned(),
+                what: rule.what.to_owned(),
+                confidence: rule.confidence,
+                file: file.to_owned(),
+                line: found.line,
+                field: found.field,
+                masked: found.masked,
+            });
+        }
+    }
+}
