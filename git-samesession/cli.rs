@@ -73,6 +73,9 @@ pub enum Command {
     /// Say who can open sessions
     #[command(subcommand)]
     Recipient(RecipientCommand),
+    /// Find secrets in what would leave, and say which may
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Look for trouble, and finish or undo what a crash left
     Doctor,
     /// Carry sample sessions between two throw-away homes
@@ -123,6 +126,36 @@ pub enum RecipientCommand {
     Rewrap {
         /// A session of this repository; all that this device can open if not given
         session: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum SecretsCommand {
+    /// Show which secrets may leave, and why
+    List,
+    /// Let a secret leave
+    Allow {
+        /// The finding, as 'checkpoint' or 'secrets scan' names it
+        id: String,
+        /// Why; kept with it, also in the sealed manifests of the sessions that hold it
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// In every repository of this user
+        #[arg(long)]
+        global: bool,
+    },
+    /// Do not let a secret leave any more
+    Forbid {
+        /// The finding
+        id: String,
+    },
+    /// Look at everything of a session that would travel
+    Scan {
+        /// A session on this machine; 'current' if not given
+        session: Option<String>,
+        /// Only look among this agent's sessions: 'claude' or 'codex'
+        #[arg(long)]
+        agent: Option<String>,
     },
 }
 
@@ -213,6 +246,9 @@ pub struct Checkpoint {
     /// Begin again with a session that was deleted
     #[arg(long, conflicts_with = "output")]
     pub revive: bool,
+    /// With --output: a copy for people to look at, its secrets masked, which cannot be restored
+    #[arg(long, requires = "output", conflicts_with = "dry_run")]
+    pub redact: bool,
     /// Send it to the remote at once
     #[arg(long, conflicts_with_all = ["output", "dry_run"])]
     pub push: bool,
@@ -379,6 +415,9 @@ pub struct Export {
     pub recipients: Vec<String>,
     #[command(flatten)]
     pub passphrase: Passphrase,
+    /// A copy for people to look at, its secrets masked, which cannot be restored
+    #[arg(long)]
+    pub redact: bool,
 }
 
 #[derive(Args)]

@@ -19,6 +19,7 @@ mod push;
 mod recipient;
 mod restore;
 mod resume;
+mod secrets;
 mod sessions;
 mod show;
 mod undo;
@@ -66,11 +67,14 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<ExitCode, Failure> {
         Command::Delete(options) => delete::run(env, ui, options),
         Command::Gc(options) => gc::run(env, ui, options),
         Command::Recipient(options) => recipient::run(env, ui, options),
+        Command::Secrets(options) => secrets::run(env, ui, options),
         Command::Doctor => doctor::run(env, ui),
         Command::Demo => demo::run(env, ui),
     };
     done.map(|()| ExitCode::SUCCESS)
 }
+
+pub use secrets::line as secret_line;
 
 /// This machine's keys; made on first use, and said so.
 fn device_or_new(env: &Env, ui: &Ui) -> Result<Device, flow::Error> {

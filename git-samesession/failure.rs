@@ -19,6 +19,7 @@ use std::sync::{Arc, LazyLock};
 
 use samesession::flow::pick;
 use samesession::lease::Standing;
+use samesession::policy::secrets::Finding;
 use samesession::workspace::{self, restore};
 use samesession::{agent, capsule, device, env, flow, git, path, seal, store};
 use serde::Serialize;
@@ -83,6 +84,9 @@ struct Json<'a> {
     /// The sessions that could be meant.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     candidates: Vec<Row<'a>>,
+    /// The secrets that would leave.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    secrets: &'a [Finding],
     exit: u8,
 }
 
@@ -129,7 +133,7 @@ impl Failure {
         hints.extend(self.disk_hint());
         if ui.json {
             let candidates = self.candidates().iter().map(Row::from).collect();
-            let json = Json { schema: "samesession.error/1", kind, message, causes, hints: &hints, candidates, exit };
+            let json = Json { schema: "samesession.error/1", kind, message, causes, hints: &hints, candidates, secrets: self.secrets(), exit };
             let _ = writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&json).unwrap_or_default());
         } else {
             let mut err = io::stderr().lock();
@@ -139,6 +143,9 @@ impl Failure {
             }
             for one in self.candidates().iter().take(20) {
                 let _ = writeln!(err, "  {} {}  {}", one.agent, one.native, crate::ui::clipped(one.title.as_deref().unwrap_or(""), 60));
+            }
+            for finding in self.secrets().iter().take(20) {
+                let _ = writeln!(err, "  {}", harmless(&crate::cmd::secret_line(finding)));
             }
             for way in self.ways() {
                 let _ = writeln!(err, "  {}", terminal::way_line(way));
@@ -153,6 +160,13 @@ impl Failure {
     fn candidates(&self) -> &[flow::Candidate] {
         match self {
             Failure::Flow(flow::Error::Ambiguous { candidates, .. }) => candidates,
+            _ => &[],
+        }
+    }
+
+    fn secrets(&self) -> &[Finding] {
+        match self {
+            Failure::Flow(flow::Error::Secrets(findings)) => findings,
             _ => &[],
         }
     }
@@ -184,6 +198,10 @@ impl Failure {
                 E::Deleted { .. } => ("deleted", 1),
                 E::NotThere { .. } => ("no-session", 1),
                 E::Undecided { .. } => ("several-ways", 1),
+                E::Secrets(_) => ("secrets", 1),
+                E::TooLarge { .. } => ("too-large", 1),
+                E::NotAFinding(_) => ("usage", 129),
+                E::Redacted => ("redacted", 1),
                 E::NoDevice => ("no-device", 1),
                 E::Leased { .. } => ("leased", 1),
                 E::Unsure { .. } => ("unsure", 1),
@@ -363,6 +381,16 @@ impl Failure {
                 E::Workspace(workspace::Error::Operation(_)) => {
                     hint("finish or abort the operation, or leave the workspace behind: --session-only")
                 }
+                E::Secrets(findings) => {
+                    let id = findings.first().map_or("ID", |finding| finding.id.as_str());
+                    vec![
+                        format!("if it may leave: git samesession secrets allow {id} --reason '...'"),
+                        "to be warned only: git config samesession.secrets warn".to_owned(),
+                    ]
+                }
+                E::TooLarge { .. } => hint("samesession.maxSize says how much; --session-only leaves the work tree behind"),
+                E::Redacted => hint("only the capsule that it is a copy of can be restored"),
+                E::NotAFinding(_) => hint("ids have 16 hexadecimal digits; to see them: git samesession secrets scan"),
                 E::NothingToUndo(_) => hint("only restores of the last thirty days can be taken back"),
                 E::UsedSince(_) => hint("to lose what was done there since: git samesession undo --force; a session that went on stays"),
                 E::NoDestination(_) => hint("make the directory first, or name another one with --into"),
@@ -432,7 +460,7 @@ pub fn usage(error: &clap::Error, json: bool) -> ExitCode {
         let (kind, exit) = ("usage", 129);
         let message = error.kind().to_string();
         let causes = error.to_string().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
-        let answer = Json { schema: "samesession.error/1", kind, message, causes, hints: &[], candidates: Vec::new(), exit };
+        let answer = Json { schema: "samesession.error/1", kind, message, causes, hints: &[], candidates: Vec::new(), secrets: &[], exit };
         let _ = writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&answer).unwrap_or_default());
         return ExitCode::from(exit);
     }

@@ -109,7 +109,12 @@ fn pop_char(bytes: &mut Vec<u8>) -> Option<u8> {
     bytes.pop()
 }
 
-fn ask(question: &str) -> Option<bool> {
+/// Whether there is somebody to ask.
+pub fn is_there() -> bool {
+    tty().is_some()
+}
+
+pub fn ask(question: &str) -> Option<bool> {
     let mut tty = tty()?;
     write!(tty, "{question} [y/N] ").and_then(|()| tty.flush()).ok()?;
     let mut answer = String::new();

@@ -14,6 +14,7 @@ use samesession::flow::source::Source;
 use samesession::flow::workspace::{self, Summary};
 use samesession::flow::{self, remote};
 use samesession::git::Repository;
+use samesession::policy::secrets::Finding;
 use serde::Serialize;
 
 use crate::cli;
@@ -39,6 +40,15 @@ struct Answer {
     /// Other ways the session went, by their commits.
     open: Vec<String>,
     files: Vec<FileRow>,
+    /// Everything that would travel, by its name in the capsule; in a dry run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    travels: Vec<Travels>,
+    /// Secrets that were found, and may leave.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<Finding>,
+    /// How many were masked, in a redacted copy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    masked_secrets: Option<usize>,
     bytes: u64,
     torn_bytes: u64,
     /// A program had the session open or wrote to it: what is sealed is how it stood when the capture began.
@@ -61,6 +71,13 @@ impl From<Summary> for WorkRow {
     fn from(summary: Summary) -> WorkRow {
         WorkRow { numbers: summary.numbers, notes: summary.notes }
     }
+}
+
+#[derive(Serialize)]
+struct Travels {
+    name: String,
+    role: String,
+    size: u64,
 }
 
 #[derive(Serialize)]
@@ -93,11 +110,17 @@ impl View for Answer {
                 for file in &self.files {
                     writeln!(out, "{:>10}  {:<12}  {}", bytes(file.size), file.role, harmless(&file.path))?;
                 }
+                for file in self.travels.iter().filter(|file| file.role == workspace::ROLE) {
+                    writeln!(out, "{:>10}  {:<12}  {}", bytes(file.size), file.role, harmless(&file.name))?;
+                }
             }
         }
         self.around(out)?;
         for recipient in &self.recipients {
             writeln!(out, "  to {}", harmless(recipient))?;
+        }
+        if let Some(masked) = self.masked_secrets {
+            writeln!(out, "redacted: {} masked; this copy can be read and not restored", count(masked, "secret"))?;
         }
         Ok(())
     }
@@ -155,9 +178,12 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure>
         seal_to,
         workspace: of_workspace(options),
         dry_run: options.dry_run,
+        redact: options.redact,
     };
-    let done = checkpoint::checkpoint(env, asked, || super::device_or_new(env, ui), &Terminal { quiet: ui.quiet }, &*ui.progress())?;
-    let answer = answer(done, options);
+    let mut done = checkpoint::checkpoint(env, asked, || super::device_or_new(env, ui), &Terminal { quiet: ui.quiet }, &*ui.progress())?;
+    super::secrets::tell(ui, &done.passed);
+    let passed = std::mem::take(&mut done.passed);
+    let answer = Answer { secrets: passed.secrets, ..answer(done, options) };
     if answer.live && !options.dry_run {
         ui.note("the session is being worked in; this is how it stood when the capture began");
     }
@@ -171,6 +197,7 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
     let chosen = super::chosen(env, ui, options.session.as_deref(), options.agent.as_deref())?;
     let source = Source::find(env, &chosen.selector, chosen.agent.as_deref())?;
     let mut source = source.with_workspace(env, &of_workspace(options))?;
+    super::secrets::ask_about_keys(ui, &mut source)?;
     let repo = Repository::open(env, env.cwd())?;
     // What cannot be sealed to is found out before keys are made.
     flow::keys::recipients(&SealTo::Recipients(options.recipients.clone()), None)?;
@@ -201,6 +228,9 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
         added_bytes: Some(done.added),
         open: done.open.iter().map(ToString::to_string).collect(),
         files: source.artifacts.iter().map(file_row).collect(),
+        travels: Vec::new(),
+        secrets: done.passed.secrets.clone(),
+        masked_secrets: None,
         bytes: done.captured.bytes,
         workspace: done.captured.workspace.map(WorkRow::from),
         torn_bytes: done.captured.torn,
@@ -212,6 +242,7 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
         ui.note("the session is being worked in; this is how it stood when the capture began");
     }
     super::tell(ui, &done.findings);
+    super::secrets::tell(ui, &done.passed);
     let Some(to) = to else { return ui.report(&answer).map_err(Failure::Output) };
     let mut findings = Vec::new();
     super::send_pending(ui, &ledger, &to, &mut findings);
@@ -252,6 +283,8 @@ fn of_workspace(options: &cli::Checkpoint) -> workspace::Options {
         session_only: options.session_only,
         submodules: options.submodules,
         include_ignored: options.include_ignored.clone(),
+        withhold: true,
+        key_files: None,
     }
 }
 
@@ -267,6 +300,9 @@ fn answer(done: Outcome, options: &cli::Checkpoint) -> Answer {
         added_bytes: None,
         open: Vec::new(),
         files: done.artifacts.iter().map(file_row).collect(),
+        travels: done.listed.into_iter().map(|(name, role, size)| Travels { name, role, size }).collect(),
+        secrets: Vec::new(),
+        masked_secrets: options.redact.then_some(done.masked),
         output: options.output.as_ref().filter(|_| done.sealed.is_some()).map(|path| path.display().to_string()),
         sealed_bytes: done.sealed,
         agent: done.agent,

@@ -28,6 +28,8 @@ struct Answer {
     recipients: Vec<String>,
     /// The fingerprint of whoever captured the session.
     signed_by: Option<String>,
+    /// How many secrets were masked, in a redacted copy.
+    masked_secrets: Option<usize>,
 }
 
 impl View for Answer {
@@ -40,6 +42,9 @@ impl View for Answer {
         writeln!(out, "exported checkpoint {} of {short} {agent}{title}: {files}, {size} -> {output}, {sealed}", self.sequence)?;
         for recipient in &self.recipients {
             writeln!(out, "  to {}", harmless(recipient))?;
+        }
+        if let Some(masked) = self.masked_secrets {
+            writeln!(out, "redacted: {} masked; this copy can be read and not restored", count(masked, "secret"))?;
         }
         match &self.signed_by {
             Some(fingerprint) => writeln!(out, "signed by {fingerprint}"),
@@ -58,7 +63,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Export) -> Result<(), Failure> {
     let (done, opened) = super::with_ledger(env, ui, |ledger, findings| {
         let trust = Trust { named: &[], dry_run: false };
         let mut opened = super::restore::picked(ui, ledger, &options.session, &trust, &mut terminal, findings)?.opened;
-        let done = export::export(ledger, &mut opened, Options { output, seal_to }, &terminal, &*ui.progress())?;
+        let done = export::export(ledger, &mut opened, Options { output, seal_to, redact: options.redact }, &terminal, &*ui.progress())?;
         Ok((done, opened))
     })?;
     if options.output.as_os_str() == "-" {
@@ -76,7 +81,8 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Export) -> Result<(), Failure> {
         files: done.manifest.files.len(),
         bytes: done.manifest.files.iter().map(|file| file.size).sum(),
         recipients: done.recipients,
-        signed_by: done.signer.map(|signer| signer.fingerprint),
+        signed_by: done.signer,
+        masked_secrets: options.redact.then_some(done.masked),
     };
     ui.report(&answer).map_err(Failure::Output)
 }

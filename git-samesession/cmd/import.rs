@@ -84,6 +84,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Import) -> Result<(), Failure> {
     let asked = commit::Options { recipients: options.recipients.clone(), revive: options.revive, ..commit::Options::default() };
     let done = import::import(&ledger, &device, &mut capsule, &asked, &terminal, &*progress)?;
     super::tell(ui, &done.findings);
+    super::secrets::tell(ui, &done.passed);
     let manifest = capsule.manifest();
     let (signed_by, signer) = super::restore::signer(&capsule.signed_by);
     let answer = Answer {

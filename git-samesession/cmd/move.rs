@@ -110,12 +110,14 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
         ui.note(&format!("{title} {why}; this is how the session stood when the capture began"));
     }
     let mut source = source.with_workspace(env, &of_workspace(leaving))?;
+    super::secrets::ask_about_keys(ui, &mut source)?;
     let terminal = Terminal { quiet: ui.quiet };
     let identities = flow::keys::identities(env, Some(&device), &[], None, &terminal)?;
     let ledger = Ledger::of(env, repo, Some(&device), &identities)?;
     let options = Options { to: names, note: leaving.note.clone(), takeover: leaving.takeover.clone(), remote: &remote };
     let done = handoff::hand_over(&ledger, &device, &mut source, &options, &terminal, &*ui.progress())?;
     super::tell(ui, &done.commit.findings);
+    super::secrets::tell(ui, &done.commit.passed);
     pending::forget(&ledger.store.repo, &[source.selected.session.sid()])?;
     answer.state = "handed-over";
     (answer.commit, answer.sequence) = (Some(done.commit.tip.to_string()), Some(done.commit.sequence));
@@ -158,5 +160,7 @@ fn of_workspace(leaving: &Leaving) -> workspace::Options {
         session_only: leaving.session_only,
         submodules: leaving.submodules,
         include_ignored: leaving.include_ignored.clone(),
+        withhold: true,
+        key_files: None,
     }
 }

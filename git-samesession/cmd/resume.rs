@@ -189,12 +189,13 @@ fn give_back(
     let manifest = &done.restored.manifest;
     let source = Source::find(env, &Selector::Named(manifest.native_id.clone()), Some(&manifest.agent))?;
     let options = match done.restored.workspace.is_some() {
-        true => workspace::Options::default(),
+        true => workspace::Options { withhold: true, ..workspace::Options::default() },
         false => workspace::Options { session_only: true, ..workspace::Options::default() },
     };
     let mut source = source.with_workspace(env, &options)?;
     let back = handoff::give_back(ledger, device, &mut source, remote, true, terminal, &*ui.progress())?;
     let (short, commit) = (done.sid.short(), &back.outcome.commit);
+    super::secrets::tell(ui, &commit.passed);
     let what = format!("checkpoint {} of {short}, {} added", commit.sequence, bytes(commit.added));
     match (&back.waits, remote) {
         (Some(why), Some(remote)) => {

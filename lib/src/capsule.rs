@@ -9,7 +9,7 @@ mod observe;
 mod reader;
 mod writer;
 
-pub use manifest::{FileEntry, Header, MANIFEST_SCHEMA, Manifest, Origin, Repository, Workspace};
+pub use manifest::{FileEntry, Header, MANIFEST_SCHEMA, Manifest, Origin, REDACTED, Repository, Workspace};
 pub use observe::{Observed, Observer};
 pub use reader::{Names, Opened, Sink, read, unfold};
 pub use writer::{Content, Exact, Target, Writer};

@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod exchange;
 pub mod export;
 pub mod glance;
+pub mod guard;
 pub mod handoff;
 pub mod import;
 pub mod init;
@@ -30,6 +31,7 @@ pub mod recipients;
 pub mod release;
 pub mod restore;
 pub mod resume;
+pub mod secrets;
 pub mod sessions;
 pub mod shorten;
 pub mod show;
@@ -44,6 +46,7 @@ mod native;
 mod placed;
 pub mod plan;
 mod publish;
+mod redact;
 mod readers;
 pub mod recover;
 pub mod remote;
@@ -66,6 +69,7 @@ pub use select::{Selector, which};
 use crate::agent::{self, Agent};
 use crate::id::{NativeId, SessionId};
 use crate::lease::{Lease, Standing};
+use crate::policy::secrets::Finding;
 use crate::seal::Signer;
 use crate::{capsule, device, durable, env, git, seal, signers, store, workspace as workspace_of};
 
@@ -190,6 +194,14 @@ pub enum Error {
     NothingToUndo(Option<String>),
     #[error("'{}' was used since", .0.display())]
     UsedSince(PathBuf),
+    #[error("{} would leave", if .0.len() == 1 { "a secret".to_owned() } else { format!("{} secrets", .0.len()) })]
+    Secrets(Vec<Finding>),
+    #[error("it has {size} bytes, and {most} are allowed")]
+    TooLarge { size: u64, most: u64 },
+    #[error("'{0}' is not the id of a finding")]
+    NotAFinding(String),
+    #[error("it is a redacted copy, for eyes only")]
+    Redacted,
     #[error("interrupted")]
     Interrupted,
 }

@@ -17,7 +17,9 @@ const VERSION: u32 = 1;
 const HEADER_SCHEMA: &str = "samesession.capsule/1";
 pub const MANIFEST_SCHEMA: &str = "samesession.manifest/1";
 /// What a capsule may ask of its reader.
-const CAPABILITIES: &[&str] = &[];
+const CAPABILITIES: &[&str] = &[REDACTED];
+/// Its secrets were masked: it is read by people, and installed nowhere.
+pub const REDACTED: &str = "redacted";
 
 /// The first entry: enough to refuse a capsule, or to know where to stage it, before its files come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -132,6 +134,10 @@ impl Header {
         Header { schema: HEADER_SCHEMA.to_owned(), requires: Vec::new(), sid: sid.to_string(), agent: agent.to_owned(), more: Map::new() }
     }
 
+    pub fn is_redacted(&self) -> bool {
+        self.requires.iter().any(|word| word == REDACTED)
+    }
+
     pub(super) fn parse(bytes: &[u8]) -> Result<Header, Error> {
         let value: Value = serde_json::from_slice(bytes).map_err(|_| Error::NotACapsule("its header is not JSON"))?;
         check_version(&value, HEADER_SCHEMA)?;
@@ -153,6 +159,10 @@ impl Manifest {
             return Err(Error::Lies("its session id is not that of its native session".to_owned()));
         }
         Ok(manifest)
+    }
+
+    pub fn is_redacted(&self) -> bool {
+        self.requires.iter().any(|word| word == REDACTED)
     }
 
     /// One that is known to be of this session, from another container than a tar stream.

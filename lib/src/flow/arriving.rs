@@ -178,6 +178,9 @@ impl capsule::Sink for Sink<'_> {
     type Error = Error;
 
     fn header(&mut self, header: &Header) -> Result<(), Error> {
+        if header.is_redacted() {
+            return Err(Error::Redacted);
+        }
         let agent = agent_named(&header.agent)?;
         let home = agent.home(self.env)?;
         self.stage = Some(if self.dry_run { Stage::temporary(self.env)? } else { Stage::beside(&home.root, self.env)? });

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use super::Error;
 use super::capture::{Capture, Captured};
+use super::guard::{Guard, Passed};
 use super::keys::{self, SealTo};
 use super::output::{Output, Sealed, Sealing};
 use super::select::Selector;
 use super::source::{self, Attempt, Source};
-use super::workspace;
+use super::{redact, secrets, workspace};
 use crate::agent::{Artifact, Live};
-use crate::capsule::{Header, Writer};
+use crate::capsule::{Header, Observed, Writer};
 use crate::device::Device;
 use crate::env::Env;
 use crate::progress::Progress;
@@ -23,6 +24,8 @@ pub struct Options {
     pub seal_to: SealTo,
     pub workspace: workspace::Options,
     pub dry_run: bool,
+    /// A copy for eyes only, without its secrets.
+    pub redact: bool,
 }
 
 pub struct Outcome {
@@ -39,6 +42,12 @@ pub struct Outcome {
     pub sealed: Option<u64>,
     /// The fingerprint of the key that signed; nothing in a dry run.
     pub signer: Option<String>,
+    /// What is worth saying of what is in it.
+    pub passed: Passed,
+    /// Everything that would travel, in a dry run: name, role, size.
+    pub listed: Vec<(String, String, u64)>,
+    /// So many secrets were masked.
+    pub masked: usize,
 }
 
 /// `device` gives the keys, and may make them: it is not asked before it is certain that they are needed.
@@ -61,8 +70,16 @@ pub fn checkpoint<C: Callbacks>(
         artifacts: Vec::new(),
         sealed: None,
         signer: None,
+        passed: Passed::default(),
+        listed: Vec::new(),
+        masked: 0,
     };
+    let guard = Guard::around(env)?;
     if options.dry_run {
+        let looked = secrets::look(env, &mut source, progress)?;
+        outcome.passed = guard.would(&looked.found, looked.captured.bytes);
+        outcome.listed = looked.listing.files;
+        outcome.captured.workspace = looked.captured.workspace;
         outcome.artifacts = source.artifacts;
         outcome.recipients = keys::recipients(&options.seal_to, Device::load(env)?.as_ref())?.names();
         return Ok(outcome);
@@ -75,9 +92,9 @@ pub fn checkpoint<C: Callbacks>(
     outcome.recipients = recipients.names();
     outcome.signer = Some(device.signing().fingerprint());
     progress.stage("sealing", Some(outcome.captured.bytes));
-    let job = Job { env, device: &device, recipients: &recipients, callbacks, progress };
-    let (sealed, captured) = source.attempt(|source| job.attempt(&dir, source))?;
-    (outcome.captured, outcome.artifacts) = (captured, source.artifacts);
+    let job = Job { env, device: &device, recipients: &recipients, callbacks, progress, guard: &guard, redact: options.redact };
+    let ((sealed, passed, masked), captured) = source.attempt(|source| job.attempt(&dir, source))?;
+    (outcome.captured, outcome.artifacts, outcome.passed, outcome.masked) = (captured, source.artifacts, passed, masked);
     source::refuse_giant(outcome.captured.bytes)?;
     outcome.sealed = Some(sealed.size);
     sealed.deliver(options.output)?;
@@ -90,19 +107,47 @@ struct Job<'a, C> {
     recipients: &'a Recipients,
     callbacks: &'a C,
     progress: &'a dyn Progress,
+    guard: &'a Guard,
+    redact: bool,
 }
 
 impl<C: Callbacks> Job<'_, C> {
-    fn attempt(&self, dir: &Path, source: &Source) -> Result<Attempt<Sealed>, Error> {
+    fn attempt(&self, dir: &Path, source: &Source) -> Result<Attempt<(Sealed, Passed, usize)>, Error> {
         let (sealing, plain) = Sealing::begin(dir, self.recipients, self.callbacks)?;
         let selected = &source.selected;
-        let mut writer = Writer::new(plain, &Header::new(&selected.session.sid(), selected.agent.name()))?;
-        let captured = match source.capture(self.env, &mut writer, self.progress)? {
+        let sign = |bytes: &[u8]| -> Result<String, Error> { Ok(self.device.signing().sign(NAMESPACE, bytes)?) };
+        let header = Header::new(&selected.session.sid(), selected.agent.name());
+        if self.redact {
+            let mut copy = redact::Redacting::new(Writer::new(plain, &redact::header(header))?);
+            let captured = match source.capture(self.env, &mut copy, self.progress)? {
+                Capture::Done(captured) => captured,
+                Capture::Changed(path) => return Ok(Attempt::Changed(path)),
+            };
+            let masked = copy.masked;
+            let manifest = redact::manifest(source.manifest(self.env, self.device, &captured), &copy, None);
+            let (plain, _) = copy.target.finish(manifest, sign)?;
+            return Ok(Attempt::Done((sealing.finish(plain)?, Passed::default(), masked), captured));
+        }
+        let mut writer = Writer::new(plain, &header)?;
+        let mut watch = self.guard.watch();
+        let captured = match &mut watch {
+            None => source.capture(self.env, &mut writer, self.progress)?,
+            Some(watch) => {
+                let mut observed = Observed { target: writer, observer: watch };
+                let captured = source.capture(self.env, &mut observed, self.progress)?;
+                writer = observed.target;
+                captured
+            }
+        };
+        let captured = match captured {
             Capture::Done(captured) => captured,
             Capture::Changed(path) => return Ok(Attempt::Changed(path)),
         };
-        let sign = |bytes: &[u8]| -> Result<String, Error> { Ok(self.device.signing().sign(NAMESPACE, bytes)?) };
-        let (plain, _) = writer.finish(source.manifest(self.env, self.device, &captured), sign)?;
-        Ok(Attempt::Done(sealing.finish(plain)?, captured))
+        let found = watch.map(|watch| watch.found()).unwrap_or_default();
+        let passed = self.guard.pass(&found, captured.bytes)?;
+        let mut manifest = source.manifest(self.env, self.device, &captured);
+        self.guard.needed(None, &found).to_manifest(&mut manifest.more);
+        let (plain, _) = writer.finish(manifest, sign)?;
+        Ok(Attempt::Done((sealing.finish(plain)?, passed, 0), captured))
     }
 }

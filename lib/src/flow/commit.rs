@@ -12,6 +12,7 @@ use gix::hash::ObjectId;
 
 use super::capture::Captured;
 use super::compare::{self, Relation};
+use super::guard::{Guard, Passed};
 use super::ledger::{Finding, Ledger};
 use super::native::Native;
 use super::publish::{Failed, publish};
@@ -25,6 +26,7 @@ use crate::device::Device;
 use crate::durable::At;
 use crate::id::SessionId;
 use crate::lease::{Act, Lease};
+use crate::policy::secrets::Allowed;
 use crate::progress::Progress;
 use crate::seal::Callbacks;
 use crate::store::chain;
@@ -71,7 +73,12 @@ pub trait Input {
         false
     }
 
-    fn signed(&self, files: Vec<FileEntry>) -> Result<Signed, Error>;
+    /// Whether it is captured here, so that it is for this machine to say what of it may leave.
+    fn is_ours(&self) -> bool {
+        true
+    }
+
+    fn signed(&self, files: Vec<FileEntry>, allowed: &Allowed) -> Result<Signed, Error>;
 }
 
 pub type Begin<'a> = dyn FnMut() -> Result<Fold, Error> + 'a;
@@ -97,6 +104,8 @@ pub struct Outcome {
     /// Other ways that the session went, which nobody has chosen or left behind yet.
     pub open: Vec<ObjectId>,
     pub findings: Vec<Finding>,
+    /// What is worth saying of what is in it.
+    pub passed: Passed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,19 +208,27 @@ impl<'a, C: Callbacks> Step<'a, C> {
         }
         self.build_upon_the_nearest(input, &mut trees)?;
         let (mut before_manifest, mut known_parts) = (None, HashMap::new());
+        let guard = Guard::of(self.ledger.env, &self.ledger.store.repo)?;
+        let mut watch = None;
         let mut begin = || {
-            let (before, manifest) = match self.ways.first_mut() {
+            let (mut before, manifest) = match self.ways.first_mut() {
                 None => (Before::default(), None),
                 Some(way) => {
                     let (before, manifest) = way.before(&self.ledger.store, &trees[0], self.ledger.identities)?;
                     (before, Some(manifest))
                 }
             };
+            before.seen = manifest.iter().flat_map(|manifest| &manifest.files).map(|file| file.sha256.clone()).collect();
             before_manifest = manifest;
             let (epoch, seed) = self.readers.epoch(&self.ways);
             let pack = PackWriter::new(&self.ledger.store.repo.objects, self.ledger.store.repo.hash)?;
             known_parts = before.known.clone();
-            Ok(Fold::new(self.ledger.store.repo.hash, epoch, seed, before, pack))
+            let fold = Fold::new(self.ledger.store.repo.hash, epoch, seed, before, pack);
+            watch = guard.watch();
+            Ok(match &watch {
+                Some(watch) => fold.observed(Box::new(watch.clone())),
+                None => fold,
+            })
         };
         let (folded, captured) = input.fold(&mut begin, progress)?;
         fault::point("commit.folded").at("write to", &self.ledger.store.repo.objects)?;
@@ -236,7 +253,12 @@ impl<'a, C: Callbacks> Step<'a, C> {
             self.catch_up()?;
             return self.nothing(State::Unchanged, captured);
         }
-        self.write(input, folded, known_parts, captured, open, &trees)
+        let found = watch.map(|watch| watch.found()).unwrap_or_default();
+        let guard = guard.after(before_manifest.as_ref());
+        let passed = if input.is_ours() { guard.pass(&found, captured.bytes)? } else { guard.tell(&found) };
+        let allowed = guard.needed(before_manifest.as_ref(), &found);
+        let outcome = self.write(input, folded, known_parts, captured, open, &allowed, &trees)?;
+        Ok(Outcome { passed, ..outcome })
     }
 
     /// Of several ways the one that the session goes on from comes first.
@@ -305,6 +327,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
         known: HashMap<[u8; 32], Line>,
         captured: Captured,
         open: Vec<ObjectId>,
+        allowed: &Allowed,
         trees: &[ReadTree],
     ) -> Result<Outcome, Error> {
         let store = &self.ledger.store;
@@ -312,7 +335,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let nothing = BTreeMap::new();
         let there = trees.first().map_or(&nothing, |tree| &tree.tree.parts);
         let mut parts = folded.blobs(there);
-        let Signed { manifest, json, signature } = input.signed(std::mem::take(&mut folded.files))?;
+        let Signed { manifest, json, signature } = input.signed(std::mem::take(&mut folded.files), allowed)?;
         let paging = Paging { known: &known, there, epoch: &folded.epoch, seed: &folded.seed };
         let summary = Summary {
             agent: manifest.agent.clone(),
@@ -368,7 +391,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
         // The checkpoint stands: that packs stay many is no failure of it, and the next one tries again.
         let _ = tidy::consolidate(store);
         let recipients = self.readers.names;
-        Ok(Outcome { tip, sequence, state: State::Made, added, captured, recipients, lease, open, findings: Vec::new() })
+        let (findings, passed) = (Vec::new(), Passed::default());
+        Ok(Outcome { tip, sequence, state: State::Made, added, captured, recipients, lease, open, findings, passed })
     }
 
     fn move_ref(&self, tip: ObjectId) -> Result<(), Failed> {
@@ -395,7 +419,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let tip = self.heads.first().map(|head| (head.id(), head.header.sequence));
         let (tip, sequence) = tip.ok_or_else(|| Error::NoSuchSession(self.sid.to_string()))?;
         let (recipients, lease) = (self.readers.names, self.lease);
-        Ok(Outcome { tip, sequence, state, added: 0, captured, recipients, lease, open: Vec::new(), findings: Vec::new() })
+        let (open, findings, passed) = (Vec::new(), Vec::new(), Passed::default());
+        Ok(Outcome { tip, sequence, state, added: 0, captured, recipients, lease, open, findings, passed })
     }
 }
 

@@ -9,28 +9,33 @@ use super::Error;
 use super::arriving::{pass_on, unfold};
 use super::keys::{self, SealTo};
 use super::ledger::Ledger;
-use super::output::{Output, Plain, Sealing};
+use super::output::{Output, Sealing};
 use super::readers::Readers;
-use crate::capsule::{self, FileEntry, Header, Manifest, Writer};
+use super::redact::{self, Redacting};
+use crate::capsule::{self, FileEntry, Header, Manifest, Target, Writer};
 use crate::device::Device;
 use crate::path::RelPath;
 use crate::policy::Limits;
 use crate::progress::Progress;
-use crate::seal::{self, Callbacks, Signer};
+use crate::seal::{self, Callbacks};
 use crate::store::unfold::Opened;
 
 pub struct Options {
     pub output: Output,
     /// Without it, everybody who can open the checkpoint, and this device.
     pub seal_to: Option<SealTo>,
+    /// A copy for eyes only, signed by this device.
+    pub redact: bool,
 }
 
 pub struct Outcome {
     pub manifest: Manifest,
     pub recipients: Vec<String>,
     pub sealed: u64,
-    /// Who captured the session, if the signature is there and good.
-    pub signer: Option<Signer>,
+    /// The fingerprint of who captured the session, if the signature is there and good.
+    pub signer: Option<String>,
+    /// So many secrets were masked.
+    pub masked: usize,
 }
 
 pub fn export<C: Callbacks>(
@@ -54,6 +59,22 @@ pub fn export<C: Callbacks>(
     let manifest = opened.manifest_bytes(&ledger.store, &tree, ledger.identities)?;
     let manifest = Manifest::of(&manifest, &opened.record.sid, &opened.record.summary.agent)?;
     let (sealing, plain) = Sealing::begin(&dir, &recipients, callbacks)?;
+    if options.redact {
+        let device = ledger.device.ok_or(Error::NoDevice)?;
+        let writer = Writer::new(plain, &redact::header(Header::new(&opened.checkpoint.sid, &manifest.agent)))?;
+        let mut sink = IntoFile { writer: Redacting::new(writer), files: manifest.files.iter() };
+        let whole = unfold(ledger, opened, &Limits::default(), &mut sink, progress)?;
+        let copy = sink.writer;
+        let made = Manifest { files: Vec::new(), ..whole.manifest };
+        let made = redact::manifest(made, &copy, Some(&whole.manifest_bytes));
+        let masked = copy.masked;
+        let sign = |bytes: &[u8]| -> Result<String, Error> { Ok(device.signing().sign(seal::NAMESPACE, bytes)?) };
+        let (plain, manifest) = copy.target.finish(made, sign)?;
+        let sealed = sealing.finish(plain)?;
+        let size = sealed.size;
+        sealed.deliver(options.output)?;
+        return Ok(Outcome { manifest, recipients: recipients.names(), sealed: size, signer: Some(device.signing().fingerprint()), masked });
+    }
     let writer = Writer::new(plain, &Header::new(&opened.checkpoint.sid, &manifest.agent))?;
     let mut sink = IntoFile { writer, files: manifest.files.iter() };
     let whole = unfold(ledger, opened, &Limits::default(), &mut sink, progress)?;
@@ -62,16 +83,20 @@ pub fn export<C: Callbacks>(
     let size = sealed.size;
     sealed.deliver(options.output)?;
     let signer = whole.signature.and_then(|signature| seal::verify(seal::NAMESPACE, &whole.manifest_bytes, &signature).ok());
-    Ok(Outcome { manifest: whole.manifest, recipients: recipients.names(), sealed: size, signer })
+    let signer = signer.map(|signer| signer.fingerprint);
+    Ok(Outcome { manifest: whole.manifest, recipients: recipients.names(), sealed: size, signer, masked: 0 })
 }
 
-struct IntoFile<'a> {
-    writer: Writer<Plain>,
+struct IntoFile<'a, T> {
+    writer: T,
     /// What comes, in its order.
     files: std::slice::Iter<'a, FileEntry>,
 }
 
-impl capsule::Sink for IntoFile<'_> {
+impl<T: Target> capsule::Sink for IntoFile<'_, T>
+where
+    Error: From<T::Error>,
+{
     type Error = Error;
 
     fn header(&mut self, _: &Header) -> Result<(), Error> {

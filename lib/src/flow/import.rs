@@ -25,6 +25,7 @@ use crate::env::Env;
 use crate::id::SessionId;
 use crate::path::RelPath;
 use crate::policy::Limits;
+use crate::policy::secrets::Allowed;
 use crate::progress::{self, Progress};
 use crate::seal::{Callbacks, Identities};
 use crate::signers::KnownSigners;
@@ -61,6 +62,9 @@ pub fn verify<'a>(
     let file = Again::open(env, file)?;
     let mut opened = read(&file.path, identities, &limits, &mut Nowhere, progress)?;
     let (signed_by, new_signer) = signed::by(env, device, &belief, &opened, consent)?;
+    if opened.manifest.is_redacted() {
+        return Err(Error::Redacted);
+    }
     let (manifest, native) = (&opened.manifest, opened.manifest.native_id()?);
     refuse_strangers(agent_named(&manifest.agent)?, &native, manifest)?;
     if manifest.files.iter().filter(|file| is_transcript(file)).count() != 1 {
@@ -162,7 +166,11 @@ impl Input for Capsule<'_, '_> {
         matches!((made(self.capsule.manifest()), made(than)), (Some(ours), Some(theirs)) if ours < theirs)
     }
 
-    fn signed(&self, _: Vec<FileEntry>) -> Result<Signed, Error> {
+    fn is_ours(&self) -> bool {
+        false
+    }
+
+    fn signed(&self, _: Vec<FileEntry>, _: &Allowed) -> Result<Signed, Error> {
         let opened = &self.capsule.opened;
         Ok(Signed { manifest: opened.manifest.clone(), json: opened.manifest_bytes.clone(), signature: opened.signature.clone() })
     }

@@ -10,6 +10,7 @@ use crate::capsule::FileEntry;
 use crate::device::Device;
 use crate::env::Env;
 use crate::id::SessionId;
+use crate::policy::secrets::Allowed;
 use crate::progress::Progress;
 use crate::seal::NAMESPACE;
 use crate::store::fold::Folded;
@@ -52,9 +53,10 @@ impl Input for Native<'_> {
         Ok((folded, captured))
     }
 
-    fn signed(&self, files: Vec<FileEntry>) -> Result<Signed, Error> {
+    fn signed(&self, files: Vec<FileEntry>, allowed: &Allowed) -> Result<Signed, Error> {
         let mut manifest = self.source.manifest(self.env, self.device, &self.captured);
         manifest.files = files;
+        allowed.to_manifest(&mut manifest.more);
         let json = manifest.to_json()?;
         let signature = self.device.signing().sign(NAMESPACE, &json)?.into_bytes();
         Ok(Signed { manifest, json, signature: Some(signature) })

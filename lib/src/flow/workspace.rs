@@ -7,9 +7,11 @@ pub mod arrive;
 mod capture;
 mod same;
 mod summary;
+mod withheld;
 
 pub use arrive::{Arrived, Asked, Choice, Mode, Move, Moved, Place};
 pub use capture::{Taken, Work};
+pub use withheld::{KEY_FILES, Withheld};
 
 pub use crate::capsule::WORKSPACE_DIR as DIR;
 use crate::capsule::Workspace;
@@ -32,4 +34,8 @@ pub struct Options {
     pub submodules: bool,
     /// Of what Git ignores, what these patterns name.
     pub include_ignored: Vec<String>,
+    /// Files stay behind whose names are on a list, or are those of files of keys.
+    pub withhold: bool,
+    /// Files of keys all the same; without an answer they stay.
+    pub key_files: Option<bool>,
 }

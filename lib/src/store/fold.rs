@@ -16,7 +16,8 @@ use super::block::{Block, STEP};
 use super::pack::PackWriter;
 use super::part::{Beginning, Done, Job, work};
 use super::record::Line;
-use crate::capsule::{self, Content, Exact, FileEntry, Names, Target};
+use crate::capsule::{self, Content, Exact, FileEntry, Names, Observer, Target};
+use crate::id::hex;
 use crate::path::RelPath;
 use crate::pool::Pool;
 use crate::seal::Epoch;
@@ -41,6 +42,8 @@ pub struct Before {
     pub known: HashMap<[u8; 32], Line>,
     /// All dictionaries that parts were packed against.
     pub dictionaries: BTreeMap<String, Vec<Line>>,
+    /// The hashes of its files: one of these is nothing new, wherever it stands.
+    pub seen: HashSet<String>,
 }
 
 impl Before {
@@ -74,6 +77,7 @@ pub struct Fold {
     files: Vec<FileEntry>,
     kept: BTreeMap<RelPath, u64>,
     names: Names,
+    observer: Option<Box<dyn Observer>>,
 }
 
 pub struct Folded {
@@ -112,6 +116,19 @@ impl Fold {
             files: Vec::new(),
             kept: BTreeMap::new(),
             names: Names::default(),
+            observer: None,
+        }
+    }
+
+    /// From now on somebody sees each file, and what of it is new.
+    pub fn observed(mut self, observer: Box<dyn Observer>) -> Fold {
+        self.observer = Some(observer);
+        self
+    }
+
+    fn see(&mut self, how: impl FnOnce(&mut dyn Observer)) {
+        if let Some(observer) = &mut self.observer {
+            how(&mut **observer);
         }
     }
 
@@ -172,9 +189,16 @@ impl Fold {
             self.end_group()?;
         }
         // To its end, since it ends there or is refused.
-        let end = self.group.len() + TINY as usize + 1;
-        self.group.fill(&mut content, end).map_err(capsule::Error::Write)?;
-        Ok(content.hash())
+        let begins = self.group.len();
+        self.group.fill(&mut content, begins + TINY as usize + 1).map_err(capsule::Error::Write)?;
+        let hash = content.hash();
+        if let Some(observer) = &mut self.observer {
+            let bytes = &self.group[begins..];
+            observer.begin(name);
+            if self.before.seen.contains(&hex(&hash)) { observer.known(bytes) } else { observer.new(bytes) }
+            observer.end();
+        }
+        Ok(hash)
     }
 
     fn end_group(&mut self) -> Result<(), Error> {
@@ -187,6 +211,7 @@ impl Fold {
 
     fn large(&mut self, name: &RelPath, mut content: Exact<'_>) -> Result<[u8; 32], Error> {
         self.end_group()?;
+        self.see(|observer| observer.begin(name));
         let mut part = self.spare.pop().unwrap_or_default();
         let mut beginning = Gathering { from: self.slots.len(), sample: Vec::new(), ready: None };
         // The small parts at the end of what is kept, in case they are to become one.
@@ -207,6 +232,7 @@ impl Fold {
             }
             *self.kept.entry(name.clone()).or_default() += line.length as u64;
             self.slots.push(Some(line));
+            self.see(|observer| observer.known(&part));
             if self.gather(&mut beginning, &part, self.slots.len()) {
                 // What others are packed against stays as it is.
                 tail.clear();
@@ -215,24 +241,27 @@ impl Fold {
             part.truncate(0);
         }
         let more = !part.is_empty() || part.fill(&mut content, 1).map_err(capsule::Error::Write)?;
+        let mut known = 0;
         if more && small + 1 >= SMALL_PARTS {
+            known = tail.len();
             self.slots.truncate(self.slots.len() - small);
             beginning.sample.truncate(beginning.sample.len().saturating_sub(tail.len()));
             tail.extend_from_slice(&part);
             part.truncate(0);
             part.push(&tail);
         }
-        self.cut(content, part, beginning)
+        self.cut(content, part, beginning, known)
     }
 
-    /// What is left of a file, by its own content; `part` holds the first of it.
-    fn cut(&mut self, mut content: Exact<'_>, mut part: Block, mut beginning: Gathering) -> Result<[u8; 32], Error> {
+    /// What is left of a file, by its own content; `part` holds the first of it, of which so many bytes were seen.
+    fn cut(&mut self, mut content: Exact<'_>, mut part: Block, mut beginning: Gathering, mut known: usize) -> Result<[u8; 32], Error> {
         let mut looked = 0;
         let mut last = false;
         loop {
             let sizes = if beginning.ready.is_some() { &chunk::PARTS } else { &chunk::FIRST };
             match self.gear.cut(sizes, &part, looked, last) {
                 None if last => {
+                    self.see(|observer| observer.end());
                     self.spare.push(part);
                     return Ok(content.hash());
                 }
@@ -244,6 +273,9 @@ impl Fold {
                     let mut rest = self.spare.pop().unwrap_or_default();
                     rest.push(&part[len..]);
                     part.truncate(len);
+                    let new = known.min(len);
+                    known -= new;
+                    self.see(|observer| observer.new(&part[new..]));
                     let dictionary = beginning.ready.clone();
                     self.gather(&mut beginning, &part, self.slots.len() + 1);
                     self.push(std::mem::replace(&mut part, rest), dictionary)?;
@@ -323,6 +355,7 @@ mod tests {
             files: [(RelPath::parse(b"session/x.jsonl").expect("a name"), lines.to_vec())].into(),
             known: lines.iter().map(|line| (line.sha256, line.clone())).collect(),
             dictionaries: folded.dictionaries.clone(),
+            seen: HashSet::new(),
         }
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::super::{Error, source};
+use super::withheld::{self, Withheld};
 use super::{Options, ROLE, Summary, summary};
 use crate::capsule::{self, Content, Target};
 use crate::env::Env;
@@ -15,12 +16,16 @@ use crate::path::RelPath;
 use crate::policy::Limits;
 use crate::progress::Progress;
 use crate::workspace::model::{FILE, Workspace};
+use crate::workspace::name::Name;
 use crate::workspace::{self, capture, identity, operation};
 
 /// The work tree that will be captured.
 pub struct Work {
     repo: Repository,
     options: capture::Options,
+    /// What stays behind.
+    withhold: bool,
+    key_files: Option<bool>,
 }
 
 pub enum Taken {
@@ -31,18 +36,20 @@ pub enum Taken {
 
 impl Work {
     /// Around this directory; `None` where there is no work tree, or nothing of it shall travel.
-    pub fn around(env: &Env, dir: &Path, options: &Options) -> Result<Option<Work>, Error> {
+    pub fn around(env: &Env, dir: &Path, asked: &Options) -> Result<Option<Work>, Error> {
+        let options = asked;
         if options.session_only || !dir.is_dir() {
             return Ok(None);
         }
         let options =
             capture::Options { submodules: options.submodules, include_ignored: options.include_ignored.clone(), stores: Vec::new() };
-        Ok(around(env, dir)?.filter(|repo| !repo.bare).map(|repo| Work { repo, options }))
+        Ok(around(env, dir)?.filter(|repo| !repo.bare).map(|repo| Work { repo, options, withhold: asked.withhold, key_files: asked.key_files }))
     }
 
     /// The same with these ignored files.
     pub fn also(&self, patterns: Vec<String>) -> Work {
-        Work { repo: self.repo.clone(), options: capture::Options { include_ignored: patterns, ..self.options.clone() } }
+        let options = capture::Options { include_ignored: patterns, ..self.options.clone() };
+        Work { repo: self.repo.clone(), options, ..*self }
     }
 
     pub fn look(&self, progress: &dyn Progress) -> Result<capture::Capture, workspace::Error> {
@@ -54,15 +61,57 @@ impl Work {
         Ok(captured)
     }
 
+    /// What stays behind, taken out of what was captured.
+    fn withhold(&self, captured: &mut capture::Capture) -> Result<Vec<Withheld>, Error> {
+        if !self.withhold {
+            return Ok(Vec::new());
+        }
+        let out = self.repo.git.run(&["rev-parse", "--show-toplevel"])?;
+        let rules = withheld::Rules::of(&self.repo, out.strip_suffix(b"\n").unwrap_or(&out), self.key_files)?;
+        Ok(rules.leave_out(captured))
+    }
+
+    /// The same for a comparison: but for these names, what would have stayed behind is left out.
+    pub fn without_what_stays(&self, captured: &mut capture::Capture, but: impl Fn(&Name) -> bool) -> Result<(), Error> {
+        let mut all = std::mem::take(&mut captured.model.files);
+        let kept: Vec<_> = all.extract_if(.., |file| but(&file.path)).collect();
+        captured.model.files = all;
+        let whole = Work { repo: self.repo.clone(), options: self.options.clone(), withhold: true, key_files: Some(false) };
+        whole.withhold(captured)?;
+        captured.model.files.extend(kept);
+        captured.model.files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(())
+    }
+
+    /// Files of keys that would travel or stay as nobody has said yet.
+    pub fn undecided(&self, progress: &dyn Progress) -> Result<Vec<String>, Error> {
+        if !self.withhold || self.key_files.is_some() || withheld::said(&self.repo)?.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut captured = match self.look(progress) {
+            Err(workspace::Error::Changed(_)) => return Ok(Vec::new()),
+            captured => captured?,
+        };
+        let keys = self.withhold(&mut captured)?.into_iter().filter(|one| one.is_key_file);
+        Ok(keys.map(|one| one.path).collect())
+    }
+
+    /// What somebody has said of them, to be remembered.
+    pub fn decide(&mut self, take: bool) -> Result<(), Error> {
+        self.key_files = Some(take);
+        withheld::remember(&self.repo, take)
+    }
+
     /// Every file of it, the model last.
     pub fn take<T: Target>(&self, into: &mut T, progress: &dyn Progress) -> Result<Taken, Error>
     where
         Error: From<T::Error>,
     {
-        let captured = match self.look(progress) {
+        let mut captured = match self.look(progress) {
             Err(workspace::Error::Changed(path)) => return Ok(Taken::Changed(path)),
             captured => captured?,
         };
+        let withheld = self.withhold(&mut captured)?;
         // Better said before anything is read.
         let bytes = captured.files.iter().map(|file| file.size).sum();
         source::refuse_giant(bytes)?;
@@ -86,7 +135,7 @@ impl Work {
             bytes: &mut &json[..],
         })?;
         let numbers = summary::of(&captured.model, captured.files.len() + 1, bytes);
-        let notes = captured.notes.iter().map(ToString::to_string).collect();
+        let notes = captured.notes.iter().map(ToString::to_string).chain(withheld.iter().map(ToString::to_string)).collect();
         Ok(Taken::Done(Summary { numbers, notes }))
     }
 }

@@ -29,6 +29,9 @@ pub fn is_same(work: &Work, model: &Workspace, files: &[FileEntry], progress: &d
         let Some(more) = look(&work.also(also), progress)? else { return Ok(false) };
         here = more;
     }
+    // What stays behind whenever it is captured, and did: it is here since before.
+    let there: HashSet<&Name> = model.files.iter().map(|file| &file.path).collect();
+    work.without_what_stays(&mut here, |name| there.contains(name))?;
     let (now, then) = (&here.model.head, &model.head);
     // A work tree that was brought elsewhere has its HEAD detached there: the branch that it came from is no difference.
     let alike = now.commit == then.commit

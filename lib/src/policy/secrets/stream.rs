@@ -68,6 +68,11 @@ impl Stream {
         self.last.as_ref().map_or(looked, |last| looked.min(last.range.start))
     }
 
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64
     }

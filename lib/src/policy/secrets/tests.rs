@@ -83,3 +83,215 @@ fn every_rule_finds_its_examples_and_not_its_counterexamples() {
         }
     }
 }
+
+/// However text reaches the scanner, what is found and where is the same.
+#[test]
+fn a_secret_across_pieces_is_found_as_in_one() {
+    let mut chance = Chance(7);
+    let mut text = String::new();
+    for n in 0..40 {
+        text.push_str(&format!("{{\"n\":{n},\"text\":\"{}\"}}\n", "words and words ".repeat(40)));
+        let rule = &rules().all[chance.next() as usize % rules().all.len()];
+        let secret = chance.fill(rule.yes[0]);
+        text.push_str(&format!("{{\"n\":{n},\"message\":{{\"content\":[{{\"text\":{}}}]}}}}\n", serde_json::to_string(&secret).expect("JSON")));
+    }
+    let whole = scan(&[text.as_bytes()]);
+    assert!(whole.len() >= 40 && whole.iter().all(|found| found.line % 2 == 0), "{}", whole.len());
+    assert!(whole.iter().all(|found| found.field.as_deref() == Some("message.content[0].text")));
+    for size in [1, 7, 64, 1000, 4097] {
+        let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+        assert_eq!(scan(&pieces), whole, "in pieces of {size}");
+    }
+    // Behind a million and more, too, where the pieces are looked at one after the other.
+    let far = "x\n".repeat(700_000) + &text;
+    let found: Vec<_> = scan(&[far.as_bytes()]);
+    assert_eq!(found.len(), whole.len());
+    assert!(found.iter().zip(&whole).all(|(far, near)| far.id == near.id && far.line == near.line + 700_000 && far.field == near.field));
+}
+
+/// Strings in strings, and characters written as numbers.
+#[test]
+fn escaping_hides_nothing_and_changes_no_id() {
+    let mut chance = Chance(11);
+    for rule in rules().all.iter().filter(|rule| rule.confidence == Confidence::High) {
+        let secret = chance.fill(rule.yes[0]);
+        let plain = scan(&[secret.as_bytes()]);
+        let once = serde_json::to_string(&secret).expect("JSON");
+        let twice = serde_json::to_string(&once).expect("JSON");
+        let numbers: String = secret.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+        let mixed: String = secret.chars().map(|c| if c == '-' || c == '_' { format!("\\u{:04x}", c as u32) } else { c.to_string() }).collect();
+        let mixed = mixed.replace('\n', "\\n");
+        for (how, text) in [("once", once), ("twice", twice), ("numbers", format!("\"{numbers}\"")), ("mixed", format!("\"{mixed}\""))] {
+            let found = scan(&[text.as_bytes()]);
+            let ids = |found: &[Match]| found.iter().filter(|one| one.rule <= plain[0].rule).map(|one| one.id.clone()).collect::<Vec<_>>();
+            assert!(ids(&found).contains(&plain[0].id), "{} {how}: {text}: {:?}", rule.name, names(&found));
+        }
+    }
+}
+
+#[test]
+fn a_key_shown_with_the_numbers_of_its_lines_is_the_same_key() {
+    let mut chance = Chance(13);
+    let key = chance.fill("-----BEGIN RSA PRIVATE KEY-----|{b:64}|{b:64}|{b:64}|-----END RSA PRIVATE KEY-----");
+    let shown: String = key.lines().enumerate().map(|(n, line)| format!("{:>6}→{line}\n", n + 1)).collect();
+    let json = serde_json::to_string(&shown).expect("JSON");
+    let ids: Vec<_> = [&key, &shown, &json].map(|text| scan(&[text.as_bytes()])[0].id.clone()).to_vec();
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+}
+
+#[test]
+fn what_is_known_is_not_searched_again() {
+    let mut chance = Chance(17);
+    let (old, new) = (chance.fill("ghp_{a:36} and more\n"), chance.fill("ghp_{a:36}\n"));
+    let (mut stream, mut found) = (Stream::default(), Vec::new());
+    stream.known(old.as_bytes(), &mut found);
+    stream.push(new.as_bytes(), &mut found);
+    stream.finish(&mut found);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].line, found[0].range.start), (2, old.len() as u64));
+    // One that begins in what is known and ends in what is new was never seen whole.
+    let (mut stream, mut found) = (Stream::default(), Vec::new());
+    stream.known(&new.as_bytes()[..12], &mut found);
+    stream.push(&new.as_bytes()[12..], &mut found);
+    stream.finish(&mut found);
+    assert_eq!(found.len(), 1);
+}
+
+/// Some hundreds of lines, half of them with a secret of high confidence, half of them with what only looks like one.
+#[test]
+fn precision_and_recall_over_a_labelled_set() {
+    let mut chance = Chance(23);
+    let around = ["{}", "export {}", "{\"type\":\"user\",\"message\":{\"content\":\"{}\"}}", "  - run: echo {} # note", "the key is {}, see above", "{}\\n"];
+    let mut set: Vec<(bool, String)> = Vec::new();
+    for rule in rules().all.iter().filter(|rule| rule.confidence == Confidence::High) {
+        for _ in 0..5 {
+            let example = rule.yes[chance.next() as usize % rule.yes.len()];
+            let frame = around[chance.next() as usize % around.len()];
+            set.push((true, frame.replacen("{}", &chance.fill(example), 1)));
+        }
+    }
+    let innocent = [
+        "PATH=/usr/local/bin:/usr/bin:/bin",
+        "GITHUB_TOKEN=***",
+        "ANTHROPIC_API_KEY=sk-ant-...",
+        "AWS_PROFILE=default AWS_REGION=eu-central-1",
+        "\"usage\":{\"input_tokens\":{d:5},\"cache_creation_input_tokens\":{d:6},\"service_tier\":\"standard\"}",
+        "commit {h:40}",
+        "sha256:{h:64}",
+        "\"uuid\":\"{h:8}-{h:4}-4{h:3}-8{h:3}-{h:12}\"",
+        "data:image/png;base64,iVBORw0KGgo{b:200}",
+        "\"signature\":\"EqQB{b:160}\"",
+        "integrity sha512-{b:86}==",
+        "const token = await getToken(request.headers);",
+        "let password = prompt(\"Password: \");",
+        "if secret.is_empty() { return Err(Error::NoSecret) }",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{b:43} dev@laptop",
+        "-----BEGIN PUBLIC KEY-----|{b:64}|{b:64}|-----END PUBLIC KEY-----",
+        "-----BEGIN AGE ENCRYPTED FILE-----|{b:64}|{b:64}|-----END AGE ENCRYPTED FILE-----",
+        "-----BEGIN SSH SIGNATURE-----|{b:64}|{b:64}|-----END SSH SIGNATURE-----",
+        "age1{l:58}",
+        "https://user@host.example.org/path?query={l:20}",
+        "http://localhost:8080/@fs/home/dev/src",
+        "git@github.com:owner/repo.git",
+        "toolu_01{a:22}",
+        "msg_01{a:22}",
+        "req_011{a:21}",
+        "call_{a:24}",
+        "rs_{h:50}",
+        "SKIP=1 SKU{d:8} SKILL.md",
+        "npm_config_cache=/home/dev/.npm npm_package_version=1.2.3",
+        "key-{l:6}: value, key-down, key-binding",
+        "hf_hub_download(repo_id=\"a/b\", filename=\"c\")",
+        "postgres://user:password@localhost:5432/db",
+        "Basic usage of the command follows here and there",
+        "xoxb-your-token xoxp-placeholder",
+        "AKIAIOSFODNN7EXAMPLE",
+        "sk_live_xxxxxxxxxxxxxxxxxxxxxxxx",
+        "dapi, glc_, pul-request, oy2",
+        "gAAAAAB{w:180}",
+        "\"encrypted_content\":\"gAAAA{w:300}\"",
+        "/nix/store/{l:32}-glibc-2.40",
+        "cache key: {h:32}, etag \"{h:32}\"",
+        "cio.rs, ciopfs, cio {l:4}",
+        "\"sessionId\":\"{h:8}-{h:4}-4{h:3}-9{h:3}-{h:12}\",\"version\":\"2.1.329\"",
+    ];
+    for _ in 0..8 {
+        set.extend(innocent.iter().map(|text| (false, chance.fill(text))));
+    }
+    let (mut hit, mut missed, mut wrong) = (0, Vec::new(), Vec::new());
+    for (secret, text) in &set {
+        let found = scan(&[text.as_bytes()]);
+        let high = found.iter().any(|found| rules().all[found.rule].confidence == Confidence::High);
+        match (secret, high) {
+            (true, true) => hit += 1,
+            (true, false) => missed.push(text),
+            (false, true) => wrong.push((text, names(&found))),
+            (false, false) => {}
+        }
+    }
+    let recall = f64::from(hit) / (f64::from(hit) + missed.len() as f64);
+    let precision = f64::from(hit) / (f64::from(hit) + wrong.len() as f64);
+    assert!(set.len() > 500, "{}", set.len());
+    assert!(recall >= 0.99, "{recall}: {missed:?}");
+    assert!(precision >= 0.99, "{precision}: {wrong:?}");
+}
+
+/// Whatever comes, it is read to its end, in memory that does not grow, and what is let out of a mask is as long as what went in.
+#[test]
+fn no_input_panics_or_grows_memory() {
+    let mut chance = Chance(29);
+    let words: Vec<&str> = rules().all.iter().flat_map(|rule| rule.keys.iter().map(String::as_str)).collect();
+    let odd = ["\\", "\\u00", "\\u002d", "\\ud800", "\"", "\n", "{", "[", "}", ":", "=", "\u{2192}", "\0", "eyJ", ".", "://", "@", "-----"];
+    for round in 0..120 {
+        let mut text: Vec<u8> = Vec::new();
+        while text.len() < 20_000 {
+            match chance.next() % 5 {
+                0 => text.extend_from_slice(words[chance.next() as usize % words.len()].as_bytes()),
+                1 => text.extend_from_slice(odd[chance.next() as usize % odd.len()].as_bytes()),
+                2 => text.extend(std::iter::repeat_n(chance.of("b"), chance.next() as usize % 200)),
+                3 => text.extend((0..chance.next() % 60).map(|_| chance.0 as u8).collect::<Vec<_>>()),
+                _ => {
+                    let rule = &rules().all[chance.next() as usize % rules().all.len()];
+                    text.extend_from_slice(chance.fill(rule.yes[0]).as_bytes());
+                }
+            }
+        }
+        let size = 1 + chance.next() as usize % 9000;
+        let pieces: Vec<&[u8]> = text.chunks(size).collect();
+        let whole = scan(&[&text]);
+        assert_eq!(scan(&pieces), whole, "round {round}");
+        let mut masked = Vec::new();
+        let mut reader = Masked::new(&text[..]);
+        std::io::Read::read_to_end(&mut reader, &mut masked).expect("read");
+        assert_eq!(masked.len(), text.len());
+        assert_eq!(memchr::memchr_iter(b'\n', &masked).count(), memchr::memchr_iter(b'\n', &text).count());
+        assert_eq!(reader.secrets, whole.len());
+    }
+    let (mut stream, mut found) = (Stream::default(), Vec::new());
+    let long = b"{\"a\":\"".repeat(1 << 14);
+    for _ in 0..100 {
+        stream.push(&long, &mut found);
+        assert!(stream.held() < 4 << 20, "{}", stream.held());
+    }
+}
+
+#[test]
+fn a_masked_copy_holds_no_secret_and_is_still_json() {
+    let mut chance = Chance(31);
+    let mut text = String::new();
+    let mut secrets = Vec::new();
+    for rule in rules().all.iter().filter(|rule| rule.confidence == Confidence::High) {
+        let secret = chance.fill(rule.yes[0]);
+        text.push_str(&serde_json::json!({ "message": { "content": secret } }).to_string());
+        text.push('\n');
+        secrets.push(secret);
+    }
+    let masked = masked(&text);
+    assert_eq!(masked.len(), text.len());
+    for (line, secret) in masked.lines().zip(&secrets) {
+        let value: serde_json::Value = serde_json::from_str(line).expect("still JSON");
+        let shown = value["message"]["content"].as_str().expect("a text");
+        assert_ne!(shown, secret);
+        assert!(scan(&[line.as_bytes()]).iter().all(|found| rules().all[found.rule].confidence == Confidence::Low), "{line}");
+    }
+}
