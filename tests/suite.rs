@@ -17,6 +17,7 @@ mod hostile;
 mod hostile_chains;
 mod init;
 mod interrupted;
+mod leaving;
 mod listing;
 mod manual;
 mod model;
