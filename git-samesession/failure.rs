@@ -133,7 +133,8 @@ impl Failure {
         hints.extend(self.disk_hint());
         if ui.json {
             let candidates = self.candidates().iter().map(Row::from).collect();
-            let json = Json { schema: "samesession.error/1", kind, message, causes, hints: &hints, candidates, secrets: self.secrets(), exit };
+            let json =
+                Json { schema: "samesession.error/1", kind, message, causes, hints: &hints, candidates, secrets: self.secrets(), exit };
             let _ = writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&json).unwrap_or_default());
         } else {
             let mut err = io::stderr().lock();

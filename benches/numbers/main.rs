@@ -10,6 +10,7 @@ mod lists;
 mod measure;
 mod moving;
 mod sealed;
+mod secrets;
 mod steps;
 mod transcripts;
 mod workspace;
@@ -48,8 +49,13 @@ fn main() {
         ("workspace", Bench::workspace),
         ("moving", Bench::moving),
     ];
-    let timed: [Topic; 4] =
-        [("sealing", Bench::sealing), ("git", Bench::git_sealing), ("restic", Bench::restic), ("start", Bench::start_up)];
+    let timed: [Topic; 5] = [
+        ("sealing", Bench::sealing),
+        ("git", Bench::git_sealing),
+        ("restic", Bench::restic),
+        ("start", Bench::start_up),
+        ("secrets", Bench::secrets),
+    ];
     println!("{:<66} {:>12} {:>12} {:>8} {:>8}", "what", "ours", "reference", "ratio", "bound");
     for (name, topic) in counted.into_iter().chain(timed.into_iter().filter(|_| !smoke)) {
         if named.is_empty() || named.iter().any(|given| *given == name) {

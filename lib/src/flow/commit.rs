@@ -218,7 +218,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
                     (before, Some(manifest))
                 }
             };
-            before.seen = manifest.iter().flat_map(|manifest| &manifest.files).map(|file| file.sha256.clone()).collect();
+            before.see(manifest.as_ref().map_or(&[], |manifest| &manifest.files));
             before_manifest = manifest;
             let (epoch, seed) = self.readers.epoch(&self.ways);
             let pack = PackWriter::new(&self.ledger.store.repo.objects, self.ledger.store.repo.hash)?;

@@ -73,7 +73,13 @@ pub fn export<C: Callbacks>(
         let sealed = sealing.finish(plain)?;
         let size = sealed.size;
         sealed.deliver(options.output)?;
-        return Ok(Outcome { manifest, recipients: recipients.names(), sealed: size, signer: Some(device.signing().fingerprint()), masked });
+        return Ok(Outcome {
+            manifest,
+            recipients: recipients.names(),
+            sealed: size,
+            signer: Some(device.signing().fingerprint()),
+            masked,
+        });
     }
     let writer = Writer::new(plain, &Header::new(&opened.checkpoint.sid, &manifest.agent))?;
     let mut sink = IntoFile { writer, files: manifest.files.iter() };

@@ -6,6 +6,7 @@
 //! needed for what a dictionary is made of.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use gix::hash::{Kind, ObjectId};
@@ -42,11 +43,26 @@ pub struct Before {
     pub known: HashMap<[u8; 32], Line>,
     /// All dictionaries that parts were packed against.
     pub dictionaries: BTreeMap<String, Vec<Line>>,
-    /// The hashes of its files: one of these is nothing new, wherever it stands.
-    pub seen: HashSet<String>,
+    /// The hashes and sizes of its files, by the last part of their names, for those that have no parts of their own.
+    pub seen: HashMap<OsString, Vec<(String, usize)>>,
 }
 
 impl Before {
+    pub fn see(&mut self, files: &[FileEntry]) {
+        for file in files {
+            let (Some(name), Ok(size)) = (file.path.as_path().file_name(), usize::try_from(file.size)) else { continue };
+            self.seen.entry(name.to_owned()).or_default().push((file.sha256.clone(), size));
+        }
+    }
+
+    /// How much of a file's beginning is a whole file that was there, a short one.
+    fn seen_of(&self, name: &RelPath, bytes: &[u8]) -> usize {
+        let seen = name.as_path().file_name().and_then(|name| self.seen.get(name));
+        let short = seen.into_iter().flatten().filter(|(_, size)| *size <= bytes.len().min(TINY as usize));
+        let same = short.filter(|(sha256, size)| hex(&Sha256::digest(&bytes[..*size])) == *sha256);
+        same.map(|(_, size)| *size).max().unwrap_or(0)
+    }
+
     /// The parts that this file had. On another machine it may have been in another directory; whatever is found here is
     /// kept only as far as it holds the same.
     fn take(&mut self, name: &RelPath) -> Vec<Line> {
@@ -195,7 +211,11 @@ impl Fold {
         if let Some(observer) = &mut self.observer {
             let bytes = &self.group[begins..];
             observer.begin(name);
-            if self.before.seen.contains(&hex(&hash)) { observer.known(bytes) } else { observer.new(bytes) }
+            if self.before.seen.contains(&hex(&hash)) {
+                observer.known(bytes)
+            } else {
+                observer.new(bytes)
+            }
             observer.end();
         }
         Ok(hash)
@@ -250,11 +270,19 @@ impl Fold {
             part.truncate(0);
             part.push(&tail);
         }
-        self.cut(content, part, beginning, known)
+        let known = if self.kept.contains_key(name) { Some(known) } else { None };
+        self.cut(name, content, part, beginning, known)
     }
 
     /// What is left of a file, by its own content; `part` holds the first of it, of which so many bytes were seen.
-    fn cut(&mut self, mut content: Exact<'_>, mut part: Block, mut beginning: Gathering, mut known: usize) -> Result<[u8; 32], Error> {
+    fn cut(
+        &mut self,
+        name: &RelPath,
+        mut content: Exact<'_>,
+        mut part: Block,
+        mut beginning: Gathering,
+        mut known: Option<usize>,
+    ) -> Result<[u8; 32], Error> {
         let mut looked = 0;
         let mut last = false;
         loop {
@@ -273,8 +301,12 @@ impl Fold {
                     let mut rest = self.spare.pop().unwrap_or_default();
                     rest.push(&part[len..]);
                     part.truncate(len);
-                    let new = known.min(len);
-                    known -= new;
+                    // One that was short has become long.
+                    let starts = known.is_none();
+                    let seen = known.unwrap_or_else(|| if self.observer.is_some() { self.before.seen_of(name, &part) } else { 0 });
+                    let new = seen.min(len);
+                    known = Some(seen - new);
+                    self.see(|observer| observer.known(&part[..if starts { new } else { 0 }]));
                     self.see(|observer| observer.new(&part[new..]));
                     let dictionary = beginning.ready.clone();
                     self.gather(&mut beginning, &part, self.slots.len() + 1);
@@ -355,7 +387,7 @@ mod tests {
             files: [(RelPath::parse(b"session/x.jsonl").expect("a name"), lines.to_vec())].into(),
             known: lines.iter().map(|line| (line.sha256, line.clone())).collect(),
             dictionaries: folded.dictionaries.clone(),
-            seen: HashSet::new(),
+            seen: HashMap::new(),
         }
     }
 

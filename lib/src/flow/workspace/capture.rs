@@ -43,7 +43,12 @@ impl Work {
         }
         let options =
             capture::Options { submodules: options.submodules, include_ignored: options.include_ignored.clone(), stores: Vec::new() };
-        Ok(around(env, dir)?.filter(|repo| !repo.bare).map(|repo| Work { repo, options, withhold: asked.withhold, key_files: asked.key_files }))
+        Ok(around(env, dir)?.filter(|repo| !repo.bare).map(|repo| Work {
+            repo,
+            options,
+            withhold: asked.withhold,
+            key_files: asked.key_files,
+        }))
     }
 
     /// The same with these ignored files.

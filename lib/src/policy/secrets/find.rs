@@ -125,7 +125,18 @@ fn entropy(text: &[u8]) -> f64 {
 
 /// Words and numbers that people write where a secret would stand.
 const STAND_INS: &[&str] = &[
-    "example", "xxxxx", "placeholder", "changeme", "your-", "your_", "redacted", "dummy", "00000000", "11111111", "abcdefghij", "123456789",
+    "example",
+    "xxxxx",
+    "placeholder",
+    "changeme",
+    "your-",
+    "your_",
+    "redacted",
+    "dummy",
+    "00000000",
+    "11111111",
+    "abcdefghij",
+    "123456789",
 ];
 
 fn is_a_stand_in(secret: &[u8], rule: &str) -> bool {
@@ -153,7 +164,9 @@ fn is_code(small: &str) -> bool {
 /// How it begins, so that its owner knows it again, and nothing by which somebody else could.
 fn mask(rule: &str, secret: &[u8]) -> String {
     let len = secret.len();
-    if matches!(rule, "private-key" | "assignment" | "password-in-url" | "local-password-in-url" | "basic-auth" | "aws-secret-key") || len < 20 {
+    if matches!(rule, "private-key" | "assignment" | "password-in-url" | "local-password-in-url" | "basic-auth" | "aws-secret-key")
+        || len < 20
+    {
         return format!("*** ({len} characters)");
     }
     // What tokens of one kind begin with alike, and at most two characters of its own.

@@ -18,6 +18,8 @@ pub struct Stream {
     /// Where `bytes` begins, and the line it begins in.
     start: u64,
     line: u64,
+    /// A line begins where `bytes` does.
+    begins: bool,
     /// In `bytes`: words before it were looked at.
     looked: usize,
     /// What ends before it is known.
@@ -28,7 +30,7 @@ pub struct Stream {
 
 impl Default for Stream {
     fn default() -> Stream {
-        Stream { rules: rules(), bytes: Vec::new(), start: 0, line: 1, looked: 0, fresh: 0, last: None }
+        Stream { rules: rules(), bytes: Vec::new(), start: 0, line: 1, begins: true, looked: 0, fresh: 0, last: None }
     }
 }
 
@@ -112,7 +114,7 @@ impl Stream {
         }
         found.extend(self.last.take());
         let begins = memchr::memrchr(b'\n', &text[..secret.begin]).map(|end| end + 1);
-        let field = begins.or((self.start == 0).then_some(0)).and_then(|begins| super::field::of(&text[begins..secret.begin]));
+        let field = begins.or(self.begins.then_some(0)).and_then(|begins| super::field::of(&text[begins..secret.begin]));
         let line = lines.of(text, secret.begin);
         self.last = Some(Match { rule: secret.rule, id: secret.id, masked: secret.masked, line, field, range });
     }
@@ -123,6 +125,7 @@ impl Stream {
             let keep = bytes.len() - LINE;
             self.line += count(&self.bytes) + count(&bytes[..keep]);
             self.start += (self.bytes.len() + keep) as u64;
+            self.begins = false;
             self.bytes.clear();
             self.bytes.extend_from_slice(&bytes[keep..]);
         } else {
@@ -135,7 +138,8 @@ impl Stream {
         let near = self.looked.saturating_sub(BEFORE + 64);
         let from = self.looked.saturating_sub(LINE);
         let line = memchr::memrchr(b'\n', &self.bytes[from..near.max(from)]).map(|end| from + end + 1);
-        let keep = line.unwrap_or(if self.start == 0 && self.looked <= LINE { 0 } else { near });
+        let keep = line.unwrap_or(if self.begins && self.looked <= LINE { 0 } else { near });
+        self.begins = line.is_some() || keep == 0 && self.begins;
         self.line += count(&self.bytes[..keep]);
         self.bytes.drain(..keep);
         self.start += keep as u64;

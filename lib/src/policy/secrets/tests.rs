@@ -93,7 +93,10 @@ fn a_secret_across_pieces_is_found_as_in_one() {
         text.push_str(&format!("{{\"n\":{n},\"text\":\"{}\"}}\n", "words and words ".repeat(40)));
         let rule = &rules().all[chance.next() as usize % rules().all.len()];
         let secret = chance.fill(rule.yes[0]);
-        text.push_str(&format!("{{\"n\":{n},\"message\":{{\"content\":[{{\"text\":{}}}]}}}}\n", serde_json::to_string(&secret).expect("JSON")));
+        text.push_str(&format!(
+            "{{\"n\":{n},\"message\":{{\"content\":[{{\"text\":{}}}]}}}}\n",
+            serde_json::to_string(&secret).expect("JSON")
+        ));
     }
     let whole = scan(&[text.as_bytes()]);
     assert!(whole.len() >= 40 && whole.iter().all(|found| found.line % 2 == 0), "{}", whole.len());
@@ -119,7 +122,8 @@ fn escaping_hides_nothing_and_changes_no_id() {
         let once = serde_json::to_string(&secret).expect("JSON");
         let twice = serde_json::to_string(&once).expect("JSON");
         let numbers: String = secret.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
-        let mixed: String = secret.chars().map(|c| if c == '-' || c == '_' { format!("\\u{:04x}", c as u32) } else { c.to_string() }).collect();
+        let mixed: String =
+            secret.chars().map(|c| if c == '-' || c == '_' { format!("\\u{:04x}", c as u32) } else { c.to_string() }).collect();
         let mixed = mixed.replace('\n', "\\n");
         for (how, text) in [("once", once), ("twice", twice), ("numbers", format!("\"{numbers}\"")), ("mixed", format!("\"{mixed}\""))] {
             let found = scan(&[text.as_bytes()]);
@@ -161,7 +165,14 @@ fn what_is_known_is_not_searched_again() {
 #[test]
 fn precision_and_recall_over_a_labelled_set() {
     let mut chance = Chance(23);
-    let around = ["{}", "export {}", "{\"type\":\"user\",\"message\":{\"content\":\"{}\"}}", "  - run: echo {} # note", "the key is {}, see above", "{}\\n"];
+    let around = [
+        "{}",
+        "export {}",
+        "{\"type\":\"user\",\"message\":{\"content\":\"{}\"}}",
+        "  - run: echo {} # note",
+        "the key is {}, see above",
+        "{}\\n",
+    ];
     let mut set: Vec<(bool, String)> = Vec::new();
     for rule in rules().all.iter().filter(|rule| rule.confidence == Confidence::High) {
         for _ in 0..5 {
@@ -259,7 +270,11 @@ fn no_input_panics_or_grows_memory() {
         let size = 1 + chance.next() as usize % 9000;
         let pieces: Vec<&[u8]> = text.chunks(size).collect();
         let whole = scan(&[&text]);
-        assert_eq!(scan(&pieces), whole, "round {round}");
+        let parted = scan(&pieces);
+        for (part, whole) in parted.iter().zip(&whole) {
+            assert_eq!(part, whole, "round {round}, in pieces of {size}");
+        }
+        assert_eq!(parted.len(), whole.len(), "round {round}, in pieces of {size}");
         let mut masked = Vec::new();
         let mut reader = Masked::new(&text[..]);
         std::io::Read::read_to_end(&mut reader, &mut masked).expect("read");
