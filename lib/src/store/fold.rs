@@ -210,12 +210,10 @@ impl Fold {
         let hash = content.hash();
         if let Some(observer) = &mut self.observer {
             let bytes = &self.group[begins..];
+            let (known, new) = bytes.split_at(self.before.seen_of(name, bytes));
             observer.begin(name);
-            if self.before.seen.contains(&hex(&hash)) {
-                observer.known(bytes)
-            } else {
-                observer.new(bytes)
-            }
+            observer.known(known);
+            observer.new(new);
             observer.end();
         }
         Ok(hash)
@@ -301,13 +299,7 @@ impl Fold {
                     let mut rest = self.spare.pop().unwrap_or_default();
                     rest.push(&part[len..]);
                     part.truncate(len);
-                    // One that was short has become long.
-                    let starts = known.is_none();
-                    let seen = known.unwrap_or_else(|| if self.observer.is_some() { self.before.seen_of(name, &part) } else { 0 });
-                    let new = seen.min(len);
-                    known = Some(seen - new);
-                    self.see(|observer| observer.known(&part[..if starts { new } else { 0 }]));
-                    self.see(|observer| observer.new(&part[new..]));
+                    known = Some(self.see_part(name, &part, known));
                     let dictionary = beginning.ready.clone();
                     self.gather(&mut beginning, &part, self.slots.len() + 1);
                     self.push(std::mem::replace(&mut part, rest), dictionary)?;
@@ -315,6 +307,20 @@ impl Fold {
                 }
             }
         }
+    }
+
+    /// Shows a part, of which so many bytes were shown already; how many of those are left for the next one.
+    fn see_part(&mut self, name: &RelPath, part: &[u8], shown: Option<usize>) -> usize {
+        let Some(observer) = &mut self.observer else { return 0 };
+        if let Some(shown) = shown {
+            observer.new(&part[shown.min(part.len())..]);
+            return shown.saturating_sub(part.len());
+        }
+        // One that was short may have become long.
+        let (known, new) = part.split_at(self.before.seen_of(name, part));
+        observer.known(known);
+        observer.new(new);
+        0
     }
 
     /// Takes in the part whose slot is the last one before `end`; whether the beginning is complete with it.
