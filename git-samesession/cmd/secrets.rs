@@ -6,7 +6,7 @@ use samesession::env::Env;
 use samesession::flow::guard::Passed;
 use samesession::flow::secrets::{self, For, Kept};
 use samesession::flow::source::Source;
-use samesession::policy::secrets::Finding;
+use samesession::policy::secrets::{Confidence, Finding};
 use serde::Serialize;
 
 use crate::cli::SecretsCommand;
@@ -143,16 +143,21 @@ pub fn line(finding: &Finding) -> String {
 }
 
 fn confidence(finding: &Finding) -> &'static str {
-    if finding.confidence == samesession::policy::secrets::Confidence::High { "secret" } else { "perhaps" }
+    if finding.confidence == Confidence::High { "secret" } else { "perhaps" }
 }
 
-/// What is worth saying of what left.
+/// What is worth saying of what left; what only looks like a secret in few words, since sessions are full of it.
 pub fn tell(ui: &Ui, passed: &Passed) {
-    for finding in passed.secrets.iter().take(20) {
-        ui.note(&format!("warning: {} {}", confidence(finding), harmless(&line(finding))));
+    let (high, low): (Vec<_>, Vec<_>) = passed.secrets.iter().partition(|finding| finding.confidence == Confidence::High);
+    for finding in high.iter().take(20) {
+        ui.note(&format!("warning: secret {}", harmless(&line(finding))));
     }
-    if passed.secrets.len() > 20 {
-        ui.note(&format!("warning: and {} more; to see them: git samesession secrets scan", passed.secrets.len() - 20));
+    if high.len() > 20 {
+        ui.note(&format!("warning: and {}; to see them: git samesession secrets scan", count(high.len() - 20, "more secret")));
+    }
+    if !low.is_empty() {
+        let places = if low.len() == 1 { "1 place that looks".to_owned() } else { format!("{} places that look", low.len()) };
+        ui.note(&format!("note: {places} like a secret; to see what: git samesession secrets scan"));
     }
     if let Some(limit) = passed.large {
         ui.note(&format!("warning: it is larger than {}", bytes(limit)));

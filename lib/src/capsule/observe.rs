@@ -10,7 +10,7 @@ pub trait Observer {
     fn begin(&mut self, name: &RelPath);
     /// What the capsule before this one had at this place.
     fn known(&mut self, bytes: &[u8]);
-    fn new(&mut self, bytes: &[u8]);
+    fn fresh(&mut self, bytes: &[u8]);
     fn end(&mut self);
 }
 
@@ -42,7 +42,7 @@ impl Read for Seen<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let n = self.from.read(into)?;
         let of_it = n.min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        self.observer.new(&into[..of_it]);
+        self.observer.fresh(&into[..of_it]);
         self.left -= of_it as u64;
         Ok(n)
     }

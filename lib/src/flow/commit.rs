@@ -168,6 +168,8 @@ struct Step<'a, C> {
     /// The lease is to be another one than before.
     changes_hands: bool,
     publish: Option<&'a str>,
+    /// The secrets that it holds and that may leave.
+    allowed: Allowed,
 }
 
 impl<'a, C: Callbacks> Step<'a, C> {
@@ -197,7 +199,20 @@ impl<'a, C: Callbacks> Step<'a, C> {
         }
         readers.add(&named(&options.recipients)?);
         let publish = options.publish.as_deref();
-        Ok(Step { ledger, device, callbacks, sid: sid.clone(), known, heads, ways, readers, lease, changes_hands, publish })
+        Ok(Step {
+            ledger,
+            device,
+            callbacks,
+            sid: sid.clone(),
+            known,
+            heads,
+            ways,
+            readers,
+            lease,
+            changes_hands,
+            publish,
+            allowed: Allowed::default(),
+        })
     }
 
     fn take(mut self, input: &mut dyn Input, progress: &dyn Progress) -> Result<Outcome, Error> {
@@ -256,8 +271,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let found = watch.map(|watch| watch.found()).unwrap_or_default();
         let guard = guard.after(before_manifest.as_ref());
         let passed = if input.is_ours() { guard.pass(&found, captured.bytes)? } else { guard.tell(&found) };
-        let allowed = guard.needed(before_manifest.as_ref(), &found);
-        let outcome = self.write(input, folded, known_parts, captured, open, &allowed, &trees)?;
+        self.allowed = guard.needed(before_manifest.as_ref(), &found);
+        let outcome = self.write(input, folded, known_parts, captured, open, &trees)?;
         Ok(Outcome { passed, ..outcome })
     }
 
@@ -327,7 +342,6 @@ impl<'a, C: Callbacks> Step<'a, C> {
         known: HashMap<[u8; 32], Line>,
         captured: Captured,
         open: Vec<ObjectId>,
-        allowed: &Allowed,
         trees: &[ReadTree],
     ) -> Result<Outcome, Error> {
         let store = &self.ledger.store;
@@ -335,7 +349,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let nothing = BTreeMap::new();
         let there = trees.first().map_or(&nothing, |tree| &tree.tree.parts);
         let mut parts = folded.blobs(there);
-        let Signed { manifest, json, signature } = input.signed(std::mem::take(&mut folded.files), allowed)?;
+        let Signed { manifest, json, signature } = input.signed(std::mem::take(&mut folded.files), &self.allowed)?;
         let paging = Paging { known: &known, there, epoch: &folded.epoch, seed: &folded.seed };
         let summary = Summary {
             agent: manifest.agent.clone(),

@@ -213,7 +213,7 @@ impl Fold {
             let (known, new) = bytes.split_at(self.before.seen_of(name, bytes));
             observer.begin(name);
             observer.known(known);
-            observer.new(new);
+            observer.fresh(new);
             observer.end();
         }
         Ok(hash)
@@ -313,13 +313,13 @@ impl Fold {
     fn see_part(&mut self, name: &RelPath, part: &[u8], shown: Option<usize>) -> usize {
         let Some(observer) = &mut self.observer else { return 0 };
         if let Some(shown) = shown {
-            observer.new(&part[shown.min(part.len())..]);
+            observer.fresh(&part[shown.min(part.len())..]);
             return shown.saturating_sub(part.len());
         }
         // One that was short may have become long.
         let (known, new) = part.split_at(self.before.seen_of(name, part));
         observer.known(known);
-        observer.new(new);
+        observer.fresh(new);
         0
     }
 

@@ -102,15 +102,16 @@ impl Stream {
 
     fn settle(&mut self, text: &[u8], secret: find::Secret, lines: &mut Lines, found: &mut Vec<Match>) {
         let range = self.start + secret.begin as u64..self.start + secret.end as u64;
-        if let Some(last) = &mut self.last {
-            if range.start < last.range.end && last.range.start < range.end {
-                let whole = last.range.start.min(range.start)..last.range.end.max(range.end);
-                if secret.rule < last.rule {
-                    (last.rule, last.id, last.masked) = (secret.rule, secret.id, secret.masked);
-                }
-                last.range = whole;
-                return;
+        if let Some(last) = &mut self.last
+            && range.start < last.range.end
+            && last.range.start < range.end
+        {
+            let whole = last.range.start.min(range.start)..last.range.end.max(range.end);
+            if secret.rule < last.rule {
+                (last.rule, last.id, last.masked) = (secret.rule, secret.id, secret.masked);
             }
+            last.range = whole;
+            return;
         }
         found.extend(self.last.take());
         let begins = memchr::memrchr(b'\n', &text[..secret.begin]).map(|end| end + 1);

@@ -106,10 +106,10 @@ impl Observer for Watch {
             return stream.known(bytes, matches);
         }
         // A packed one that changed is another file as a whole.
-        self.new(bytes);
+        self.fresh(bytes);
     }
 
-    fn new(&mut self, bytes: &[u8]) {
+    fn fresh(&mut self, bytes: &[u8]) {
         let mut state = self.state();
         let Some(now) = state.now.as_mut() else { return };
         match &mut now.kind {
