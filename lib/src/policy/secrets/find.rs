@@ -22,7 +22,7 @@ pub struct Secret {
     pub end: usize,
 }
 
-/// What begins with this word in `text`, of whose bytes none behind `end` are looked at.
+/// The secret that begins with this word in `text`, if one does.
 pub fn at(rules: &Rules, text: &[u8], hit: &Hit<'_>) -> Option<Secret> {
     if hit.rules.is_empty() {
         return escaped(rules, text, hit);
@@ -33,6 +33,15 @@ pub fn at(rules: &Rules, text: &[u8], hit: &Hit<'_>) -> Option<Secret> {
 fn one(rules: &Rules, text: &[u8], begin: usize, number: usize, key: usize) -> Option<Secret> {
     let rule = &rules.all[number];
     if !rule.inside[key] && !text::begins(text, begin) {
+        return None;
+    }
+    let before = begin.checked_sub(1).and_then(|before| text.get(before));
+    // A few letters are soon found in a picture's base64.
+    if rule.keys[key].len() <= 4 && matches!(before, Some(b'+' | b'/')) {
+        return None;
+    }
+    let digits = text[..begin].iter().rev().take(8).take_while(|byte| byte.is_ascii_digit()).count();
+    if rule.name == "telegram-bot" && digits < 8 {
         return None;
     }
     if rule.name == "assignment" && !assigns(&text[begin + rule.keys[key].len()..]) {
@@ -148,8 +157,9 @@ fn is_a_stand_in(secret: &[u8], rule: &str) -> bool {
     let letters = secret.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
     match rule {
         // Names, paths and calls in programs have no numbers among their letters; numbers alone are counters.
-        "assignment" | "bearer" => digits == 0 || letters < 4 || digits < 2 && secret.len() < 24 || is_code(&small),
-        "password-in-url" => matches!(small.as_str(), "password" | "postgres" | "secret" | "passwd" | "username"),
+        "assignment" | "bearer" => digits == 0 || letters < 4 || is_code(&small),
+        // Words, as in every piece of documentation.
+        "password-in-url" => secret.iter().all(|byte| byte.is_ascii_lowercase() || b"-_".contains(byte)),
         "basic-auth" => digits == 0 && !secret.ends_with(b"="),
         _ => false,
     }
