@@ -117,6 +117,11 @@ fn ask(question: &str) -> Option<bool> {
     Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
+/// No, where nobody is there to be asked.
+pub fn agreed(question: &str) -> bool {
+    ask(question).unwrap_or(false)
+}
+
 /// Lets a person choose one of several sessions; `None` without a terminal, or without an answer.
 pub fn choose(candidates: &[Candidate]) -> Option<usize> {
     let line = |one: &Candidate| format!("{:<7} {}  {}", one.agent, one.native, clipped(one.title.as_deref().unwrap_or(""), 60));

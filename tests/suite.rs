@@ -33,6 +33,7 @@ mod readme;
 mod recipients;
 mod repositories;
 mod rewound;
+mod roster;
 mod roundtrip;
 mod scale;
 mod secrets;

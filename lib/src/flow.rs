@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod commit;
 pub mod delete;
 pub mod doctor;
+pub mod enrol;
 pub mod exchange;
 pub mod export;
 pub mod glance;
@@ -30,6 +31,7 @@ pub mod recipients;
 pub mod release;
 pub mod restore;
 pub mod resume;
+pub mod roster;
 pub mod sessions;
 pub mod shorten;
 pub mod show;
@@ -158,6 +160,18 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    #[error("'{name}' was revoked, and does not come back with the same keys")]
+    WasRevoked { name: String },
+    #[error("the roster has a '{name}' already")]
+    NameTaken { name: String },
+    #[error("nobody asks to be on the roster as '{0}'")]
+    NobodyAsks(String),
+    #[error("the roster has no '{0}'")]
+    NoSuchMember(String),
+    #[error("'{name}' is not approved: nobody has said that {fingerprint} is its fingerprint")]
+    NotCompared { name: String, fingerprint: String },
+    #[error("this device is not on the roster")]
+    NotOnRoster,
     #[error("this machine has no keys yet")]
     NoDevice,
     #[error("session {} went {} ways", sid.short(), ways.len())]

@@ -21,6 +21,7 @@ pub mod path;
 pub mod policy;
 mod pool;
 pub mod progress;
+pub mod roster;
 pub mod seal;
 pub mod signers;
 pub mod store;

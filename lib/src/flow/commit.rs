@@ -26,6 +26,7 @@ use crate::durable::At;
 use crate::id::SessionId;
 use crate::lease::{Act, Lease};
 use crate::progress::Progress;
+use crate::roster::Roster;
 use crate::seal::Callbacks;
 use crate::store::chain;
 use crate::store::draft::{Draft, Paging, list};
@@ -185,6 +186,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
         // The defaults say who reads chains that begin; a chain says itself who reads it.
         if ways.is_empty() {
             readers.add(&named(settings::recipients(&ledger.store.repo))?);
+            let members = ledger.joined().into_iter().flat_map(Roster::active);
+            readers.add(&members.map(|member| member.recipient.clone()).collect::<Vec<_>>());
         }
         readers.add(&named(&options.recipients)?);
         let publish = options.publish.as_deref();

@@ -93,9 +93,11 @@ pub fn restore(
     gate: &mut Gate<'_>,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
+    let roster = capsule.roster().cloned();
     let mut staged = capsule.stage(env, options.dry_run, &options.limits, progress)?;
     fault::point("restore.staged").at("write", &staged.stage.dir)?;
-    let belief = Belief { trust: &options.trust, allow_unsigned: options.allow_unsigned, dry_run: options.dry_run };
+    let belief =
+        Belief { trust: &options.trust, allow_unsigned: options.allow_unsigned, roster: roster.as_ref(), dry_run: options.dry_run };
     let (signed_by, new_signer) = signed::by(env, device, &belief, &staged.opened, consent)?;
     let (agent, home) = (staged.agent, staged.home.clone());
     let native = staged.opened.manifest.native_id()?;

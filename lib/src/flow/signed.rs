@@ -6,6 +6,7 @@ use super::Error;
 use crate::capsule;
 use crate::device::Device;
 use crate::env::Env;
+use crate::roster::Roster;
 use crate::seal::{self, Signer};
 use crate::signers::KnownSigners;
 
@@ -41,6 +42,8 @@ pub struct Belief<'a> {
     /// Fingerprints that are believed without asking.
     pub trust: &'a [String],
     pub allow_unsigned: bool,
+    /// Of the store whose chain it comes from.
+    pub roster: Option<&'a Roster>,
     /// Nobody is asked; whoever is unknown is only shown.
     pub dry_run: bool,
 }
@@ -64,6 +67,10 @@ pub fn by(
     let fingerprint = signer.fingerprint.clone();
     if device.is_some_and(|device| device.signing().fingerprint() == fingerprint) {
         return Ok((SignedBy::ThisDevice, None));
+    }
+    // What a member captured who was revoked since comes in a chain that others vouch for, or it would not have come so far.
+    if let Some(member) = belief.roster.and_then(|roster| roster.member(&fingerprint)) {
+        return Ok((SignedBy::Known { name: member.name.clone(), fingerprint }, None));
     }
     if let Some(name) = KnownSigners::load(env)?.name_of(&signer) {
         return Ok((SignedBy::Known { name: name.to_owned(), fingerprint }, None));

@@ -32,6 +32,24 @@ pub fn chosen(sid: &SessionId) -> String {
     seen(CHOSEN, sid)
 }
 
+/// Whose devices belong to the store.
+pub const ROSTER: &str = "refs/samesession/roster";
+/// Devices that ask to.
+pub const REQUESTS: &str = "refs/samesession/requests/";
+
+pub fn roster_seen() -> String {
+    format!("{SEEN}{HERE}/roster")
+}
+
+/// What a remote had of these.
+pub fn roster_of(remote: &str) -> String {
+    format!("{TRACKING}{remote}/roster")
+}
+
+pub fn requests_of(remote: &str) -> String {
+    format!("{TRACKING}{remote}/requests/")
+}
+
 /// What the refspec of a remote maps.
 pub fn refspec(remote: &str) -> String {
     format!("+{PUBLIC}*:{TRACKING}{remote}/*")

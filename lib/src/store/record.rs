@@ -82,6 +82,11 @@ pub struct Record {
     /// Tips that went different ways; none of them was chosen yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<String>,
+    /// The store it was made for, by its roster's root, and that roster's tip then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roster: Option<String>,
     /// Who drives the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
@@ -215,6 +220,8 @@ impl Record {
             parts: Pages::default(),
             dictionaries: BTreeMap::new(),
             open: Vec::new(),
+            store: None,
+            roster: None,
             lease: None,
             supersedes: Vec::new(),
             more: Map::new(),
