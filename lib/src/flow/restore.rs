@@ -11,6 +11,7 @@ use super::compare::{self, Relation};
 use super::journal::{Dir, Filed, Journal, New, Seen, State, Step as JournalStep};
 use super::plan::{self, Given, Plan, Step};
 use super::recover::{self, Recovered};
+use super::roster::Joined;
 use super::signed::{self, Belief, Consent, SignedBy};
 use super::stage;
 use super::workspace::{Arrived, Asked, Choice, Mode, Move, Place as Spot};
@@ -93,11 +94,17 @@ pub fn restore(
     gate: &mut Gate<'_>,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    let roster = capsule.roster().cloned();
+    let in_a_chain = matches!(capsule, Arriving::Checkpoint { .. });
+    let roster = capsule.roster().cloned().or_else(|| Joined::around(env).map(|joined| joined.roster));
     let mut staged = capsule.stage(env, options.dry_run, &options.limits, progress)?;
     fault::point("restore.staged").at("write", &staged.stage.dir)?;
-    let belief =
-        Belief { trust: &options.trust, allow_unsigned: options.allow_unsigned, roster: roster.as_ref(), dry_run: options.dry_run };
+    let belief = Belief {
+        trust: &options.trust,
+        allow_unsigned: options.allow_unsigned,
+        roster: roster.as_ref(),
+        in_a_chain,
+        dry_run: options.dry_run,
+    };
     let (signed_by, new_signer) = signed::by(env, device, &belief, &staged.opened, consent)?;
     let (agent, home) = (staged.agent, staged.home.clone());
     let native = staged.opened.manifest.native_id()?;

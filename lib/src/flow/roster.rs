@@ -4,7 +4,7 @@
 //! beside themselves. What must stay true: it only moves forward from what was joined, and is changed by compare-and-swap.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gix::hash::ObjectId;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,8 @@ use super::Error;
 use super::ledger::Ledger;
 use crate::device::Device;
 use crate::durable::{self, At};
-use crate::git::Repository;
+use crate::env::Env;
+use crate::git::{Repo, Repository};
 use crate::roster::{Mark, Member, Roster};
 use crate::seal::{Callbacks, Recipients};
 use crate::store::pack::{self, PackWriter};
@@ -22,6 +23,7 @@ use crate::store::roster::{self, Verified};
 use crate::store::{Store, chain, names};
 use crate::{store, time};
 
+const FILE: &str = "roster.json";
 const FILE_SCHEMA: &str = "samesession.joined/1";
 const ATTEMPTS: u32 = 50;
 
@@ -36,7 +38,16 @@ pub struct Joined {
 
 impl Joined {
     pub fn load(repo: &Repository) -> Option<Joined> {
-        let joined: Joined = serde_json::from_slice(&fs::read(file(repo)).ok()?).ok()?;
+        Joined::read(&file(repo))
+    }
+
+    /// Of the repository around, for a capsule that does not come out of one.
+    pub fn around(env: &Env) -> Option<Joined> {
+        Joined::read(&Repo::around(env.cwd())?.common.join("samesession").join(FILE))
+    }
+
+    fn read(path: &Path) -> Option<Joined> {
+        let joined: Joined = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         (joined.schema == FILE_SCHEMA).then_some(joined)
     }
 
@@ -60,7 +71,7 @@ impl Joined {
 }
 
 fn file(repo: &Repository) -> PathBuf {
-    repo.private_dir().join("roster.json")
+    repo.private_dir().join(FILE)
 }
 
 /// How this device stands with the roster of a store.
