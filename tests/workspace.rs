@@ -5,6 +5,7 @@ mod again;
 mod arriving;
 mod config;
 mod crash;
+mod home;
 mod hostile;
 mod kinds;
 mod operations;

@@ -81,6 +81,9 @@ pub fn checkpoint<C: Callbacks>(
     source::refuse_giant(outcome.captured.bytes)?;
     outcome.sealed = Some(sealed.size);
     sealed.deliver(options.output)?;
+    if let Some(state) = outcome.captured.workspace.as_ref().and_then(|taken| taken.state.as_ref()) {
+        state.remember(&source.selected.session.sid());
+    }
     Ok(outcome)
 }
 

@@ -53,7 +53,7 @@ pub fn is_same(work: &Work, model: &Workspace, files: &[FileEntry], progress: &d
     Ok(true)
 }
 
-fn look(work: &Work, progress: &dyn Progress) -> Result<Option<Capture>, Error> {
+pub fn look(work: &Work, progress: &dyn Progress) -> Result<Option<Capture>, Error> {
     match work.look(progress) {
         Err(workspace::Error::Changed(_)) => Ok(None),
         here => Ok(Some(here?)),
@@ -84,7 +84,8 @@ fn is_same_module(now: &Submodule, then: &Submodule) -> bool {
     now == then || now.path == then.path && now.commit.is_none() && then.contents.is_none()
 }
 
-fn hash(file: &CapturedFile) -> Result<String, Error> {
+/// Of one that changes meanwhile it is none that anything has.
+pub fn hash(file: &CapturedFile) -> Result<String, Error> {
     let mut reading = file.open()?;
     let mut hash = Sha256::new();
     let mut block = vec![0; 1 << 16];
@@ -96,7 +97,6 @@ fn hash(file: &CapturedFile) -> Result<String, Error> {
             Err(error) => return Err(error).at("read", file.name.as_path()).map_err(Error::from),
         }
     }
-    // One that changes meanwhile is not the same.
     let settled = reading.finish().is_ok();
     Ok(if settled { hex(&hash.finalize()) } else { String::new() })
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::index::Index;
 use super::undo::{Undo, Was};
-use super::{Branch, Destination, Error, Note, Plan, calm, here, objects, tree};
+use super::{Branch, Destination, Error, Home, Note, Plan, calm, here, objects, tree};
 use crate::durable::{self, At};
 use crate::fault;
 use crate::git::{Git, Repository};
@@ -39,7 +39,7 @@ pub fn apply(plan: &Plan<'_>, undo: &Undo, rebuild: &Rebuild<'_>) -> Result<Appl
     let withheld = withheld(plan)?;
     let git = match &plan.destination {
         Destination::New { .. } => new_worktree(plan, undo)?,
-        Destination::Here { .. } => this_worktree(plan, undo)?,
+        Destination::Here { home, .. } => this_worktree(plan, undo, home.as_ref())?,
     };
     fault::point("workspace.made").at("write", &plan.at)?;
     let here = matches!(plan.destination, Destination::Here { .. });
@@ -100,18 +100,28 @@ fn new_worktree(plan: &Plan<'_>, undo: &Undo) -> Result<Git, Error> {
     Ok(git)
 }
 
-fn this_worktree(plan: &Plan<'_>, undo: &Undo) -> Result<Git, Error> {
+fn this_worktree(plan: &Plan<'_>, undo: &Undo, home: Option<&Home>) -> Result<Git, Error> {
     let git = calm(&plan.repo.git.elsewhere(&plan.at));
-    here::must_be_clean(plan.repo, &plan.at)?;
-    here::must_be_free(plan.repo, &plan.at, plan.model)?;
+    let over = home.and_then(|home| home.over.as_deref());
+    let standing = over.map(|over| &over.capture.model);
+    if over.is_none() {
+        here::must_be_clean(plan.repo, &plan.at)?;
+    }
+    here::must_be_free(plan.repo, &plan.at, plan.model, standing)?;
     if let Some(commit) = plan.model.head.commit {
-        let all = objects::tree(&plan.repo.git, commit)?;
-        let now = objects::names(&git.run(&["ls-files", "-z"])?);
-        here::not_in_the_way(plan.repo, &plan.at, &all.difference(&now).cloned().collect())?;
+        here::commit_must_fit(plan.repo, &plan.at, commit, standing)?;
     }
     undo.keep_old(plan.repo)?;
+    over.map_or(Ok(()), |over| over.keep(plan.repo, &plan.options.backup))?;
+    fault::point("workspace.kept").at("write", &plan.at)?;
     undo.note_begun()?;
+    if let Some(over) = over {
+        over.clear(plan.repo, &git)?;
+        fault::point("workspace.cleared").at("write", &plan.at)?;
+    }
     match plan.model.head.commit.map(|commit| commit.0.to_string()) {
+        // On its branch, and there already.
+        Some(_) if home.is_some() && matches!(plan.branch, Branch::There { .. }) && stays(plan)? => {}
         Some(commit) => drop(git.run(&["checkout", "--quiet", "--detach", "--no-overwrite-ignore", &commit, "--"])?),
         None => {
             git.run(&["read-tree", "--reset", "-u", &empty_tree(&git)?])?;
@@ -122,7 +132,11 @@ fn this_worktree(plan: &Plan<'_>, undo: &Undo) -> Result<Git, Error> {
     Ok(git)
 }
 
-fn empty_tree(git: &Git) -> Result<String, Error> {
+fn stays(plan: &Plan<'_>) -> Result<bool, Error> {
+    Ok(Branch::where_it_is(&plan.repo.elsewhere(&plan.at)?, &plan.model.head)?.as_ref() == Some(&plan.branch))
+}
+
+pub fn empty_tree(git: &Git) -> Result<String, Error> {
     let out = git.run(&["hash-object", "-t", "tree", "-w", "--stdin"])?;
     Ok(String::from_utf8_lossy(&out).trim().to_owned())
 }
@@ -147,7 +161,9 @@ fn put_head(git: &Git, plan: &Plan<'_>) -> Result<(), Error> {
         git.run(&args)?;
         follow(git, plan)?;
     }
-    git.run(&["symbolic-ref".as_ref(), "-m".as_ref(), "samesession: restored".as_ref(), "HEAD".as_ref(), name])?;
+    if !stays(plan)? {
+        git.run(&["symbolic-ref".as_ref(), "-m".as_ref(), "samesession: restored".as_ref(), "HEAD".as_ref(), name])?;
+    }
     Ok(())
 }
 

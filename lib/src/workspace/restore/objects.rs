@@ -176,6 +176,12 @@ pub fn brought(git: &Git, model: &Workspace) -> Result<BTreeSet<Vec<u8>>, Error>
     }
 }
 
+/// Of the index, what a checkout writes: neither what is unmerged nor what is left out.
+pub fn checked_out(git: &Git) -> Result<BTreeSet<Vec<u8>>, Error> {
+    let list = git.run(&["ls-files", "-z", "-v"])?;
+    Ok(list.split(|&b| b == 0).filter(|line| matches!(line.first(), Some(b'H' | b'h'))).map(|line| line[2..].to_vec()).collect())
+}
+
 /// All paths of a commit's tree.
 pub fn tree(git: &Git, commit: Oid) -> Result<BTreeSet<Vec<u8>>, Error> {
     Ok(names(&git.run(&["ls-tree", "-r", "-z", "--full-tree", "--name-only", &commit.0.to_string()])?))

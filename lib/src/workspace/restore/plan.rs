@@ -8,6 +8,7 @@ use super::branch::{Branch, worktrees};
 use super::{Destination, Error, Options, here, objects, place};
 use crate::git::Repository;
 use crate::policy;
+use crate::workspace::capture;
 use crate::workspace::identity::{self, Likeness};
 use crate::workspace::model::{Oid, What, Workspace};
 use crate::workspace::name::Name;
@@ -33,6 +34,8 @@ pub struct Plan<'a> {
     pub bytes: u64,
     /// Files that make programs run, as far as it is known before the commits are here.
     pub executable: Vec<Name>,
+    /// The work tree that is there is narrowed already, as this one was.
+    pub same_sparse: bool,
     pub notes: Vec<Note>,
 }
 
@@ -102,16 +105,26 @@ pub fn plan<'a>(
             let (branch, taken) = Branch::choose(repo, &model.head, *branch, None)?;
             (at.clone(), branch, taken)
         }
-        Destination::Here { branch } => {
+        Destination::Here { branch, home } => {
             let at = here::top(repo)?;
-            here::must_be_clean(repo, &at)?;
-            here::must_be_free(repo, &at, model)?;
-            let (branch, taken) = Branch::choose(repo, &model.head, *branch, Some(&at))?;
-            (at, branch, taken)
+            let over = home.as_ref().and_then(|home| home.over.as_deref()).map(|over| &over.capture.model);
+            if over.is_none() {
+                here::must_be_clean(repo, &at)?;
+            }
+            here::must_be_free(repo, &at, model, over)?;
+            match home.as_ref().map(|_| Branch::where_it_is(repo, &model.head)).transpose()?.flatten() {
+                Some(branch) => (at, branch, None),
+                None => {
+                    let (branch, taken) = Branch::choose(repo, &model.head, *branch, Some(&at))?;
+                    (at, branch, taken)
+                }
+            }
         }
     };
     let sizes = model.files.iter().filter_map(|file| if let What::File { size, .. } = file.what { Some(size) } else { None });
-    let notes = notes(repo, model, &at, matches!(destination, Destination::New { .. }));
+    let new = matches!(destination, Destination::New { .. });
+    let same_sparse = !new && model.sparse.is_some() && capture::sparse(repo)? == model.sparse;
+    let notes = notes(repo, model, &at, new || same_sparse);
     Ok(Plan {
         missing: needed.into_iter().filter(|one| absent.contains(&one.commit)).collect(),
         sources: objects::sources(repo, model, &options.stores),
@@ -127,8 +140,21 @@ pub fn plan<'a>(
         branch,
         taken,
         likeness,
+        same_sparse,
         notes,
     })
+}
+
+/// Whether it is the same repository, as far as that is seen without fetching.
+pub fn is_alike(repo: &Repository, model: &Workspace) -> Result<bool, Error> {
+    let needed = objects::needed(model);
+    let roots = model.identity.roots.iter().copied();
+    let absent: BTreeSet<Oid> = objects::absent(&repo.git, needed.iter().map(|one| one.commit).chain(roots))?.into_iter().collect();
+    let options = Options { force_repository: false, accept_config: false, stores: Vec::new(), backup: PathBuf::new() };
+    match likeness(repo, model, &options, &absent) {
+        Err(Error::OtherRepository { .. }) => Ok(false),
+        likeness => likeness.map(|_| true),
+    }
 }
 
 fn likeness(repo: &Repository, model: &Workspace, options: &Options, absent: &BTreeSet<Oid>) -> Result<Likeness, Error> {

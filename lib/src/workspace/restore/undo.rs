@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::apply::head_of;
 use super::branch::worktrees;
 use super::place::Root;
-use super::{Branch, Destination, Error, Plan, calm, here, objects, tree};
+use super::index::list;
+use super::{Branch, Destination, Error, Plan, calm, here, objects, over, tree};
 use crate::durable::{self, At};
 use crate::fault;
 use crate::git::{Git, Repository};
@@ -87,8 +88,9 @@ pub fn prepare(plan: &Plan<'_>) -> Result<Undo, Error> {
     let mut made: Vec<Name> =
         above.take_while(|dir| fs::symlink_metadata(dir).is_err()).map(|dir| Name::new(dir.as_os_str().as_bytes())).collect();
     made.reverse();
-    // A directory that is there is not ours to take away.
-    let work = work.filter(|path| !plan.at.join(path.as_path()).is_dir());
+    // A directory that is there is not ours to take away, unless it is put back.
+    let over = matches!(&plan.destination, Destination::Here { home: Some(home), .. } if home.over.is_some());
+    let work = work.filter(|path| over || !plan.at.join(path.as_path()).is_dir());
     let placed = if here { work.cloned().collect::<BTreeSet<Name>>().into_iter().collect() } else { Vec::new() };
     Ok(Undo {
         at: plan.at.clone(),
@@ -119,7 +121,7 @@ impl Undo {
             fs::write(self.backup.join("undoing"), "").at("write", &self.backup)?;
             match &self.was {
                 None => self.remove_worktree(repo)?,
-                Some(was) => self.put_back(repo, was)?,
+                Some(was) => self.put_back(repo, was, force)?,
             }
             fault::point("workspace.removed").at("write", &self.at)?;
             undone.kept = self.remove_refs(repo)?;
@@ -133,6 +135,10 @@ impl Undo {
         objects::let_go(&repo.objects, &self.mark);
         for file in ["begun", "stamp", "undoing", "index"] {
             let _ = fs::remove_file(self.backup.join(file));
+        }
+        for kept in over::ALL {
+            let kept = self.backup.join(kept);
+            let _ = if kept.is_dir() { fs::remove_dir_all(&kept) } else { fs::remove_file(&kept) };
         }
         let _ = fs::remove_dir(&self.backup);
         Ok(undone)
@@ -190,7 +196,7 @@ impl Undo {
         Ok(())
     }
 
-    fn put_back(&self, repo: &Repository, was: &Was) -> Result<(), Error> {
+    fn put_back(&self, repo: &Repository, was: &Was, force: bool) -> Result<(), Error> {
         let git = calm(&repo.git.elsewhere(&self.at));
         let finished = self.stamp().exists();
         if !finished {
@@ -202,20 +208,25 @@ impl Undo {
             let path = repo.git_dir.join(name);
             let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         }
+        let over = over::kept(&self.backup)?;
+        if over.is_some() {
+            over::objects_back(repo, &self.backup)?;
+        }
         let old = self.old_index();
-        let kept = objects::names(&calm(&repo.git.elsewhere(&self.at)).env("GIT_INDEX_FILE", &old).run(&["ls-files", "-z"])?);
+        let old_git = calm(&repo.git.elsewhere(&self.at)).env("GIT_INDEX_FILE", &old);
+        let kept = objects::names(&old_git.run(&["ls-files", "-z"])?);
         let mut ours = objects::names(&git.run(&["ls-files", "-z"])?);
         ours.extend(self.placed.iter().map(|path| path.as_bytes().to_vec()));
+        let mut touched = ours.clone();
         if let Some(commit) = &self.commit {
-            ours.extend(objects::names(&git.run(&[
-                "ls-tree".as_ref(),
-                "-r".as_ref(),
-                "-z".as_ref(),
-                "--full-tree".as_ref(),
-                "--name-only".as_ref(),
-                commit.as_os_str(),
-            ])?));
+            let commit = commit.as_os_str();
+            let tree = ["ls-tree".as_ref(), "-r".as_ref(), "-z".as_ref(), "--full-tree".as_ref(), "--name-only".as_ref(), commit];
+            ours.extend(objects::names(&git.run(&tree)?));
+            let differ = ["diff-index".as_ref(), "--cached".as_ref(), "-z".as_ref(), "--name-only".as_ref(), commit];
+            touched = self.placed.iter().map(|path| path.as_bytes().to_vec()).collect();
+            touched.extend(objects::names(&old_git.run(&differ)?));
         }
+        touched.extend(over.iter().flat_map(over::names).map(|name| name.as_bytes().to_vec()));
         let mut root = Root::open(&self.at).at("open", &self.at)?;
         for path in ours.iter().rev().filter(|path| !kept.contains(*path)) {
             // A directory with something in it is not ours alone.
@@ -224,8 +235,17 @@ impl Undo {
         self.put_head_back(&git, was)?;
         let bytes = fs::read(&old).at("read", &old)?;
         durable::write_atomic(&repo.git_dir.join("index"), &bytes)?;
-        git.run(&["checkout-index", "--all", "--index", "--force", "--quiet"])?;
-        Ok(())
+        // Unless it is asked for, what nobody but its owner has touched is left to its owner.
+        if force {
+            git.run(&["checkout-index", "--all", "--index", "--force", "--quiet"])?;
+        } else {
+            let paths = list(objects::checked_out(&git)?.intersection(&touched).map(Vec::as_slice));
+            git.feed(&["checkout-index", "--index", "--force", "--quiet", "-z", "--stdin"], &paths)?;
+        }
+        match over {
+            Some(model) => over::put_back(repo, &model, &self.backup, &self.at),
+            None => Ok(()),
+        }
     }
 
     fn put_head_back(&self, git: &Git, was: &Was) -> Result<(), Error> {
