@@ -306,7 +306,8 @@ impl Moved {
     /// Takes it all back; `force` also what was done there since.
     pub fn undo(&self, env: &Env, force: bool) -> Result<restore::Undone, Error> {
         let repo = Repository::with(Git::at(env, &self.repo).elsewhere(&self.repo))?;
-        if self.undo.was.is_some() && !self.operations.is_empty() {
+        // Before that an operation which looks the same is the one that was there.
+        if self.undo.was.is_some() && self.undo.begun() && !self.operations.is_empty() {
             operation::forget(&repo, &self.operations).map_err(workspace::Error::from)?;
         }
         Ok(self.undo.undo(&repo, force)?)

@@ -166,7 +166,8 @@ impl Undo {
         self.backup.join("stamp")
     }
 
-    fn begun(&self) -> bool {
+    /// Whether anything of the work tree may have been changed.
+    pub fn begun(&self) -> bool {
         self.backup.join("begun").exists()
     }
 
@@ -217,7 +218,7 @@ impl Undo {
         let kept = objects::names(&old_git.run(&["ls-files", "-z"])?);
         let mut ours = objects::names(&git.run(&["ls-files", "-z"])?);
         ours.extend(self.placed.iter().map(|path| path.as_bytes().to_vec()));
-        let mut touched = ours.clone();
+        let mut touched = kept.clone();
         if let Some(commit) = &self.commit {
             let commit = commit.as_os_str();
             let tree = ["ls-tree".as_ref(), "-r".as_ref(), "-z".as_ref(), "--full-tree".as_ref(), "--name-only".as_ref(), commit];
