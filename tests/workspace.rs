@@ -14,4 +14,5 @@ mod random;
 mod repositories;
 mod scene;
 mod seen;
+mod submodules;
 mod undo;

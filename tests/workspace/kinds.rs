@@ -51,7 +51,7 @@ fn a_session_below_the_top_goes_on_below_the_top() {
     assert_eq!(scene.desktop.at(format!("{top}/dir")).heard(), below.heard());
 }
 
-fn with_submodule() -> Scene {
+pub fn with_submodule() -> Scene {
     let scene = Scene::new();
     let library = scene.laptop.at(scene.laptop.home.join("src/library"));
     library.git(["init", "-q"]);
@@ -72,22 +72,6 @@ fn a_submodule_comes_by_its_commit_and_is_said_not_to_be_checked_out() {
     scene.assert_arrived(&there);
     let staged = |machine: &Machine| machine.git(["ls-files", "--stage", "lib"]);
     assert_eq!(staged(&there), staged(&scene.laptop));
-}
-
-#[test]
-fn the_contents_of_a_submodule_are_kept_where_they_were_asked_for_and_said_not_to_be_checked_out() {
-    let scene = with_submodule();
-    scene.laptop.puts("lib/inside", "changed\n");
-    scene.laptop.say("a word");
-    scene.laptop.run_here(["checkpoint", SESSION, "--push", "--submodules"]).ok();
-    scene.desktop.git(["fetch", "-q"]);
-    let told = scene.restore(&["--accept-config", "--json"]).ok().json();
-    assert!(told["notes"].to_string().contains("submodule 'lib' is not checked out"), "{told}");
-    let there = scene.desktop.at(told["workspace"]["work_tree"].as_str().expect("a place"));
-    assert!(!there.cwd.join("lib/inside").exists());
-    let tip = format!("{}~0", told["sid"].as_str().expect("a sid"));
-    let shown = scene.desktop.run_here(["show", &tip]).ok().stdout();
-    assert!(shown.contains("workspace/submodules/0/files/inside"), "{shown}");
 }
 
 /// A filter as git-lfs is one: required, and what Git keeps is not what stands in the work tree.

@@ -10,6 +10,7 @@ mod check;
 pub(crate) mod fixture;
 mod here;
 mod index;
+mod modules;
 mod objects;
 mod over;
 mod place;
@@ -61,6 +62,8 @@ pub enum Error {
     Missing { commit: Oid, said: String },
     #[error("the workspace names {} and did not bring it", .0.0)]
     NotBrought(Oid),
+    #[error("{0}")]
+    Submodule(String),
     #[error("the operation in progress cannot be brought back")]
     Operation(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("'{}' was used since", .0.display())]

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::index::Index;
 use super::undo::{Undo, Was};
-use super::{Branch, Destination, Error, Home, Note, Plan, calm, here, objects, tree};
+use super::{Branch, Destination, Error, Home, Note, Plan, calm, here, modules, objects, tree};
 use crate::durable::{self, At};
 use crate::fault;
 use crate::git::{Git, Repository};
@@ -31,6 +31,35 @@ pub type Rebuild<'a> = dyn Fn(&Repository, &[Operation]) -> Result<(), Error> + 
 /// `undo` is what `prepare` made of this plan, written down by now. What was done before an error is not taken
 /// back here.
 pub fn apply(plan: &Plan<'_>, undo: &Undo, rebuild: &Rebuild<'_>) -> Result<Applied, Error> {
+    let (withheld, mut notes) = put(plan, undo)?;
+    let mut names: Vec<Name> = withheld.iter().map(|path| Name::new(path.as_slice())).collect();
+    if let Destination::New { .. } = plan.destination {
+        let modules = modules::bring(plan, undo, &withheld)?;
+        names.extend(modules.withheld);
+        notes.extend(modules.notes);
+    }
+    if !plan.model.operations.is_empty() {
+        rebuild(&plan.repo.elsewhere(&plan.at)?, &plan.model.operations)?;
+    }
+    fault::point("workspace.rebuilt").at("write", &plan.at)?;
+    objects::let_go(&plan.repo.objects, &undo.mark);
+    undo.note_stamp(&tree::stamp(&plan.repo.git, &plan.at)?)?;
+    Ok(Applied { withheld: names, notes })
+}
+
+/// The same in a submodule that was just checked out; its work tree is ours.
+pub fn checked_out(plan: &Plan<'_>, undo: &Undo) -> Result<modules::Brought, Error> {
+    let (withheld, notes) = put(plan, undo)?;
+    let mut brought = modules::bring(plan, undo, &withheld)?;
+    objects::let_go(&plan.repo.objects, &undo.mark);
+    brought.withheld.extend(withheld.iter().map(|path| Name::new(path.as_slice())));
+    let inside = |note: &Note| !plan.notes.contains(note);
+    brought.notes.extend(notes.into_iter().filter(inside));
+    Ok(brought)
+}
+
+/// Objects, index, files and HEAD; with what was left out.
+fn put(plan: &Plan<'_>, undo: &Undo) -> Result<(BTreeSet<Vec<u8>>, Vec<Note>), Error> {
     durable::create_dirs(&plan.options.backup)?;
     objects::fetch(plan)?;
     objects::take_in(plan, &undo.mark)?;
@@ -51,13 +80,7 @@ pub fn apply(plan: &Plan<'_>, undo: &Undo, rebuild: &Rebuild<'_>) -> Result<Appl
     fault::point("workspace.filled").at("write", &plan.at)?;
     put_head(&git, plan)?;
     fault::point("workspace.headed").at("write", &plan.at)?;
-    if !plan.model.operations.is_empty() {
-        rebuild(&plan.repo.elsewhere(&plan.at)?, &plan.model.operations)?;
-    }
-    fault::point("workspace.rebuilt").at("write", &plan.at)?;
-    objects::let_go(&plan.repo.objects, &undo.mark);
-    undo.note_stamp(&tree::stamp(&plan.repo.git, &plan.at)?)?;
-    Ok(Applied { withheld: withheld.into_iter().map(Name::new).collect(), notes })
+    Ok((withheld, notes))
 }
 
 /// Configuration that runs programs and that no remote is known to have.

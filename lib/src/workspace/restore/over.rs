@@ -129,9 +129,8 @@ pub fn kept(backup: &Path) -> Result<Option<Workspace>, Error> {
 pub fn objects_back(repo: &Repository, backup: &Path) -> Result<(), Error> {
     let pack = RelPath::parse(PACK.as_bytes()).map(|name| name.under(&backup.join(FILES)));
     let Some(pack) = pack.ok().filter(|pack| pack.exists()) else { return Ok(()) };
-    let mut bytes = Vec::new();
-    File::open(&pack).and_then(|mut file| file.read_to_end(&mut bytes)).at("read", &pack)?;
-    repo.git.feed(&["index-pack", "--stdin", "--fix-thin"], &bytes)?;
+    let file = File::open(&pack).at("read", &pack)?;
+    repo.git.feed_file(&["index-pack", "--stdin", "--fix-thin"], file, objects::MAX_MEMORY)?;
     Ok(())
 }
 

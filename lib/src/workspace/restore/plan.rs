@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::branch::{Branch, worktrees};
 use super::{Destination, Error, Options, here, objects, place};
+use crate::capsule::WORKSPACE_DIR;
 use crate::git::Repository;
 use crate::policy;
 use crate::workspace::capture;
@@ -19,6 +20,8 @@ pub struct Plan<'a> {
     pub model: &'a Workspace,
     /// The capsule's files lie below it.
     pub staged: PathBuf,
+    /// The directory in the capsule: that of the whole, or of a submodule.
+    pub dir: String,
     pub destination: Destination,
     pub options: Options,
     /// The top of the work tree.
@@ -58,6 +61,8 @@ pub enum Note {
     FilterMissing(String),
     /// Not checked out: `git submodule update --init` does that.
     Submodule(Name),
+    /// Its contents came along and could not be put back.
+    SubmoduleLeft { path: Name, why: String },
     /// A sparse checkout is only made in a new worktree.
     SparseLeft,
     /// `extensions.worktreeConfig` is turned on, which a sparse checkout in one worktree needs.
@@ -76,6 +81,7 @@ impl fmt::Display for Note {
                 write!(f, "the filter '{name}' is not set up here: its files are as they were, and Git takes them for changed")
             }
             Note::Submodule(path) => write!(f, "submodule '{path}' is not checked out: git submodule update --init"),
+            Note::SubmoduleLeft { path, why } => write!(f, "submodule '{path}' could not be put back, and stays in the capsule: {why}"),
             Note::SparseLeft => write!(f, "the sparse checkout was left out: every file is there"),
             Note::WorktreeConfig => write!(f, "extensions.worktreeConfig is turned on for the sparse checkout"),
         }
@@ -86,6 +92,18 @@ pub fn plan<'a>(
     repo: &'a Repository,
     model: &'a Workspace,
     staged: &Path,
+    destination: &Destination,
+    options: &Options,
+) -> Result<Plan<'a>, Error> {
+    plan_in(repo, model, staged, WORKSPACE_DIR, destination, options)
+}
+
+/// The same of what stands elsewhere in the capsule.
+pub fn plan_in<'a>(
+    repo: &'a Repository,
+    model: &'a Workspace,
+    staged: &Path,
+    dir: &str,
     destination: &Destination,
     options: &Options,
 ) -> Result<Plan<'a>, Error> {
@@ -124,7 +142,8 @@ pub fn plan<'a>(
     let sizes = model.files.iter().filter_map(|file| if let What::File { size, .. } = file.what { Some(size) } else { None });
     let new = matches!(destination, Destination::New { .. });
     let same_sparse = !new && model.sparse.is_some() && capture::sparse(repo)? == model.sparse;
-    let notes = notes(repo, model, &at, new || same_sparse);
+    let home = matches!(destination, Destination::Here { home: Some(_), .. });
+    let notes = notes(repo, model, &at, (new, same_sparse, home));
     Ok(Plan {
         missing: needed.into_iter().filter(|one| absent.contains(&one.commit)).collect(),
         sources: objects::sources(repo, model, &options.stores),
@@ -134,6 +153,7 @@ pub fn plan<'a>(
         repo,
         model,
         staged: staged.to_owned(),
+        dir: dir.to_owned(),
         destination: destination.clone(),
         options: options.clone(),
         at,
@@ -175,7 +195,7 @@ fn executable(model: &Workspace) -> Vec<Name> {
     all.cloned().collect::<BTreeSet<Name>>().into_iter().collect()
 }
 
-fn notes(repo: &Repository, model: &Workspace, at: &Path, new: bool) -> Vec<Note> {
+fn notes(repo: &Repository, model: &Workspace, at: &Path, (new, same_sparse, home): (bool, bool, bool)) -> Vec<Note> {
     let mut notes = Vec::new();
     let existing = at.ancestors().find(|dir| dir.is_dir()).unwrap_or(at);
     if place::folds_case(existing) {
@@ -186,8 +206,10 @@ fn notes(repo: &Repository, model: &Workspace, at: &Path, new: bool) -> Vec<Note
             notes.push(Note::LineEndings { setting, value: value.to_owned() });
         }
     }
-    notes.extend(model.submodules.iter().map(|module| Note::Submodule(module.path.clone())));
-    if model.sparse.is_some() {
+    // At home they stay as they are.
+    let left = model.submodules.iter().filter(|module| !home && (module.contents.is_none() || !new));
+    notes.extend(left.map(|module| Note::Submodule(module.path.clone())));
+    if model.sparse.is_some() && !same_sparse {
         let extended = repo.config.flag("extensions.worktreeconfig") == Some(true);
         notes.extend(if !new { Some(Note::SparseLeft) } else { (!extended).then_some(Note::WorktreeConfig) });
     }

@@ -14,7 +14,7 @@ use super::apply::head_of;
 use super::branch::worktrees;
 use super::place::Root;
 use super::index::list;
-use super::{Branch, Destination, Error, Plan, calm, here, objects, over, tree};
+use super::{Branch, Destination, Error, Plan, calm, here, modules, objects, over, tree};
 use crate::durable::{self, At};
 use crate::fault;
 use crate::git::{Git, Repository};
@@ -125,6 +125,7 @@ impl Undo {
             }
             fault::point("workspace.removed").at("write", &self.at)?;
             undone.kept = self.remove_refs(repo)?;
+            modules::forget(repo, &self.backup)?;
         } else if self.was.is_none() {
             // Made and not noted: then it is empty.
             let _ = fs::remove_dir(&self.at);
