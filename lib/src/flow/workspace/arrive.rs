@@ -3,6 +3,7 @@
 //! What must stay true: a hostile one is refused before anything is planned, and what will be changed is in the journal
 //! before it is.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use crate::progress::Progress;
 use crate::workspace::model::{FILE, PACK, What, Workspace};
 use crate::workspace::name::Name;
 use crate::workspace::operation::{self, Branch as End, Operation};
-use crate::workspace::restore::{self, Applied, Branch, Destination, Home as AtHome, Made, Plan, Undo};
+use crate::workspace::restore::{self, Applied, Branch, Destination, Home as AtHome, Made, Note, Plan, Undo};
 use crate::workspace::{self};
 
 /// More than any honest one needs: a million names.
@@ -265,6 +266,7 @@ impl<'a> Move<'a> {
     pub fn apply(&self) -> Result<Applied, Error> {
         let end = &self.end;
         let made = &self.moved.undo.refs;
+        let brings = RefCell::new(Vec::new());
         let rebuild = |repo: &Repository, operations: &[Operation]| {
             for Made { name, at } in made {
                 let none = "0".repeat(repo.hash.len_in_hex());
@@ -278,11 +280,22 @@ impl<'a> Move<'a> {
                 ];
                 repo.git.run(&args)?;
             }
-            operation::rebuild(repo, operations, end.clone()).map(drop).map_err(|error| restore::Error::Operation(Box::new(error)))
+            let failed = |error| restore::Error::Operation(Box::new(error));
+            let mut operations = operations.to_vec();
+            if !self.plan.options.accept_config {
+                let known: Vec<_> = self.plan.model.prerequisites.iter().map(|one| one.commit).collect();
+                for operation in &mut operations {
+                    let (stops, said) = operation::stops_before(repo, operation, &known).map_err(failed)?;
+                    *operation = stops;
+                    brings.borrow_mut().extend(said.into_iter().map(Note::Brings));
+                }
+            }
+            operation::rebuild(repo, &operations, end.clone()).map(drop).map_err(failed)
         };
         self.must_stand_still()?;
-        let applied = restore::apply(&self.plan, &self.moved.undo, &rebuild)?;
-        if let Some(state) = self.state.as_ref().filter(|_| applied.withheld.is_empty()) {
+        let mut applied = restore::apply(&self.plan, &self.moved.undo, &rebuild)?;
+        applied.notes.extend(brings.borrow().iter().cloned());
+        if let Some(state) = self.state.as_ref().filter(|_| applied.withheld.is_empty() && brings.borrow().is_empty()) {
             state.remember(self.sid);
         }
         Ok(applied)

@@ -63,6 +63,8 @@ pub enum Note {
     Submodule(Name),
     /// Its contents came along and could not be put back.
     SubmoduleLeft { path: Name, why: String },
+    /// A file that makes programs run, which an operation will bring when it goes on.
+    Brings(String),
     /// A sparse checkout is only made in a new worktree.
     SparseLeft,
     /// `extensions.worktreeConfig` is turned on, which a sparse checkout in one worktree needs.
@@ -82,6 +84,9 @@ impl fmt::Display for Note {
             }
             Note::Submodule(path) => write!(f, "submodule '{path}' is not checked out: git submodule update --init"),
             Note::SubmoduleLeft { path, why } => write!(f, "submodule '{path}' could not be put back, and stays in the capsule: {why}"),
+            Note::Brings(what) => {
+                write!(f, "the operation in progress would bring {what}, which makes programs run: look at it before you go on")
+            }
             Note::SparseLeft => write!(f, "the sparse checkout was left out: every file is there"),
             Note::WorktreeConfig => write!(f, "extensions.worktreeConfig is turned on for the sparse checkout"),
         }
