@@ -21,7 +21,7 @@ mod tests;
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -163,6 +163,10 @@ impl Agent for Codex {
 
     fn settle(&self, home: &Home, incoming: &Incoming<'_>, places: &[Place]) -> Result<(), Error> {
         place::settle(home, incoming, places)
+    }
+
+    fn unsettle(&self, home: &Home, files: &[PathBuf]) -> Result<(), Error> {
+        place::unsettle(home, files)
     }
 
     fn caution(&self, incoming: &Incoming<'_>, program: &Path) -> Option<String> {

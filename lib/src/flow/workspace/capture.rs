@@ -42,6 +42,10 @@ impl Work {
         Ok(around(env, dir)?.filter(|repo| !repo.bare).map(|repo| Work { repo, options }))
     }
 
+    pub fn is_bare(env: &Env, dir: &Path) -> Result<bool, Error> {
+        Ok(around(env, dir)?.is_some_and(|repo| repo.bare))
+    }
+
     /// The same as this was looked at.
     pub fn like(env: &Env, top: &Path, known: &Known) -> Result<Option<Work>, Error> {
         let options =
