@@ -111,6 +111,7 @@ pub fn make(at: &Machine, dice: Dice) -> Made {
             work.gitlink();
         }
         work.operation();
+        work.narrow();
         if work.dice.one_in(6) && !work.busy() {
             work.say("detached");
             at.git(["checkout", "-q", "--detach"]);
@@ -125,6 +126,21 @@ pub fn make(at: &Machine, dice: Dice) -> Made {
     }
     let branch = at.try_git(["symbolic-ref", "-q", "HEAD"]).stdout();
     Made { branch: Some(branch.trim().to_owned()).filter(|branch| !branch.is_empty()), story: work.story }
+}
+
+/// Somebody goes on with what is there.
+pub fn more(at: &Machine, dice: Dice) -> Vec<String> {
+    let mut work = Work { at, dice, story: Vec::new() };
+    for _ in 0..=work.dice.below(8) {
+        work.dirty();
+    }
+    if work.dice.one_in(3) && !at.cwd.join(".git").is_dir() && at.try_git(["commit", "-q", "-m", "there"]).code() == Some(0) {
+        work.say("committed");
+    }
+    if at.cwd.join(".gitattributes").symlink_metadata().is_ok() {
+        older(&at.cwd);
+    }
+    work.story
 }
 
 fn older(dir: &Path) {
@@ -175,6 +191,17 @@ impl Work<'_> {
         if self.dice.one_in(6) {
             self.at.git(["pack-refs", "--all"]);
         }
+    }
+
+    /// A part of the tree only.
+    fn narrow(&mut self) {
+        if self.busy() || !self.dice.one_in(8) {
+            return;
+        }
+        let words: &[&str] =
+            if self.dice.one_in(2) { &["set", "--cone", "deep"] } else { &["set", "--no-cone", "/*", "!/dir/", "!/loud.up"] };
+        self.say(format!("sparse-checkout {words:?}"));
+        self.at.git([&["sparse-checkout"], words].concat());
     }
 
     /// Stops at a conflict, mostly.
