@@ -140,7 +140,8 @@ fn where_no_workspace_comes_along_it_is_said_why() {
     let scene = Scene::new();
     let capsule = |n: usize| scene.sandbox.path().join(format!("{n}.capsule")).to_str().expect("UTF-8").to_owned();
     let native = |n: usize| format!("eeeeeeee-0000-4000-8000-00000000000{n}");
-    let places = [scene.laptop.at(scene.laptop.home.join("plain")), scene.laptop.at(&scene.origin), scene.laptop.at(scene.laptop.home.join("left"))];
+    let places =
+        [scene.laptop.at(scene.laptop.home.join("plain")), scene.laptop.at(&scene.origin), scene.laptop.at(scene.laptop.home.join("left"))];
     for (n, (place, why)) in places.iter().zip(["is in no repository", "is in a bare repository", "is not here any more"]).enumerate() {
         std::fs::create_dir_all(&place.cwd).expect("made");
         place.say_in(&native(n), "a word");

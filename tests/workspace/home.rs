@@ -189,7 +189,13 @@ fn what_git_ignores_stays_and_what_is_in_the_way_is_not_lost() {
     scene.comes_home(&[]);
     assert_eq!(scene.laptop.reads("ignored"), "precious\n");
     // Another machine has a file of that name which is not ignored there.
-    let there = scene.desktop.at(scene.desktop.git(["worktree", "list", "--porcelain"]).lines().filter_map(|line| line.strip_prefix("worktree ")).nth(1).expect("one"));
+    let there = scene.desktop.at(scene
+        .desktop
+        .git(["worktree", "list", "--porcelain"])
+        .lines()
+        .filter_map(|line| line.strip_prefix("worktree "))
+        .nth(1)
+        .expect("one"));
     there.puts("ignored", "another\n");
     there.say("once more");
     there.run_here(["checkpoint", SESSION, "--push"]).ok();

@@ -56,7 +56,8 @@ impl Seen {
         let emptied = |path: &str| index.iter().any(|(entry, _)| entry.contains(&format!("\t{path}/")));
         // Of what is ignored, files were asked for.
         let kept = |path: &str, thing: &Thing| match thing {
-            Thing::Empty => !is_hidden(path) && !emptied(path),
+            // Nor whether one that is ignored is there.
+            Thing::Empty => !is_hidden(path) && !emptied(path) && path != "build",
             _ => ignored || !is_hidden(path),
         };
         things.retain(|path, thing| kept(path, thing));

@@ -48,8 +48,7 @@ impl Work {
 
     /// The same as this was looked at.
     pub fn like(env: &Env, top: &Path, known: &Known) -> Result<Option<Work>, Error> {
-        let options =
-            capture::Options { submodules: known.submodules, include_ignored: known.include_ignored.clone(), stores: Vec::new() };
+        let options = capture::Options { submodules: known.submodules, include_ignored: known.include_ignored.clone(), stores: Vec::new() };
         Ok(around(env, top)?.filter(|repo| !repo.bare).map(|repo| Work { repo, options }))
     }
 

@@ -84,13 +84,7 @@ fn state(work: &Work, progress: &dyn Progress) -> Result<Option<(Capture, String
 }
 
 /// Submodules are left alone there, so they must be what they should be.
-fn modules_stay(
-    arrived: &Arrived,
-    asked: &Asked<'_>,
-    top: &Path,
-    over: Option<&Over>,
-    progress: &dyn Progress,
-) -> Result<bool, Error> {
+fn modules_stay(arrived: &Arrived, asked: &Asked<'_>, top: &Path, over: Option<&Over>, progress: &dyn Progress) -> Result<bool, Error> {
     let there = match over {
         Some(over) => over.capture.model.submodules.clone(),
         None if arrived.model.submodules.is_empty() => Vec::new(),
@@ -102,7 +96,9 @@ fn modules_stay(
     let plain = |module: &Submodule| (module.path.clone(), module.commit, module.changed || module.untracked);
     let stays = |module: &Submodule| {
         let (path, commit, dirty): (_, Option<Oid>, bool) = plain(module);
-        there.iter().any(|there| there == module || there.path == path && there.commit == commit && !dirty && !there.changed && !there.untracked)
+        there
+            .iter()
+            .any(|there| there == module || there.path == path && there.commit == commit && !dirty && !there.changed && !there.untracked)
             || commit.is_none()
     };
     Ok(arrived.model.submodules.iter().all(stays))

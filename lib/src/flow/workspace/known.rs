@@ -90,7 +90,8 @@ fn file(repo: &Repository, top: &Path) -> PathBuf {
 
 fn read(file: &Path) -> Vec<Known> {
     let small = fs::symlink_metadata(file).is_ok_and(|meta| meta.is_file() && meta.len() < MOST);
-    let mut all: Vec<Known> = if small { serde_json::from_slice(&fs::read(file).unwrap_or_default()).unwrap_or_default() } else { Vec::new() };
+    let mut all: Vec<Known> =
+        if small { serde_json::from_slice(&fs::read(file).unwrap_or_default()).unwrap_or_default() } else { Vec::new() };
     all.iter_mut().for_each(|known| known.file = file.to_owned());
     all
 }

@@ -22,7 +22,9 @@ pub fn stops_before(repo: &Repository, operation: &Operation, known: &[Oid]) -> 
     let of = |todo: &[Todo]| todo.iter().flat_map(Todo::commits).collect::<Vec<Oid>>();
     let commits = match &operation {
         Operation::Rebase(rebase) => of(&rebase.todo),
-        Operation::CherryPick(pick) | Operation::Revert(pick) => pick.sequence.as_ref().map(|sequence| of(&sequence.todo)).unwrap_or_default(),
+        Operation::CherryPick(pick) | Operation::Revert(pick) => {
+            pick.sequence.as_ref().map(|sequence| of(&sequence.todo)).unwrap_or_default()
+        }
         Operation::Apply(apply) => apply.commits.clone(),
         _ => Vec::new(),
     };

@@ -52,6 +52,9 @@ impl Index<'_, '_> {
                 root.remove(path).at("remove", self.plan.at.join(OsStr::from_bytes(path)))?;
             }
         }
+        if self.here {
+            self.unseen(&passed)?;
+        }
         self.mark("--skip-worktree", hidden.iter().copied())?;
         self.mark("--skip-worktree", passed.iter().copied())?;
         self.write_attributes()?;
@@ -65,6 +68,17 @@ impl Index<'_, '_> {
     /// What the work tree has otherwise.
     pub fn write_files(&self) -> Result<(), Error> {
         write_files(&mut self.root()?, self.plan.model, &self.plan.at, &self.plan.staged, self.withheld)
+    }
+
+    /// Entries as if their files had never been looked at: what a filter wrote before may have had another size, and Git
+    /// takes that for another content.
+    fn unseen(&self, paths: &[&[u8]]) -> Result<(), Error> {
+        let intended: BTreeSet<&[u8]> = self.marked(|entry| entry.intent_to_add).collect();
+        let wanted: BTreeSet<&[u8]> = paths.iter().copied().filter(|path| !intended.contains(path)).collect();
+        let rows = self.git.run(&["ls-files", "--stage", "-z"])?;
+        let path = |row: &[u8]| row.iter().position(|&byte| byte == b'\t').is_some_and(|tab| wanted.contains(&row[tab + 1..]));
+        let rows = rows.split(|&byte| byte == 0).filter(|row| path(row) && !row.starts_with(b"160000"));
+        self.feed(&["update-index", "-z", "--index-info"], &list(rows))
     }
 
     /// Those of the work tree decide what the checkout writes, as they decided there what counts as changed.

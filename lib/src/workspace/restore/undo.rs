@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::apply::head_of;
 use super::branch::worktrees;
-use super::place::Root;
 use super::index::list;
+use super::place::Root;
 use super::{Branch, Destination, Error, Plan, calm, here, modules, objects, over, tree};
 use crate::durable::{self, At};
 use crate::fault;
@@ -45,7 +45,7 @@ pub struct Undo {
     /// Configuration of the branch that was there before it.
     #[serde(default)]
     pub configured: bool,
-    /// Files that were put there; those of the commit are not among them.
+    /// Files that were put there, or taken away; those that only the commit has are not among them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub placed: Vec<Name>,
 }
@@ -83,7 +83,8 @@ pub fn prepare(plan: &Plan<'_>) -> Result<Undo, Error> {
     let section = name.map(|name| format!("branch.{name}."));
     let configured = section.is_some_and(|section| plan.repo.config.keys().any(|key| key.starts_with(&section)));
     let stem = plan.options.backup.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let work = plan.model.files.iter().map(|file| &file.path).chain(plan.model.index.iter().map(|entry| &entry.path));
+    let index = plan.model.index.iter().map(|entry| &entry.path).chain(&plan.model.unindexed);
+    let work = plan.model.files.iter().map(|file| &file.path).chain(index);
     let above = plan.at.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty());
     let mut made: Vec<Name> =
         above.take_while(|dir| fs::symlink_metadata(dir).is_err()).map(|dir| Name::new(dir.as_os_str().as_bytes())).collect();
@@ -156,11 +157,11 @@ impl Undo {
     /// The index as it was, byte for byte.
     pub(super) fn keep_old(&self, repo: &Repository) -> Result<(), Error> {
         let index = repo.git_dir.join("index");
-        let bytes = match fs::read(&index) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            read => read.at("read", &index)?,
-        };
-        Ok(durable::write_atomic(&self.old_index(), &bytes)?)
+        match fs::read(&index) {
+            // Where nothing was ever staged there is none.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            read => Ok(durable::write_atomic(&self.old_index(), &read.at("read", &index)?)?),
+        }
     }
 
     fn stamp(&self) -> PathBuf {
@@ -235,13 +236,17 @@ impl Undo {
             let _ = root.remove(path);
         }
         self.put_head_back(&git, was)?;
-        let bytes = fs::read(&old).at("read", &old)?;
-        durable::write_atomic(&repo.git_dir.join("index"), &bytes)?;
-        // Unless it is asked for, what nobody but its owner has touched is left to its owner.
-        if force {
-            git.run(&["checkout-index", "--all", "--index", "--force", "--quiet"])?;
-        } else {
-            let paths = list(objects::checked_out(&git)?.intersection(&touched).map(Vec::as_slice));
+        match fs::read(&old) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => drop(fs::remove_file(repo.git_dir.join("index"))),
+            read => durable::write_atomic(&repo.git_dir.join("index"), &read.at("read", &old)?)?,
+        }
+        // Unless it is asked for, what nobody but its owner has touched is left to its owner. What comes raw is not written by
+        // a filter first: Git would take another size for another content.
+        let raw: BTreeSet<&[u8]> = over.iter().flat_map(|model| &model.files).map(|file| file.path.as_bytes()).collect();
+        let paths = objects::checked_out(&git)?;
+        let paths = paths.iter().filter(|path| (force || touched.contains(*path)) && !raw.contains(path.as_slice()));
+        let paths = list(paths.map(Vec::as_slice));
+        if !paths.is_empty() {
             git.feed(&["checkout-index", "--index", "--force", "--quiet", "-z", "--stdin"], &paths)?;
         }
         match over {
