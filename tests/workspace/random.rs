@@ -134,7 +134,9 @@ pub fn more(at: &Machine, dice: Dice) -> Vec<String> {
     for _ in 0..=work.dice.below(8) {
         work.dirty();
     }
-    if work.dice.one_in(3) && !at.cwd.join(".git").is_dir() && at.try_git(["commit", "-q", "-m", "there"]).code() == Some(0) {
+    // Git takes no commit from elsewhere in which that is a directory.
+    let odd = at.cwd.join(".gitattributes").is_dir();
+    if work.dice.one_in(3) && !odd && at.try_git(["commit", "-q", "-m", "there"]).code() == Some(0) {
         work.say("committed");
     }
     // Attributes may have gone, too.

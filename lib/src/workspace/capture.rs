@@ -194,6 +194,7 @@ fn one(repo: &Repository, options: &Options, also: &[ObjectId], at: &str) -> Res
     let mut found = files::of(&work, &status, &index)?;
     let others = others::all(&work, &others, &found.replaced)?;
     found.add_others(&work, others)?;
+    found.add_emptied(&work)?;
     // What is staged and not changed since may be converted as any other.
     let changed: HashSet<&[u8]> = status.changes.iter().filter(|change| change.tree != b'.').map(|change| change.path).collect();
     found.add_converted(&work, &converted::find(&work, &index, &changed, &found, &attributes)?)?;

@@ -47,8 +47,11 @@ impl Index<'_, '_> {
         let passed: Vec<&[u8]> = ours.iter().copied().filter(|path| !hidden.contains(path) && !unmerged.contains(*path)).collect();
         if self.here {
             let unindexed = model.unindexed.iter().map(|path| path.as_bytes());
+            let goes = ours.iter().copied().chain(unmerged.iter().map(Vec::as_slice)).chain(unindexed);
+            let goes: BTreeSet<&[u8]> = goes.chain(hidden.iter().copied()).collect();
             let mut root = self.root()?;
-            for path in ours.iter().copied().chain(unmerged.iter().map(Vec::as_slice)).chain(unindexed) {
+            // What is below goes first: a file may take the place of a directory.
+            for path in goes.into_iter().rev() {
                 root.remove(path).at("remove", self.plan.at.join(OsStr::from_bytes(path)))?;
             }
         }

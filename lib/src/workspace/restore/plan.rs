@@ -67,6 +67,8 @@ pub enum Note {
     Brings(String),
     /// A sparse checkout is only made in a new worktree.
     SparseLeft,
+    /// The work tree has one of its own, which stays.
+    SparseHere,
     /// `extensions.worktreeConfig` is turned on, which a sparse checkout in one worktree needs.
     WorktreeConfig,
 }
@@ -88,6 +90,7 @@ impl fmt::Display for Note {
                 write!(f, "the operation in progress would bring {what}, which makes programs run: look at it before you go on")
             }
             Note::SparseLeft => write!(f, "the sparse checkout was left out: every file is there"),
+            Note::SparseHere => write!(f, "another part of the tree is checked out here: what is outside of it did not come"),
             Note::WorktreeConfig => write!(f, "extensions.worktreeConfig is turned on for the sparse checkout"),
         }
     }
@@ -146,9 +149,11 @@ pub fn plan_in<'a>(
     };
     let sizes = model.files.iter().filter_map(|file| if let What::File { size, .. } = file.what { Some(size) } else { None });
     let new = matches!(destination, Destination::New { .. });
-    let same_sparse = !new && model.sparse.is_some() && capture::sparse(repo)? == model.sparse;
+    let narrowed = if new { None } else { capture::sparse(repo)? };
+    let same_sparse = narrowed.is_some() && narrowed == model.sparse;
     let home = matches!(destination, Destination::Here { home: Some(_), .. });
-    let notes = notes(repo, model, &at, (new, same_sparse, home));
+    let mut notes = notes(repo, model, &at, (new, same_sparse || narrowed.is_some(), home));
+    notes.extend((narrowed.is_some() && !same_sparse).then_some(Note::SparseHere));
     Ok(Plan {
         missing: needed.into_iter().filter(|one| absent.contains(&one.commit)).collect(),
         sources: objects::sources(repo, model, &options.stores),
@@ -251,4 +256,20 @@ pub fn beside(repo: &Repository, branch: Option<&Name>, short_sid: &str) -> Resu
         |n: u32| dir.join(if n == 1 { format!("{stem}{middle}-{short_sid}") } else { format!("{stem}{middle}-{short_sid}-{n}") });
     let free = (1..10_000).map(numbered).find(|path| std::fs::symlink_metadata(path).is_err());
     free.ok_or_else(|| Error::Exists(numbered(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_one_file_where_case_is_folded_are_found() {
+        let file = |path: &str| crate::workspace::model::WorkFile { path: Name::new(path), what: What::Directory };
+        let json = serde_json::json!({"schema": "x", "identity": {"format": "sha1"}, "head": {}});
+        let mut model: Workspace = serde_json::from_value(json).expect("a model");
+        model.files = vec![file("read me"), file("a/File"), file("a/file")];
+        assert_eq!(collisions(&model), [Note::CaseCollision(Name::new("a/File"), Name::new("a/file"))]);
+        model.files[2].what = What::Gone;
+        assert_eq!(collisions(&model), []);
+    }
 }
