@@ -284,3 +284,38 @@ fn a_file_brings_it_home_too() {
     assert_eq!(told["workspace"]["work_tree"].as_str(), scene.laptop.cwd.to_str(), "{told:#}");
     Seen::of(&there, false).assert_same(&Seen::of(&scene.laptop, false));
 }
+
+#[test]
+fn what_is_written_meanwhile_stops_it_and_stays() {
+    // A file that is in the capsule; one that nothing is known of; one that was not changed before; the user's own Git.
+    let changes: [fn(&Machine); 4] = [
+        |laptop| laptop.puts("new file", "written meanwhile\n"),
+        |laptop| laptop.puts("there", "in the way\n"),
+        |laptop| laptop.puts("dir/two", "written meanwhile\n"),
+        |laptop| {
+            laptop.git(["commit", "-q", "-m", "meanwhile"]);
+        },
+    ];
+    for (n, change) in changes.into_iter().enumerate() {
+        let scene = Scene::new();
+        dirty(&scene.laptop);
+        scene.there_and_back(works_on);
+        let heard = scene.laptop.heard();
+        let mut paused = scene.laptop.at(&scene.laptop.cwd).pause_at("restore.planned", ["restore", SESSION]);
+        change(&scene.laptop);
+        let (after, theirs) = (Seen::of(&scene.laptop, true), refs(&scene.laptop));
+        let ran = paused.end();
+        assert!(ran.code() != Some(0), "{n}: {}", ran.stdout());
+        after.assert_same(&Seen::of(&scene.laptop, true));
+        assert_eq!((refs(&scene.laptop), scene.laptop.heard()), (theirs, heard), "{n}");
+    }
+    // Later than that, with all of it in the backup.
+    let scene = Scene::new();
+    dirty(&scene.laptop);
+    scene.there_and_back(works_on);
+    let mut paused = scene.laptop.pause_at("workspace.kept", ["restore", SESSION]);
+    scene.laptop.puts("new file", "written meanwhile\n");
+    let after = Seen::of(&scene.laptop, true);
+    assert!(paused.end().code() != Some(0));
+    after.assert_same(&Seen::of(&scene.laptop, true));
+}

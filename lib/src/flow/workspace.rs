@@ -23,7 +23,7 @@ pub struct Summary {
     pub numbers: Workspace,
     pub notes: Vec<String>,
     /// The state that was taken, to be remembered once the capsule is there.
-    pub state: Option<Known>,
+    pub state: Option<Box<Known>>,
 }
 
 /// The role of each of its files in a manifest.

@@ -102,7 +102,7 @@ impl Work {
         let numbers = summary::of(&captured.model, captured.files.len() + 1, bytes);
         let notes = captured.notes.iter().map(ToString::to_string).collect();
         let fingerprint = fingerprint::of(&captured.model, &|name| hashes.get(name).cloned());
-        let state = fingerprint.map(|fingerprint| Known::new(&self.repo, &captured.top, fingerprint, &self.options));
+        let state = fingerprint.map(|fingerprint| Box::new(Known::new(&self.repo, &captured.top, fingerprint, &self.options)));
         Ok(Taken::Done(Summary { numbers, notes, state }))
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::index::Index;
 use super::undo::{Undo, Was};
-use super::{Branch, Destination, Error, Home, Note, Plan, calm, here, modules, objects, tree};
+use super::{Branch, Destination, Error, Home, Note, Over, Plan, calm, here, modules, objects, tree};
 use crate::durable::{self, At};
 use crate::fault;
 use crate::git::{Git, Repository};
@@ -137,6 +137,8 @@ fn this_worktree(plan: &Plan<'_>, undo: &Undo, home: Option<&Home>) -> Result<Gi
     undo.keep_old(plan.repo)?;
     over.map_or(Ok(()), |over| over.keep(plan.repo, &plan.options.backup))?;
     fault::point("workspace.kept").at("write", &plan.at)?;
+    // Nothing is to be taken back where this stops.
+    over.map_or(Ok(()), Over::must_stand)?;
     undo.note_begun()?;
     if let Some(over) = over {
         over.clear(plan.repo, &git)?;

@@ -62,7 +62,12 @@ impl Over {
         Ok(durable::write_atomic(&backup.join(MODEL), &json)?)
     }
 
-    /// Makes it a clean checkout of HEAD. What is kept must be what stands there, or this stops.
+    /// Looked at once more, just before it goes: what is kept is what stands there.
+    pub fn must_stand(&self) -> Result<(), Error> {
+        self.capture.files.iter().try_for_each(|file| Ok(file.open()?.finish()?))
+    }
+
+    /// Makes it a clean checkout of HEAD, or stops.
     pub fn clear(&self, repo: &Repository, git: &Git) -> Result<(), Error> {
         let (top, model) = (&self.capture.top, &self.capture.model);
         for name in here::STATE.iter().map(|(name, _)| name).chain(here::MORE_STATE) {
@@ -84,10 +89,6 @@ impl Over {
             if !paths.is_empty() {
                 git.feed(&["update-index", "-z", flag, "--stdin"], &list(paths.into_iter()))?;
             }
-        }
-        for file in &self.capture.files {
-            // Looked at once more, just before it goes.
-            file.open()?.finish()?;
         }
         let head = match model.head.commit {
             Some(commit) => commit.0.to_string(),
