@@ -11,6 +11,8 @@ use crate::support::sandbox::Machine;
 use super::scene::{Scene, assert_nothing_done};
 use super::seen::{Seen, refs};
 
+type Change = fn(&Machine);
+
 /// Everything at once: a local commit, staged, unstaged, untracked, deleted, executable, a link, an empty directory.
 fn dirty(machine: &Machine) {
     machine.puts("local", "only here\n");
@@ -142,7 +144,7 @@ fn works_on_a_clean_one(there: &Machine) {
 
 #[test]
 fn work_that_no_capsule_holds_is_left_alone() {
-    let changes: [(&str, fn(&Machine)); 6] = [
+    let changes: [(&str, Change); 6] = [
         ("('gone'), and no capsule", |laptop| laptop.puts("one", "since then\n")),
         ("", |laptop| laptop.puts("new", "since then\n")),
         ("", |laptop| {
@@ -288,7 +290,7 @@ fn a_file_brings_it_home_too() {
 #[test]
 fn what_is_written_meanwhile_stops_it_and_stays() {
     // A file that is in the capsule; one that nothing is known of; one that was not changed before; the user's own Git.
-    let changes: [fn(&Machine); 4] = [
+    let changes: [Change; 4] = [
         |laptop| laptop.puts("new file", "written meanwhile\n"),
         |laptop| laptop.puts("there", "in the way\n"),
         |laptop| laptop.puts("dir/two", "written meanwhile\n"),
