@@ -157,6 +157,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure>
         dry_run: options.dry_run,
     };
     let done = checkpoint::checkpoint(env, asked, || super::device_or_new(env, ui), &Terminal { quiet: ui.quiet }, &*ui.progress())?;
+    tell_without(ui, done.without.as_deref());
     let answer = answer(done, options);
     if answer.live && !options.dry_run {
         ui.note("the session is being worked in; this is how it stood when the capture began");
@@ -165,6 +166,12 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure>
         ui.note("its last record was not complete; the fragment is kept in the capsule, apart");
     }
     if stream && !options.dry_run { Ok(()) } else { ui.report(&answer).map_err(Failure::Output) }
+}
+
+fn tell_without(ui: &Ui, why: Option<&str>) {
+    if let Some(why) = why {
+        ui.note(&format!("no workspace comes along: {why}"));
+    }
 }
 
 fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> {
@@ -211,6 +218,7 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
     if answer.live {
         ui.note("the session is being worked in; this is how it stood when the capture began");
     }
+    tell_without(ui, source.without.as_deref());
     super::tell(ui, &done.findings);
     let Some(to) = to else { return ui.report(&answer).map_err(Failure::Output) };
     let mut findings = Vec::new();

@@ -252,6 +252,11 @@ pub trait Agent: Sync {
     /// After the files stand: tells the agent's own index, where it has one. Safe to repeat.
     fn settle(&self, home: &Home, incoming: &Incoming<'_>, places: &[Place]) -> Result<(), Error>;
 
+    /// After a restore was taken back: the same about these files, of which some are there no more.
+    fn unsettle(&self, _home: &Home, _files: &[PathBuf]) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// What the program that is installed here would do wrong with the session; `None` if nothing is known.
     fn caution(&self, incoming: &Incoming<'_>, program: &Path) -> Option<String>;
 

@@ -22,7 +22,7 @@ mod turns;
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -164,6 +164,10 @@ impl Agent for Codex {
 
     fn settle(&self, home: &Home, incoming: &Incoming<'_>, places: &[Place]) -> Result<(), Error> {
         place::settle(home, incoming, places)
+    }
+
+    fn unsettle(&self, home: &Home, files: &[PathBuf]) -> Result<(), Error> {
+        place::unsettle(home, files)
     }
 
     fn caution(&self, incoming: &Incoming<'_>, program: &Path) -> Option<String> {

@@ -39,6 +39,8 @@ pub struct Outcome {
     pub sealed: Option<u64>,
     /// The fingerprint of the key that signed; nothing in a dry run.
     pub signer: Option<String>,
+    /// Why no workspace comes along, although one was asked for.
+    pub without: Option<String>,
 }
 
 /// `device` gives the keys, and may make them: it is not asked before it is certain that they are needed.
@@ -61,6 +63,7 @@ pub fn checkpoint<C: Callbacks>(
         artifacts: Vec::new(),
         sealed: None,
         signer: None,
+        without: source.without.clone(),
     };
     if options.dry_run {
         outcome.artifacts = source.artifacts;
@@ -81,6 +84,9 @@ pub fn checkpoint<C: Callbacks>(
     source::refuse_giant(outcome.captured.bytes)?;
     outcome.sealed = Some(sealed.size);
     sealed.deliver(options.output)?;
+    if let Some(state) = outcome.captured.workspace.as_ref().and_then(|taken| taken.state.as_ref()) {
+        state.remember(&source.selected.session.sid());
+    }
     Ok(outcome)
 }
 

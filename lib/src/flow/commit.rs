@@ -117,7 +117,15 @@ pub fn commit<C: Callbacks>(
     callbacks: &C,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    add(ledger, device, &mut Native { source, device, env: ledger.env, captured: Captured::default() }, options, callbacks, progress)
+    let mut native = Native { source, device, env: ledger.env, captured: Captured::default() };
+    let outcome = add(ledger, device, &mut native, options, callbacks, progress)?;
+    // A checkpoint holds what stands in the work tree: there the session may come back in place.
+    if outcome.state != State::Behind
+        && let Some(state) = outcome.captured.workspace.as_ref().and_then(|taken| taken.state.as_ref())
+    {
+        state.remember(&source.selected.session.sid());
+    }
+    Ok(outcome)
 }
 
 /// The same of a session from anywhere.

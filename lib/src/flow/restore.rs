@@ -161,7 +161,7 @@ pub fn restore(
         relation,
         torn: staged.opened.manifest.files.iter().filter(|file| file.path.strip_prefix(TORN_DIR).is_some()).map(|file| file.size).sum(),
         reached: None,
-        notes: caution.into_iter().chain(elsewhere).collect(),
+        notes: caution.into_iter().chain(elsewhere).chain(place.as_ref().and_then(Spot::note)).collect(),
         resume: agent.resume(&native, &cwd),
         installed,
         backup: None,

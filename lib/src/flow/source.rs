@@ -34,6 +34,8 @@ pub struct Source {
     pub live: Option<Live>,
     /// The work tree that travels with it.
     pub work: Option<Work>,
+    /// Why none does, although one was asked for.
+    pub without: Option<String>,
 }
 
 pub enum Attempt<T> {
@@ -46,7 +48,7 @@ impl Source {
     pub fn find(env: &Env, session: &Selector, agent: Option<&str>) -> Result<Source, Error> {
         let selected = select::select(env, session, agent)?;
         let live = selected.agent.live(&selected.home, &selected.session.native);
-        Ok(Source { artifacts: sized(&selected)?, selected, live, work: None })
+        Ok(Source { artifacts: sized(&selected)?, selected, live, work: None, without: None })
     }
 
     /// The same session as it stands when the turn is over that its agent is in, or when the time is.
@@ -64,8 +66,15 @@ impl Source {
 
     /// The workspace comes along, if there is one around the session's working directory.
     pub fn with_workspace(mut self, env: &Env, options: &workspace::Options) -> Result<Source, Error> {
-        if let Some(cwd) = &self.selected.session.cwd {
-            self.work = Work::around(env, cwd, options)?;
+        let cwd = self.selected.session.cwd.as_deref();
+        self.work = cwd.map(|cwd| Work::around(env, cwd, options)).transpose()?.flatten();
+        if self.work.is_none() && !options.session_only {
+            self.without = Some(match cwd {
+                None => "the session does not say where it was used".to_owned(),
+                Some(cwd) if !cwd.is_dir() => format!("'{}' is not here any more", cwd.display()),
+                Some(cwd) if Work::is_bare(env, cwd)? => format!("'{}' is in a bare repository", cwd.display()),
+                Some(cwd) => format!("'{}' is in no repository", cwd.display()),
+            });
         }
         Ok(self)
     }

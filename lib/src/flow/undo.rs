@@ -41,6 +41,9 @@ pub fn undo(env: &Env, id: Option<&str>, force: bool) -> Result<Outcome, Error> 
     if !journal.undo(env, &dir, force)? {
         return Err(Error::UsedSince(if journal.is_untouched() { work_tree.unwrap_or(journal.cwd) } else { journal.cwd }));
     }
+    // What is gone must not stay listed; an index that is held says so, and nothing else is lost by that.
+    let files: Vec<PathBuf> = journal.steps.iter().map(|step| step.target.clone()).collect();
+    agent.unsettle(&home, &files)?;
     Ok(Outcome { id: name().unwrap_or_default(), agent: agent.name(), native: journal.native_id, work_tree, recovered })
 }
 

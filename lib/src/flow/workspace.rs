@@ -5,11 +5,14 @@
 
 pub mod arrive;
 mod capture;
+mod home;
+mod known;
 mod same;
 mod summary;
 
 pub use arrive::{Arrived, Asked, Choice, Mode, Move, Moved, Place};
 pub use capture::{Taken, Work};
+pub use known::Known;
 
 pub use crate::capsule::WORKSPACE_DIR as DIR;
 use crate::capsule::Workspace;
@@ -19,6 +22,8 @@ use crate::capsule::Workspace;
 pub struct Summary {
     pub numbers: Workspace,
     pub notes: Vec<String>,
+    /// The state that was taken, to be remembered once the capsule is there.
+    pub state: Option<Box<Known>>,
 }
 
 /// The role of each of its files in a manifest.

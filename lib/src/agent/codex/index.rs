@@ -134,6 +134,26 @@ pub fn settle(home: &Home, threads: &[Thread<'_>]) -> Result<(), Error> {
     }
 }
 
+/// Takes out the rows of these threads, as far as they still lead to these files.
+pub fn forget(home: &Home, threads: &[(NativeId, &PathBuf)]) -> Result<(), Error> {
+    let Some(path) = file(home).filter(|_| !threads.is_empty()) else { return Ok(()) };
+    match Index::open(&path).and_then(|_| delete(&path, threads)) {
+        Err(error) if is_held(&error) => Err(held(path)),
+        // A row that leads nowhere is passed over by Codex.
+        _ => Ok(()),
+    }
+}
+
+fn delete(path: &Path, threads: &[(NativeId, &PathBuf)]) -> rusqlite::Result<()> {
+    let mut db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(Duration::from_secs(3))?;
+    let db = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (id, rollout) in threads {
+        db.execute("DELETE FROM threads WHERE id = ?1 AND rollout_path = ?2", [Some(id.as_str()), rollout.to_str()])?;
+    }
+    db.commit()
+}
+
 pub fn is_held(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
