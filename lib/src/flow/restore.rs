@@ -137,6 +137,10 @@ pub fn restore(
     }
     let installed = env.program(agent.program());
     let caution = installed.as_deref().and_then(|program| agent.caution(&incoming, program));
+    // A note is enough for somebody who only looks; whoever starts it would spoil the session.
+    if let Some(why) = caution.as_ref().filter(|_| options.to_go_on) {
+        return Err(Error::CannotGoOn { title: agent.title(), why: why.clone() });
+    }
     // Not before: a capsule that is refused for what it is leaves everything as it was. What may stop it from here on lies
     // in this home, and nobody should have to answer twice because of that.
     if let Some(signer) = new_signer.filter(|_| !options.dry_run) {
