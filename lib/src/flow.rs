@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod exchange;
 pub mod export;
 pub mod glance;
+pub mod hook;
 pub mod import;
 pub mod init;
 pub mod inspect;
@@ -169,6 +170,16 @@ pub enum Error {
     NothingToUndo(Option<String>),
     #[error("'{}' was used since", .0.display())]
     UsedSince(PathBuf),
+    #[error("'{}' was left as it is: {why}", path.display())]
+    BadSettings { path: PathBuf, why: String },
+    #[error("Git runs what is in '{}' in other repositories, too", .0.display())]
+    SharedHooks(PathBuf),
+    #[error("this Git has no hooks for all repositories")]
+    NoGlobalHooks,
+    #[error("{0} has no hooks")]
+    NoAgentHooks(&'static str),
+    #[error("there is nothing to do for a hook '{0}' that was called like this")]
+    NoHook(String),
     #[error("interrupted")]
     Interrupted,
 }

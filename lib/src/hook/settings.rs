@@ -166,7 +166,8 @@ mod tests {
     #[test]
     fn ours_goes_from_among_others_of_the_same_group() {
         let ours = Value::from(agent_command("claude", "Stop", false));
-        let text = format!("{{\"hooks\":{{\"Stop\":[{{\"hooks\":[{{\"command\":\"a\"}},{{\"command\":{ours}}},{{\"command\":\"b\"}}]}}]}}}}");
+        let text =
+            format!("{{\"hooks\":{{\"Stop\":[{{\"hooks\":[{{\"command\":\"a\"}},{{\"command\":{ours}}},{{\"command\":\"b\"}}]}}]}}}}");
         assert_eq!(without(&text).expect("JSON"), "{\"hooks\":{\"Stop\":[{\"hooks\":[{\"command\":\"a\"},{\"command\":\"b\"}]}]}}");
     }
 
