@@ -182,8 +182,8 @@ fn fifty_pushes_at_once_from_linked_work_trees_all_arrive() {
             laptop.at(dir)
         })
         .collect();
-    for n in 2..6 {
-        trees[n].begin(&id(n));
+    for (n, tree) in trees.iter().enumerate().take(6).skip(2) {
+        tree.begin(&id(n));
     }
     let pushes: Vec<_> = trees
         .iter()

@@ -110,7 +110,7 @@ fn for_session(env: &Env, agent: &'static dyn Agent, call: &Call, global: bool) 
     let sid = SessionId::derive(agent.name(), &call.native);
     let Some(session) = placed::find(agent, &agent.home(env)?, &call.native)?.into_iter().next() else {
         // Nobody has written a word of it yet.
-        drop(super::run::common(&call.cwd).and_then(|common| queue::take(&common, &sid)));
+        let _ = super::run::common(&call.cwd).and_then(|common| queue::take(&common, &sid));
         return Ok(Report::default());
     };
     // Where the session belongs, wherever its agent has gone meanwhile.
