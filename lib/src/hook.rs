@@ -3,6 +3,7 @@
 //! Knows no disk, no Git and no agent. What must stay true: only what is between our own marks, or runs our own program, is
 //! ever ours; everything else comes out as it went in, and taking out what was put in gives the same bytes again.
 
+pub mod exclude;
 pub mod json;
 pub mod script;
 pub mod settings;

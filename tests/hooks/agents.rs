@@ -58,6 +58,27 @@ fn settings_are_edited_as_a_person_would_and_put_back() {
     assert_eq!(fs::read_to_string(&file).expect("there"), before.replace("opus", "sonnet"));
 }
 
+/// Neither in `git status`, nor in what travels to other machines.
+#[test]
+fn hooks_of_a_project_are_nobody_elses_business() {
+    let scene = bare_scene();
+    let laptop = &scene.laptop;
+    let exclude = laptop.cwd.join(".git/info/exclude");
+    let before = fs::read(&exclude).ok();
+    laptop.run_here(["hook", "install", "--agent", "claude", "--agent", "codex"]).ok();
+    assert!(laptop.cwd.join(".claude/settings.local.json").exists() && laptop.cwd.join(".codex/hooks.json").exists());
+    assert_eq!(laptop.git(["status", "--porcelain"]), "");
+    laptop.run_here(["hook", "uninstall"]).ok();
+    assert!(!laptop.cwd.join(".claude/settings.local.json").exists() && !laptop.cwd.join(".codex/hooks.json").exists());
+    assert_eq!(fs::read(&exclude).ok(), before);
+
+    // A file that was there is its user's to show or to hide.
+    fs::create_dir_all(laptop.cwd.join(".claude")).expect("made");
+    fs::write(laptop.cwd.join(".claude/settings.local.json"), "{}").expect("written");
+    laptop.run_here(["hook", "install", "--agent", "claude"]).ok();
+    assert_eq!(laptop.git(["status", "--porcelain"]), "?? .claude/\n");
+}
+
 #[test]
 fn settings_that_make_no_sense_are_left_alone() {
     let scene = bare_scene();

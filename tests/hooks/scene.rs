@@ -82,7 +82,7 @@ impl Machine {
         let dir = self.git(["rev-parse", "--path-format=absolute", "--git-common-dir"]);
         for entry in fs::read_dir(format!("{}/samesession/hooks", dir.trim())).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            assert!(!name.ends_with(".asked") && !name.ends_with(".push"), "{name}");
+            assert!(![".asked", ".push", ".over"].iter().any(|end| name.ends_with(end)), "{name}");
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::agent::hooks::{Hooks, NOTIFY};
 use crate::env::Env;
 use crate::flow::Error;
 use crate::git::Repository;
-use crate::hook::{agent_command, settings, toml};
+use crate::hook::{agent_command, exclude, settings, toml};
 
 /// Whose sessions a hook is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -29,6 +29,8 @@ pub struct Planned {
     before: Option<String>,
     after: String,
     more: Option<Box<Planned>>,
+    /// Where to say that Git shall not show it, and how it is called there.
+    hide: Option<(PathBuf, &'static str)>,
     row: Row,
 }
 
@@ -44,9 +46,6 @@ fn planned(env: &Env, repo: Option<&Repository>, agent: &'static dyn Agent, glob
     let after = settings::with(before.as_deref().unwrap_or_default(), agent.name(), &hooks.names(), global);
     let after = after.map_err(|why| bad(&path, why))?;
     let mut notes: Vec<String> = hooks.consent.map(str::to_owned).into_iter().collect();
-    if let Some(repo) = repo.filter(|_| !global && before.is_none()) {
-        notes.extend(shown_by_status(repo, &path));
-    }
     let mut row = row(agent, &path, global, &after);
     row.changed = before.as_deref() != Some(&*after);
     let more = match hooks.notify.filter(|_| global) {
@@ -63,11 +62,16 @@ fn planned(env: &Env, repo: Option<&Repository>, agent: &'static dyn Agent, glob
             }
             row.changed |= before.as_deref().unwrap_or_default() != after;
             let row = row.clone();
-            Some(Box::new(Planned { path, before, after, more: None, row }))
+            Some(Box::new(Planned { path, before, after, more: None, hide: None, row }))
         }
     };
     row.notes = notes;
-    Ok(Planned { path, before, after, more, row })
+    // A new file is for this machine: neither 'git status' nor a capsule has to do with it.
+    let hide = match repo.filter(|repo| !global && before.is_none() && is_shown(repo, &path)) {
+        Some(repo) => Some((excludes(repo)?, hooks.project)),
+        None => None,
+    };
+    Ok(Planned { path, before, after, more, hide, row })
 }
 
 impl Planned {
@@ -77,6 +81,10 @@ impl Planned {
                 kept::keep(env, &one.path, one.before.as_deref(), &one.after)?;
                 file::write(&one.path, one.after.as_bytes(), 0o600)?;
             }
+        }
+        if let Some((path, name)) = &self.hide {
+            let now = text(path)?.unwrap_or_default();
+            file::write(path, exclude::with(&now, name).as_bytes(), 0o644)?;
         }
         Ok(self.row)
     }
@@ -88,6 +96,9 @@ pub fn uninstall(env: &Env, repo: Option<&Repository>, agent: &'static dyn Agent
     let mut changed = take_out(env, &path, settings::without)?;
     if let Some(name) = hooks.notify.filter(|_| global) {
         changed |= take_out(env, &agent.home(env)?.root.join(name), toml::without)?;
+    }
+    if let Some(repo) = repo.filter(|_| !global && !path.exists()) {
+        show_again(&excludes(repo)?, hooks.project)?;
     }
     Ok(changed.then(|| Row { changed, ..row(agent, &path, global, "{}") }))
 }
@@ -175,10 +186,21 @@ fn permissions(path: &Path) -> Permissions {
     std::fs::metadata(path).map_or_else(|_| Permissions::from_mode(0o600), |meta| meta.permissions())
 }
 
-/// A new file in a work tree that Git does not ignore.
-fn shown_by_status(repo: &Repository, path: &Path) -> Option<String> {
+fn show_again(path: &Path, name: &str) -> Result<(), Error> {
+    let Some(now) = text(path)? else { return Ok(()) };
+    match exclude::without(&now, name) {
+        left if left == now => Ok(()),
+        left if left.is_empty() => file::remove(path),
+        left => file::write(path, left.as_bytes(), 0o644),
+    }
+}
+
+/// Whether 'git status' would show it.
+fn is_shown(repo: &Repository, path: &Path) -> bool {
     let args = ["check-ignore".as_ref(), "--quiet".as_ref(), "--".as_ref(), path.as_os_str()];
-    let shown = repo.git.output(&args, b"").is_ok_and(|out| out.status.code() == Some(1));
-    let name = path.display();
-    shown.then(|| format!("'git status' shows '{name}': it is for this machine, and .git/info/exclude can name it"))
+    repo.git.output(&args, b"").is_ok_and(|out| out.status.code() == Some(1))
+}
+
+fn excludes(repo: &Repository) -> Result<PathBuf, Error> {
+    super::git::path(&repo.git, &["rev-parse", "--path-format=absolute", "--git-path", "info/exclude"])
 }

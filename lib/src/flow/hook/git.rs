@@ -89,7 +89,7 @@ pub fn top(repo: &Repository) -> Result<PathBuf, Error> {
     path(&repo.git, &["rev-parse", "--show-toplevel"])
 }
 
-fn path(git: &Git, args: &[&str]) -> Result<PathBuf, Error> {
+pub fn path(git: &Git, args: &[&str]) -> Result<PathBuf, Error> {
     let out = git.run(args)?;
     let name = out.strip_suffix(b"\n").unwrap_or(&out);
     Ok(PathBuf::from(std::ffi::OsStr::from_bytes(name)))

@@ -25,25 +25,28 @@ pub fn dir(common: &Path) -> PathBuf {
     common.join("samesession").join("hooks")
 }
 
-/// Somebody wants this session to be looked at, and perhaps sent.
-pub fn ask(common: &Path, sid: &SessionId, push: bool) -> Result<(), Error> {
+/// What is wanted of a session besides a look at it. Of several requests it is what any of them wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// It is sent.
+    pub push: bool,
+    /// Its turn is over: what waits for that can be done.
+    pub turn_over: bool,
+}
+
+pub fn ask(common: &Path, sid: &SessionId, wanted: Request) -> Result<(), Error> {
     durable::create_dirs(&dir(common))?;
     // In this order, since they are taken in the other one.
-    for name in [push.then_some("push"), Some("asked")].into_iter().flatten() {
+    for name in [wanted.push.then_some("push"), wanted.turn_over.then_some("over"), Some("asked")].into_iter().flatten() {
         let path = request(common, sid, name);
         File::create(&path).at("create", &path)?;
     }
     Ok(())
 }
 
-#[derive(Debug)]
-pub struct Request {
-    pub push: bool,
-}
-
 pub fn take(common: &Path, sid: &SessionId) -> Option<Request> {
-    fs::remove_file(request(common, sid, "asked")).ok()?;
-    Some(Request { push: fs::remove_file(request(common, sid, "push")).is_ok() })
+    let taken = |what: &str| fs::remove_file(request(common, sid, what)).is_ok();
+    taken("asked").then(|| Request { push: taken("push"), turn_over: taken("over") })
 }
 
 pub fn is_asked(common: &Path, sid: &SessionId) -> bool {
@@ -144,14 +147,15 @@ mod tests {
         assert!(take(common.path(), &sid).is_none());
         let held = try_hold(common.path(), &sid).expect("a lock").expect("nobody has it");
         assert!(try_hold(common.path(), &sid).expect("a lock").is_none());
-        for push in [false, true, false] {
-            ask(common.path(), &sid, push).expect("written");
+        let (plain, over) = (Request { push: false, turn_over: false }, Request { push: true, turn_over: true });
+        for wanted in [plain, over, plain] {
+            ask(common.path(), &sid, wanted).expect("written");
         }
-        assert!(take(common.path(), &sid).expect("asked").push);
-        assert!(take(common.path(), &sid).is_none());
+        assert_eq!(take(common.path(), &sid), Some(over));
+        assert_eq!(take(common.path(), &sid), None);
         drop(held);
-        ask(common.path(), &sid, false).expect("written");
+        ask(common.path(), &sid, plain).expect("written");
         assert!(is_asked(common.path(), &sid));
-        assert!(!take(common.path(), &sid).expect("asked").push);
+        assert_eq!(take(common.path(), &sid), Some(plain));
     }
 }

@@ -77,7 +77,7 @@ fn of_agent(env: &Env, asked: &Asked<'_>, input: impl Read) -> Result<Answer, Er
     }
     let Some(common) = common(&call.cwd) else { return Ok(Answer::Nothing) };
     let sid = SessionId::derive(agent.name(), &call.native);
-    queue::ask(&common, &sid, work::sends(moment))?;
+    queue::ask(&common, &sid, work::wanted(moment))?;
     // Whoever holds it now looks for requests before it goes.
     if queue::try_hold(&common, &sid)?.is_none() {
         return Ok(Answer::Nothing);

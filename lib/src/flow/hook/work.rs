@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::queue::{self, Held, Stand};
+use super::queue::{self, Held, Request, Stand};
 use super::{Asked, detached, handover, log, policy};
 use crate::agent::hooks::{Call, Moment};
 use crate::agent::{Agent, Session};
@@ -125,7 +125,9 @@ fn for_session(env: &Env, agent: &'static dyn Agent, call: &Call, global: bool) 
         while let Some(request) = queue::take(&common, &sid) {
             let Some(job) = Job::begin(env, &repo, global)? else { continue };
             report = Report::default();
-            job.hand_over(&session, &mut report);
+            if request.turn_over {
+                job.hand_over(&session, &mut report);
+            }
             let found = placed::find(agent, &agent.home(env)?, &call.native)?.into_iter().next();
             let Some(session) = found else { continue };
             let checkpoint = job.checkpoint(&session, &mut held, &mut report);
@@ -143,9 +145,9 @@ fn for_session(env: &Env, agent: &'static dyn Agent, call: &Call, global: bool) 
     }
 }
 
-/// Whether what has happened is to be sent at once.
-pub fn sends(moment: Moment) -> bool {
-    moment == Moment::Ended
+/// What is to be done at this moment.
+pub fn wanted(moment: Moment) -> Request {
+    Request { push: moment == Moment::Ended, turn_over: matches!(moment, Moment::TurnEnded | Moment::Ended) }
 }
 
 struct Job<'a> {
