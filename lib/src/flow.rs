@@ -45,6 +45,7 @@ pub mod recover;
 pub mod remote;
 pub mod remotes;
 mod replaced;
+pub mod retention;
 mod select;
 pub mod settings;
 pub mod source;

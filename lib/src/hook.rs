@@ -15,10 +15,11 @@ pub const PROGRAM: &str = "git-samesession";
 /// By this a command in somebody's settings is known to be ours.
 const MARK: &str = "git-samesession hook run";
 
-/// The command of an agent's hook. It does nothing, and says nothing, where the program is not installed.
+/// The command of an agent's hook. Where the program is not installed it does nothing and says nothing, but listens: an agent
+/// that speaks to nobody may take that for a fault.
 pub fn agent_command(agent: &str, event: &str, global: bool) -> String {
     let global = if global { " --global" } else { "" };
-    format!("if command -v {PROGRAM} >/dev/null 2>&1; then {MARK}{global} --agent {agent} {event}; fi")
+    format!("if command -v {PROGRAM} >/dev/null 2>&1; then {MARK}{global} --agent {agent} {event}; else cat >/dev/null; fi")
 }
 
 /// The command of a hook in Git's configuration, to which Git adds the hook's own arguments.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::scene::{Scene, bare_scene, soon};
 use crate::support::chains::{acquaint, id};
+use crate::support::clones::sid_of;
 use crate::support::sandbox::Machine;
 
 fn settings(machine: &Machine) -> PathBuf {
@@ -65,11 +66,16 @@ fn hooks_of_a_project_are_nobody_elses_business() {
     let laptop = &scene.laptop;
     let exclude = laptop.cwd.join(".git/info/exclude");
     let before = fs::read(&exclude).ok();
+    let capsule = laptop.home.join("x.capsule");
+    let travels = || laptop.json(["checkpoint", &id(1), "--force", "-o", capsule.to_str().expect("text")])["workspace"].clone();
+    let without = travels();
     laptop.run_here(["hook", "install", "--agent", "claude", "--agent", "codex"]).ok();
     assert!(laptop.cwd.join(".claude/settings.local.json").exists() && laptop.cwd.join(".codex/hooks.json").exists());
     assert_eq!(laptop.git(["status", "--porcelain"]), "");
+    assert_eq!(travels(), without);
     laptop.run_here(["hook", "uninstall"]).ok();
-    assert!(!laptop.cwd.join(".claude/settings.local.json").exists() && !laptop.cwd.join(".codex/hooks.json").exists());
+    assert!(!laptop.cwd.join(".claude").exists() && !laptop.cwd.join(".codex").exists());
+    assert_eq!(travels(), without);
     assert_eq!(fs::read(&exclude).ok(), before);
 
     // A file that was there is its user's to show or to hide.
@@ -194,6 +200,42 @@ fn a_hundred_turns_in_a_moment_are_a_few_checkpoints_with_everything_in_them() {
     let last = laptop.json(["checkpoint", &id(1)]);
     assert_eq!(last["state"], "unchanged", "{}", laptop.hook_log());
     laptop.assert_sound(false);
+}
+
+#[test]
+fn a_chain_that_nobody_looks_after_does_not_grow_for_ever() {
+    let scene = bare_scene();
+    let laptop = &scene.laptop;
+    let desktop = scene.team.machine("desktop");
+    acquaint(&[laptop.clone(), desktop.clone()]);
+    laptop.run_here(["hook", "install", "--agent", "claude"]).ok();
+    let file = laptop.cwd.join(".claude/settings.local.json");
+    laptop.git(["config", "samesession.keep", "3"]);
+    let mut most = 0;
+    for n in 0..10 {
+        laptop.adds(&id(1), &format!("turn {n}"));
+        // Others have the chain as it was before it is shortened, and as it is after.
+        laptop.fires(&command(&file, if n % 2 == 0 { "SessionEnd" } else { "Stop" }), &id(1)).ok();
+        laptop.at_rest();
+        desktop.git(["fetch", "-q"]);
+        desktop.run_here(["list"]).ok();
+        let tip = laptop.chain(1).expect("a checkpoint");
+        most = most.max(laptop.count(&tip));
+        if n % 2 == 0 {
+            assert_eq!(scene.sent(1), Some(tip), "{}", laptop.hook_log());
+        }
+    }
+    assert!(most <= 6, "{most}: {}", laptop.hook_log());
+    assert!(laptop.hook_log().contains("shortened: 3 checkpoints stay"), "{}", laptop.hook_log());
+    assert!(!laptop.hook_log().contains("NOT"), "{}", laptop.hook_log());
+    laptop.fires(&command(&file, "SessionEnd"), &id(1)).ok();
+    laptop.at_rest();
+    desktop.git(["fetch", "-q"]);
+    desktop.run(["restore", "--session-only", &id(1)]).ok();
+    let name = format!("refs/samesession-remote/origin/sessions/{}", sid_of(&id(1)));
+    assert_eq!(Some(desktop.rev(&name)), laptop.chain(1));
+    assert!(desktop.said(&id(1)).ends_with("turn 9\"}}\n"));
+    laptop.assert_sound(true);
 }
 
 #[test]

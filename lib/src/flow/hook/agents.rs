@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{Row, State, file, kept};
 use crate::agent::Agent;
 use crate::agent::hooks::{Hooks, NOTIFY};
+use crate::durable;
 use crate::env::Env;
 use crate::flow::Error;
 use crate::git::Repository;
@@ -110,7 +111,11 @@ fn take_out(env: &Env, path: &Path, without: impl Fn(&str) -> Result<String, Str
         return Ok(false);
     }
     match kept::before(env, path, &now)? {
-        Some(None) => file::remove(path)?,
+        Some(None) => {
+            file::remove(path)?;
+            // An empty directory would travel with the work tree.
+            let _ = std::fs::remove_dir(durable::parent(path));
+        }
         Some(Some(before)) => file::write(path, before.as_bytes(), 0o600)?,
         None => file::replace(&file::real(path), left.as_bytes(), permissions(path))?,
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::flow::retention::Retention;
 use crate::flow::settings::STORE;
 use crate::git::Repository;
 
@@ -15,6 +16,8 @@ pub struct Policy {
     pub strict: bool,
     /// After a checkout or merge it is said how many sessions wait.
     pub waiting: bool,
+    /// Which checkpoints stay, where chains are not to grow for ever.
+    pub keep: Option<Retention>,
 }
 
 pub fn of(repo: &Repository) -> Policy {
@@ -28,6 +31,7 @@ pub fn of(repo: &Repository) -> Policy {
         deadline: seconds("samesession.hook.deadline", 600),
         strict: flag("samesession.hook.strict"),
         waiting: flag("samesession.hook.waiting"),
+        keep: repo.config.get("samesession.keep").and_then(Retention::parse),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Runs in the background; nobody can be asked anything. One session that cannot be dealt with is in no other's way.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use super::queue::{self, Held, Request, Stand};
@@ -14,8 +15,9 @@ use crate::flow::commit::{self, State};
 use crate::flow::exchange::{self, Arrived};
 use crate::flow::ledger::Ledger;
 use crate::flow::select::Selector;
+use crate::flow::shorten::{self, Keep};
 use crate::flow::source::Source;
-use crate::flow::{Error, keys, placed, remotes, sessions, workspace};
+use crate::flow::{Error, keys, placed, release, remotes, sessions, workspace};
 use crate::git::Repository;
 use crate::id::SessionId;
 use crate::progress::Silent;
@@ -137,6 +139,7 @@ fn for_session(env: &Env, agent: &'static dyn Agent, call: &Call, global: bool) 
                 job.push(&remote, std::slice::from_ref(&sid), &mut report);
             }
             job.log(agent.title(), &report);
+            job.thin_out(&sid);
         }
         drop(held);
         if !queue::is_asked(&common, &sid) {
@@ -155,6 +158,8 @@ struct Job<'a> {
     repo: &'a Repository,
     device: Device,
     identities: Identities,
+    /// The number of the checkpoint that was just made.
+    made: Cell<Option<u64>>,
 }
 
 impl<'a> Job<'a> {
@@ -162,7 +167,7 @@ impl<'a> Job<'a> {
     fn begin(env: &'a Env, repo: &'a Repository, global: bool) -> Result<Option<Job<'a>>, Error> {
         let Some(device) = Device::load(env)?.filter(|_| policy::concerns(repo, global)) else { return Ok(None) };
         let identities = keys::identities(env, Some(&device), &[], None, &NoCallbacks)?;
-        Ok(Some(Job { env, repo, device, identities }))
+        Ok(Some(Job { env, repo, device, identities, made: Cell::new(None) }))
     }
 
     fn ledger(&self) -> Result<Ledger<'_>, Error> {
@@ -177,9 +182,10 @@ impl<'a> Job<'a> {
             return Some("unchanged");
         }
         match self.commit(session) {
-            Ok(state) => {
+            Ok(done) => {
                 held.remember(&stand);
-                Some(match state {
+                self.made.set((done.state == State::Made).then_some(done.sequence));
+                Some(match done.state {
                     State::Made => "made",
                     State::Unchanged => "unchanged",
                     State::Behind => "behind",
@@ -196,11 +202,34 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn commit(&self, session: &Session) -> Result<State, Error> {
+    fn commit(&self, session: &Session) -> Result<commit::Outcome, Error> {
         let source = Source::find(self.env, &Selector::Named(session.native.to_string()), Some(session.agent))?;
         let mut source = source.with_workspace(self.env, &workspace::Options::default())?;
         let options = commit::Options { recipients: Vec::new(), revive: false };
-        Ok(commit::commit(&self.ledger()?, &self.device, &mut source, &options, &NoCallbacks, &Silent)?.state)
+        commit::commit(&self.ledger()?, &self.device, &mut source, &options, &NoCallbacks, &Silent)
+    }
+
+    /// Every so often, as the user has set it: here, and where sessions go. Whatever stands in the way is for the log.
+    fn thin_out(&self, sid: &SessionId) {
+        let (Some(sequence), Some(retention)) = (self.made.take(), policy::of(self.repo).keep) else { return };
+        if sequence % retention.last as u64 != 0 {
+            return;
+        }
+        let remote = remotes::store(self.repo, None).ok().flatten();
+        let keep = Keep { thinned: Some(retention), ..Keep::default() };
+        let done = self.ledger().and_then(|ledger| {
+            let done = shorten::shorten(&ledger, sid, &keep, remote, &mut Vec::new())?;
+            if done.is_some() {
+                release::release(&ledger, false, &Silent)?;
+            }
+            Ok(done)
+        });
+        let words = match done {
+            Ok(None) => return,
+            Ok(Some(done)) => format!("{} shortened: {} checkpoints stay, {} went", sid.short(), done.kept, done.dropped),
+            Err(error) => format!("{} NOT shortened: {}", sid.short(), causes(&error)),
+        };
+        log::add(&self.repo.common, self.env.now(), &words);
     }
 
     fn push(&self, remote: &str, sids: &[SessionId], report: &mut Report) {
