@@ -94,6 +94,14 @@ fn settings_that_make_no_sense_are_left_alone() {
         laptop.run_here(["hook", "install", "--global"]).fails(1, "was left as it is").hints("nothing was changed");
         assert_eq!(fs::read_to_string(settings(laptop)).expect("there"), text);
     }
+    // Taken out is all of it, or nothing.
+    fs::write(settings(laptop), "{}").expect("written");
+    let shared = laptop.home.join("shared-hooks");
+    laptop.git(["config", "--global", "core.hooksPath", shared.to_str().expect("text")]);
+    laptop.run_here(["hook", "install", "--global", "--git", "--agent", "claude"]).ok();
+    fs::write(settings(laptop), "{").expect("written");
+    laptop.run_here(["hook", "uninstall", "--global"]).fails(1, "was left as it is");
+    assert!(shared.join("pre-push").exists());
     fs::write(settings(laptop), b"\xff\xfe").expect("written");
     laptop.run_here(["hook", "install", "--agent", "claude", "--global"]).fails(1, "it is not text");
     assert!(!laptop.home.join(".codex").exists());

@@ -217,6 +217,8 @@ fn a_bare_repository_pushes_as_ever() {
     bare.run_here(["hook", "install", "--git"]).ok();
     bare.git(["push", "-q", scene.team.server.cwd.to_str().expect("text"), "HEAD:refs/heads/bare"]);
     assert!(scene.team.server.refs("refs/heads/bare").len() == 1);
+    bare.run_here(["hook", "uninstall"]).ok();
+    bare.run_here(["hook", "install", "--git"]).ok();
     // The work tree of one has its sessions.
     let tree = laptop.at(laptop.home.join("tree"));
     bare.git(["worktree", "add", "-q", "-b", "side", tree.cwd.to_str().expect("text")]);

@@ -96,11 +96,15 @@ pub fn install(env: &Env, options: &Options) -> Result<Vec<Row>, Error> {
 pub fn uninstall(env: &Env, options: &Options) -> Result<Vec<Row>, Error> {
     let repo = repository(env, options)?;
     let every = !options.git && options.agents.is_empty();
+    let agents = if every { agent::all().to_vec() } else { named(&options.agents)? };
+    // What cannot be understood is told before anything is taken out.
+    for agent in &agents {
+        agents::check(env, repo.as_ref(), *agent, options.global)?;
+    }
     let mut rows = Vec::new();
     if options.git || every {
         rows.extend(git::uninstall(env, repo.as_ref(), options.global)?);
     }
-    let agents = if every { agent::all().to_vec() } else { named(&options.agents)? };
     for agent in agents {
         rows.extend(agents::uninstall(env, repo.as_ref(), agent, options.global)?);
     }

@@ -91,8 +91,24 @@ impl Planned {
     }
 }
 
+/// Whether what is there is understood.
+pub fn check(env: &Env, repo: Option<&Repository>, agent: &dyn Agent, global: bool) -> Result<(), Error> {
+    let Some(hooks) = agent.hooks().filter(|_| global || repo.is_some_and(|repo| !repo.bare)) else { return Ok(()) };
+    let path = place(env, repo, agent, hooks, global)?;
+    if let Some(now) = text(&path)? {
+        settings::without(&now).map_err(|why| bad(&path, why))?;
+    }
+    if let Some(name) = hooks.notify.filter(|_| global) {
+        let path = agent.home(env)?.root.join(name);
+        let now = text(&path)?.unwrap_or_default();
+        toml::without(&now).map_err(|why| bad(&path, why))?;
+    }
+    Ok(())
+}
+
 pub fn uninstall(env: &Env, repo: Option<&Repository>, agent: &'static dyn Agent, global: bool) -> Result<Option<Row>, Error> {
-    let Some(hooks) = agent.hooks() else { return Ok(None) };
+    // A bare repository has no settings of a project.
+    let Some(hooks) = agent.hooks().filter(|_| global || repo.is_some_and(|repo| !repo.bare)) else { return Ok(None) };
     let path = place(env, repo, agent, hooks, global)?;
     let mut changed = take_out(env, &path, settings::without)?;
     if let Some(name) = hooks.notify.filter(|_| global) {
