@@ -67,6 +67,11 @@ impl Bench {
             );
         }
 
+        push(self, true);
+        if let Some(calls) = system_calls(&mut self.ours(&home, &["hook", "run", "pre-push", "origin", address])) {
+            self.count("programs started by the hook of a push, nothing changed", calls.programs as u64, 4);
+        }
+
         // Whatever the length of the transcript.
         transcript(&session, ID, &cwd, if self.smoke { 50_000_000 } else { 500_000_000 });
         let said = self.dir.path().join("said.json");
