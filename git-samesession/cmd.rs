@@ -8,6 +8,7 @@ mod doctor;
 mod export;
 mod fetch;
 mod gc;
+mod hook;
 mod import;
 mod init;
 mod inspect;
@@ -66,6 +67,7 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<ExitCode, Failure> {
         Command::Delete(options) => delete::run(env, ui, options),
         Command::Gc(options) => gc::run(env, ui, options),
         Command::Recipient(options) => recipient::run(env, ui, options),
+        Command::Hook(options) => hook::run(env, ui, options),
         Command::Doctor => doctor::run(env, ui),
         Command::Demo => demo::run(env, ui),
     };

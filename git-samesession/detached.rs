@@ -24,6 +24,7 @@ impl Detached {
         Detached { log: place(repo, log) }
     }
 
+    /// In a group of its own, which no key of a terminal reaches.
     pub fn start(&self, args: &[String]) -> io::Result<Child> {
         let log = open_log(&self.log)?;
         let mut command = Command::new(std::env::current_exe()?);
@@ -38,11 +39,6 @@ pub fn silent(command: &mut Command) {
     command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "").env("SSH_ASKPASS_REQUIRE", "never");
     // A command of the user's own is theirs to make silent.
     command.env("SAMESESSION_UNATTENDED", "1");
-}
-
-/// From here on no signal of a terminal reaches us, and no question can be asked there.
-pub fn leave_the_terminal() {
-    let _ = rustix::process::setsid();
 }
 
 /// Held as long as it lives.

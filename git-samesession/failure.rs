@@ -61,6 +61,9 @@ pub enum Failure {
     Detached(#[source] io::Error),
     #[error("the session stands here, but its agent cannot be started")]
     Launch(#[source] io::Error),
+    /// A hook that stops what it stands in, as strict mode wants it.
+    #[error("{0}")]
+    Strict(String),
     #[error("cannot set up the demonstration: {0}")]
     Demo(String),
     #[error("{} {} found", count(*.0, "trouble"), if *.0 == 1 { "was" } else { "were" })]
@@ -213,6 +216,8 @@ impl Failure {
                 E::Workspace(workspace::Error::Operation(_)) => ("in-progress", 1),
                 E::NothingToUndo(_) => ("nothing-to-undo", 1),
                 E::UsedSince(_) => ("used", 1),
+                E::BadSettings { .. } => ("bad-settings", 1),
+                E::SharedHooks(_) | E::NoGlobalHooks | E::NoAgentHooks(_) | E::NoHook(_) => ("no-hook", 1),
                 E::Unsigned | E::Seal(seal::Error::BadSignature(_)) => ("unsigned", 1),
                 E::OutputExists(_) => ("exists", 1),
                 E::Device(device::Error::Exists(_)) => ("exists", 1),
@@ -230,7 +235,7 @@ impl Failure {
             Failure::Troubles(_) => ("trouble", 1),
             Failure::NoDevice => ("no-device", 1),
             Failure::NotConfirmed(_) => ("not-confirmed", 1),
-            Failure::NotPushed(_) => ("not-pushed", 1),
+            Failure::NotPushed(_) | Failure::Strict(_) => ("not-pushed", 1),
             Failure::Answered(failure) => failure.kind(),
             Failure::Usage(_) => ("usage", 129),
             _ => ("failed", 128),
@@ -265,6 +270,7 @@ impl Failure {
             Failure::NoTerminal => hint("in scripts use --passphrase-file or --passphrase-fd"),
             Failure::Flow(E::NoDevice) | Failure::NoDevice => hint("to make them: git samesession device init"),
             Failure::OutputIsTerminal => hint("name a file with --output, or send it through a pipe"),
+            Failure::Strict(_) => hint("to push all the same: git push --no-verify; 'git samesession hook status' tells more"),
             Failure::NotConfirmed(short) => vec![format!("in scripts: --confirm {short}")],
             Failure::TwoAnswers => hint("name a file with --output"),
             Failure::Flow(error) => match error {
@@ -375,6 +381,9 @@ impl Failure {
                 }
                 E::NothingToUndo(_) => hint("only restores of the last thirty days can be taken back"),
                 E::UsedSince(_) => hint("to lose what was done there since: git samesession undo --force; a session that went on stays"),
+                E::BadSettings { .. } => hint("put it right, then try again; nothing was changed"),
+                E::SharedHooks(_) => hint("to install there for all of them: git samesession hook install --git --global"),
+                E::NoGlobalHooks => hint("to have some: git config --global core.hooksPath DIR, or Git 2.54 or later"),
                 E::NoDestination(_) => hint("make the directory first, or name another one with --into"),
                 E::Live { .. } => hint("quit it, then restore again"),
                 E::Diverged { keep_both, .. } => {

@@ -13,6 +13,7 @@ mod commands;
 mod crash;
 mod damaged;
 mod doctor;
+mod hooks;
 mod hostile;
 mod hostile_chains;
 mod init;

@@ -6,6 +6,7 @@
 
 mod git;
 mod growth;
+mod hooks;
 mod lists;
 mod measure;
 mod moving;
@@ -36,7 +37,7 @@ fn main() {
     let smoke = args.iter().any(|arg| arg == "--smoke");
     let named: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let mut bench = Bench { dir: tempfile::tempdir().expect("a temporary directory"), smoke, passed: true };
-    let counted: [Topic; 10] = [
+    let counted: [Topic; 11] = [
         ("memory", Bench::memory),
         ("git-memory", Bench::git_memory),
         ("listing", Bench::listing),
@@ -47,6 +48,7 @@ fn main() {
         ("chains", Bench::chains),
         ("workspace", Bench::workspace),
         ("moving", Bench::moving),
+        ("hooks", Bench::hooks),
     ];
     let timed: [Topic; 4] =
         [("sealing", Bench::sealing), ("git", Bench::git_sealing), ("restic", Bench::restic), ("start", Bench::start_up)];

@@ -150,7 +150,6 @@ fn alone(leaving: &Leaving, repo: &Repository, sid: &str) -> Result<Option<Optio
     if !leaving.after_turn {
         return Ok(Some(None));
     }
-    detached::leave_the_terminal();
     Ok(detached::only(repo, &format!("moving-{sid}")).map_err(Failure::Detached)?.map(Some))
 }
 

@@ -7,11 +7,13 @@
 
 pub mod claude;
 pub mod codex;
+pub mod hooks;
 pub mod jsonl;
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use self::hooks::{Call, Hooks};
 use crate::env::{self, Env};
 use crate::id::{NativeId, SessionId};
 use crate::path::RelPath;
@@ -282,6 +284,16 @@ pub trait Agent: Sync {
 
     /// Faults of this home that its user should know: one line each, with the way out.
     fn ailments(&self, home: &Home) -> Vec<String>;
+
+    /// Its own hooks; `None` if it calls nobody.
+    fn hooks(&self) -> Option<&'static Hooks> {
+        None
+    }
+
+    /// What one of them says.
+    fn hook_call(&self, _event: &str, input: &[u8]) -> Option<Call> {
+        Call::parse(input)
+    }
 }
 
 /// Another copy of a session in the same home.

@@ -102,6 +102,11 @@ impl Env {
         self.var("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
     }
 
+    /// The program that is running.
+    pub fn own_program(&self) -> std::io::Result<PathBuf> {
+        std::env::current_exe()
+    }
+
     /// The program as the shell would find it.
     pub fn program(&self, name: &str) -> Option<PathBuf> {
         let path = self.var("PATH")?;

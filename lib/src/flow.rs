@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod export;
 pub mod glance;
 pub mod handoff;
+pub mod hook;
 pub mod import;
 pub mod init;
 pub mod inspect;
@@ -51,6 +52,7 @@ pub mod recover;
 pub mod remote;
 pub mod remotes;
 mod replaced;
+pub mod retention;
 mod select;
 pub mod settings;
 pub mod source;
@@ -204,6 +206,16 @@ pub enum Error {
     NothingToUndo(Option<String>),
     #[error("'{}' was used since", .0.display())]
     UsedSince(PathBuf),
+    #[error("'{}' was left as it is: {why}", path.display())]
+    BadSettings { path: PathBuf, why: String },
+    #[error("Git runs what is in '{}' in other repositories, too", .0.display())]
+    SharedHooks(PathBuf),
+    #[error("this Git has no hooks for all repositories")]
+    NoGlobalHooks,
+    #[error("{0} has no hooks")]
+    NoAgentHooks(&'static str),
+    #[error("there is nothing to do for a hook '{0}' that was called like this")]
+    NoHook(String),
     #[error("interrupted")]
     Interrupted,
 }

@@ -15,6 +15,7 @@ pub mod env;
 pub mod fault;
 pub mod flow;
 pub mod git;
+pub mod hook;
 pub mod id;
 pub mod lease;
 pub mod path;

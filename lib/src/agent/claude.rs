@@ -17,6 +17,7 @@ use std::thread;
 
 use serde::Deserialize;
 
+use super::hooks::{Hooks, Moment};
 use super::{
     Agent, Artifact, Broken, Copy, Discovery, Error, Home, Incoming, Live, Place, Reached, ResumeCommand, Role, Session, Source,
     StagedFile, Verified,
@@ -26,6 +27,20 @@ use crate::id::NativeId;
 use crate::path::RelPath;
 
 pub struct Claude;
+
+/// Project hooks go into the file that is a user's own, not into the one that a team shares.
+static HOOKS: Hooks = Hooks {
+    user: "settings.json",
+    project: ".claude/settings.local.json",
+    events: &[
+        ("SessionStart", Moment::Started),
+        ("Stop", Moment::TurnEnded),
+        ("PreCompact", Moment::Compacting),
+        ("SessionEnd", Moment::Ended),
+    ],
+    notify: None,
+    consent: None,
+};
 
 impl Agent for Claude {
     fn name(&self) -> &'static str {
@@ -42,6 +57,10 @@ impl Agent for Claude {
 
     fn how_to_install(&self) -> &'static str {
         "npm install -g @anthropic-ai/claude-code"
+    }
+
+    fn hooks(&self) -> Option<&'static Hooks> {
+        Some(&HOOKS)
     }
 
     fn home(&self, env: &Env) -> Result<Home, env::Error> {

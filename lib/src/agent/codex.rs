@@ -29,6 +29,7 @@ use rustix::fs::{FlockOperation, flock};
 use self::meta::Meta;
 use self::names::Names;
 use self::rollout::Name;
+use super::hooks::{Call, Hooks, Moment, NOTIFY};
 use super::{
     Agent, Artifact, Copy, Discovery, Error, Home, Incoming, Live, Place, Reached, ResumeCommand, Role, Session, Source, StagedFile,
     Verified, jsonl,
@@ -38,6 +39,19 @@ use crate::id::NativeId;
 use crate::path::RelPath;
 
 pub struct Codex;
+
+static HOOKS: Hooks = Hooks {
+    user: "hooks.json",
+    project: ".codex/hooks.json",
+    events: &[
+        ("SessionStart", Moment::Started),
+        ("Stop", Moment::TurnEnded),
+        ("PreCompact", Moment::Compacting),
+        ("SessionEnd", Moment::Ended),
+    ],
+    notify: Some("config.toml"),
+    consent: Some("Codex runs hooks that you have trusted: start 'codex' and say '/hooks'"),
+};
 
 impl Agent for Codex {
     fn name(&self) -> &'static str {
@@ -54,6 +68,20 @@ impl Agent for Codex {
 
     fn how_to_install(&self) -> &'static str {
         "npm install -g @openai/codex"
+    }
+
+    fn hooks(&self) -> Option<&'static Hooks> {
+        Some(&HOOKS)
+    }
+
+    fn hook_call(&self, event: &str, input: &[u8]) -> Option<Call> {
+        if event != NOTIFY {
+            return Call::parse(input);
+        }
+        let told: serde_json::Value = serde_json::from_slice(input).ok()?;
+        let ended = told["type"] == "agent-turn-complete";
+        let (native, cwd) = (NativeId::parse_uuid(told["thread-id"].as_str()?).ok()?, Path::new(told["cwd"].as_str()?).to_owned());
+        (ended && cwd.is_absolute()).then_some(Call { native, cwd })
     }
 
     fn home(&self, env: &Env) -> Result<Home, env::Error> {
