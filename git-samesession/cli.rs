@@ -33,6 +33,8 @@ pub enum Command {
     Device(DeviceCommand),
     /// Let fetches of this repository bring sessions, and say who reads those that begin here
     Init(Init),
+    /// Show what is at work, what is only here, who holds what, and what waits for this device
+    Status(Status),
     /// List the agents' sessions on this machine
     Sessions(Sessions),
     /// List the sessions of this repository, here and as last fetched
@@ -140,6 +142,16 @@ pub struct Init {
     /// Take back what 'init' has set, and nothing else
     #[arg(long, conflicts_with_all = ["remote", "recipients", "on_demand"])]
     pub uninstall: bool,
+}
+
+#[derive(Args)]
+pub struct Status {
+    /// In lines that do not change, for prompts and status lines
+    #[arg(long, conflicts_with = "json")]
+    pub porcelain: bool,
+    /// Every session of this repository, not only as many as a screen holds
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Args)]

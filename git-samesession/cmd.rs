@@ -21,6 +21,7 @@ mod restore;
 mod resume;
 mod sessions;
 mod show;
+mod status;
 mod undo;
 mod workspace;
 
@@ -47,6 +48,7 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<ExitCode, Failure> {
         // Its exit code is that of the agent.
         Command::Resume(options) => return resume::run(env, ui, options),
         Command::Device(options) => device::run(env, ui, options),
+        Command::Status(options) => status::run(env, ui, options),
         Command::Init(options) => init::run(env, ui, options),
         Command::Sessions(options) => sessions::run(env, ui, options),
         Command::List(options) => list::run(env, ui, options),

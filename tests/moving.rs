@@ -2,6 +2,7 @@
 
 mod launch;
 mod races;
+mod status;
 mod story;
 
 use std::fs;

@@ -10,8 +10,10 @@ use samesession::flow::keys::SealTo;
 use samesession::flow::ledger::Ledger;
 use samesession::flow::source::Source;
 use samesession::flow::turn::Turn;
-use samesession::flow::{self, pending, remote, workspace};
+use samesession::flow::{self, pending, registered, remote, workspace};
 use samesession::git::Repository;
+use samesession::id::SessionId;
+use samesession::time;
 use serde::Serialize;
 
 use crate::cli::Leaving;
@@ -98,10 +100,12 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
     if source.is_around_us(env) && !leaving.after_turn {
         // The turn that calls us is not over before we have returned.
         let session = (answer.native_id.as_str(), answer.agent);
+        let sid = source.selected.session.sid();
+        registered::add(&repo, &sid, &time::format(env.now()), &remote)?;
         Detached::new(&repo, "move.log").start(&after_turn(leaving, session, &names, &remote)).map_err(Failure::Detached)?;
         return ui.report(&answer).map_err(Failure::Output);
     }
-    let Some(_only) = alone(leaving, &repo, &answer.sid)? else { return Ok(()) };
+    let Some(_only) = alone(leaving, &repo, &source.selected.session.sid())? else { return Ok(()) };
     let turn = source.when_the_turn_is_over(Duration::from_secs(leaving.wait), &mut || {
         ui.note(&format!("{title} is in the middle of a turn; waiting for its end, {} s at most", leaving.wait));
     })?;
@@ -117,6 +121,7 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
     let done = handoff::hand_over(&ledger, &device, &mut source, &options, &terminal, &*ui.progress())?;
     super::tell(ui, &done.commit.findings);
     pending::forget(&ledger.store.repo, &[source.selected.session.sid()])?;
+    registered::forget(&ledger.store.repo, &source.selected.session.sid())?;
     answer.state = "handed-over";
     (answer.commit, answer.sequence) = (Some(done.commit.tip.to_string()), Some(done.commit.sequence));
     (answer.files, answer.bytes) = (source.artifacts.len(), done.commit.captured.bytes);
@@ -145,12 +150,12 @@ fn after_turn(leaving: &Leaving, (native, agent): (&str, &str), to: &[String], r
 }
 
 /// One process waits for the end of a turn, however often its agent has said so; `None` if there is one.
-fn alone(leaving: &Leaving, repo: &Repository, sid: &str) -> Result<Option<Option<detached::Only>>, Failure> {
+fn alone(leaving: &Leaving, repo: &Repository, sid: &SessionId) -> Result<Option<Option<detached::Only>>, Failure> {
     if !leaving.after_turn {
         return Ok(Some(None));
     }
     detached::leave_the_terminal();
-    Ok(detached::only(repo, &format!("moving-{sid}")).map_err(Failure::Detached)?.map(Some))
+    Ok(detached::only(repo, &registered::lock_name(sid)).map_err(Failure::Detached)?.map(Some))
 }
 
 fn of_workspace(leaving: &Leaving) -> workspace::Options {

@@ -266,6 +266,9 @@ pub trait Agent: Sync {
 
     fn resume(&self, native: &NativeId, cwd: &Path) -> ResumeCommand;
 
+    /// What a person asked for last, by the first `upto` bytes of a transcript.
+    fn last_prompt(&self, transcript: &Path, upto: u64) -> Option<String>;
+
     /// What lets the session here be used on when a capsule's takes its place: a sentence with the command.
     fn keep_both(&self, native: &NativeId) -> String;
 

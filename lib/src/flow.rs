@@ -27,6 +27,7 @@ pub mod pending;
 pub mod pick;
 pub mod recipient_list;
 pub mod recipients;
+pub mod registered;
 pub mod release;
 pub mod restore;
 pub mod resume;
@@ -34,6 +35,7 @@ pub mod sessions;
 pub mod shorten;
 pub mod show;
 pub mod signed;
+pub mod status;
 
 pub mod arriving;
 mod aside;
@@ -249,6 +251,8 @@ pub struct Way {
     pub device: String,
     pub made: String,
     pub title: Option<String>,
+    /// What its user asked for last.
+    pub prompt: Option<String>,
     pub bytes: u64,
 }
 

@@ -18,7 +18,7 @@ fn handed() -> Scene {
 }
 
 #[track_caller]
-fn until(what: &str, is: impl Fn() -> bool) {
+pub fn until(what: &str, is: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is() {
         assert!(begun.elapsed() < Duration::from_secs(60), "{what}");

@@ -234,6 +234,10 @@ impl Agent for Claude {
         ResumeCommand { cwd: cwd.to_owned(), argv: ["claude", "--resume", native.as_str()].map(str::to_owned).to_vec() }
     }
 
+    fn last_prompt(&self, transcript: &Path, upto: u64) -> Option<String> {
+        summary::last_prompt(transcript, upto)
+    }
+
     fn keep_both(&self, native: &NativeId) -> String {
         format!("to keep the one here under a new id, first: claude --resume {native} --fork-session")
     }

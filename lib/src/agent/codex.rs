@@ -206,6 +206,10 @@ impl Agent for Codex {
         ResumeCommand { cwd: cwd.to_owned(), argv }
     }
 
+    fn last_prompt(&self, transcript: &Path, upto: u64) -> Option<String> {
+        summary::last_prompt(transcript, upto)
+    }
+
     fn keep_both(&self, _: &NativeId) -> String {
         // Not `codex fork`: a fork reads its beginning from the very rollout that would be set aside.
         "to have both, repeat the command with another home: CODEX_HOME=\"$HOME/.codex-2\" git samesession restore …".to_owned()
