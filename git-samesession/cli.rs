@@ -57,6 +57,8 @@ pub enum Command {
     Handoff(Handoff),
     /// Take a session over and start its agent
     Resume(Resume),
+    /// Clone a repository with its sessions, and go on with one
+    Clone(Cloning),
     /// Write a checkpoint of the repository into a capsule file
     Export(Export),
     /// Take a capsule file into the repository, as a checkpoint of its session

@@ -1,6 +1,7 @@
 //! One file per verb: arguments in, one library call, a view out.
 
 mod checkpoint;
+mod clone;
 mod delete;
 mod demo;
 mod device;
@@ -47,6 +48,7 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<ExitCode, Failure> {
     let done = match command {
         // Its exit code is that of the agent.
         Command::Resume(options) => return resume::run(env, ui, options),
+        Command::Clone(options) => return clone::run(env, ui, options),
         Command::Device(options) => device::run(env, ui, options),
         Command::Status(options) => status::run(env, ui, options),
         Command::Init(options) => init::run(env, ui, options),

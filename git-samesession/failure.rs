@@ -189,6 +189,8 @@ impl Failure {
                 E::Unsure { .. } => ("unsure", 1),
                 E::CannotGoOn { .. } => ("cannot-go-on", 1),
                 E::NothingToResume => ("no-session", 1),
+                E::SealedToOthers { .. } => ("no-recipient", 1),
+                E::NoNameForClone(_) => ("usage", 129),
                 E::Setting { .. } => ("usage", 129),
                 E::Refused { .. } => ("not-pushed", 1),
                 E::NoRemote => ("no-remote", 1),
@@ -314,6 +316,11 @@ impl Failure {
                     "configure it there first; nothing was changed, and nobody else's lease was taken".to_owned(),
                     "to install it all the same and start nothing: --no-launch".to_owned(),
                 ],
+                E::SealedToOthers { recipient, .. } => vec![
+                    format!("on the other machine: git samesession recipient add {recipient}, then git samesession push --all"),
+                    "then here, in the clone: git samesession resume".to_owned(),
+                ],
+                E::NoNameForClone(_) => hint("name a directory: git samesession clone URL DIR"),
                 E::NothingToResume => vec![
                     "'git samesession list' shows what this device can open, 'git samesession lease status' who drives it".to_owned(),
                     "on the other machine: git samesession move".to_owned(),

@@ -1,5 +1,6 @@
 //! A session that changes hands, as its users meet it: two machines, a bare remote between them, and one lease.
 
+mod clone;
 mod launch;
 mod races;
 mod status;

@@ -102,7 +102,7 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
         let session = (answer.native_id.as_str(), answer.agent);
         let sid = source.selected.session.sid();
         registered::add(&repo, &sid, &time::format(env.now()), &remote)?;
-        Detached::new(&repo, "move.log").start(&after_turn(leaving, session, &names, &remote)).map_err(Failure::Detached)?;
+        Detached::new(env, &repo, "move.log").start(&after_turn(leaving, session, &names, &remote)).map_err(Failure::Detached)?;
         return ui.report(&answer).map_err(Failure::Output);
     }
     let Some(_only) = alone(leaving, &repo, &source.selected.session.sid())? else { return Ok(()) };

@@ -4,6 +4,7 @@
 //! must stay true: when a verb returns an error that does not say otherwise, nothing was changed.
 
 pub mod checkpoint;
+pub mod clone;
 pub mod commit;
 pub mod delete;
 pub mod doctor;
@@ -138,6 +139,10 @@ pub enum Error {
     },
     #[error("checkpoint {} is signed by a key that this device does not know: {}", checkpoint.id(), checkpoint.signer)]
     UnknownMaker { checkpoint: Box<store::unfold::Checkpoint> },
+    #[error("{} here {} sealed to others: this device is not a recipient yet", if *sessions == 1 { "the session".to_owned() } else { format!("all {sessions} sessions") }, if *sessions == 1 { "is" } else { "are" })]
+    SealedToOthers { sessions: usize, recipient: String },
+    #[error("'{0}' does not say what the clone shall be called")]
+    NoNameForClone(String),
     #[error("no session of this repository can be gone on with here")]
     NothingToResume,
     #[error("{name} is '{value}': {why}")]

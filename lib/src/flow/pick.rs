@@ -66,7 +66,7 @@ fn stranger(named: &Named, findings: &[Finding]) -> Option<Box<Checkpoint>> {
 }
 
 /// Believes its maker from here on, if somebody says so.
-fn accept(ledger: &mut Ledger<'_>, checkpoint: Checkpoint, trust: &Trust<'_>, consent: &mut dyn Consent) -> Result<(), Error> {
+pub(super) fn accept(ledger: &mut Ledger<'_>, checkpoint: Checkpoint, trust: &Trust<'_>, consent: &mut dyn Consent) -> Result<(), Error> {
     let name = called(ledger, &checkpoint);
     let mut asked = || !trust.dry_run && consent.accept_signer(&checkpoint.signer, &name);
     if !trust.named.contains(&checkpoint.signer.fingerprint) && !asked() {
