@@ -57,6 +57,8 @@ pub enum Command {
     Handoff(Handoff),
     /// Take a session over and start its agent
     Resume(Resume),
+    /// Copy a session of this machine, as it stands, into a new one of the same agent
+    Fork(Fork),
     /// Clone a repository with its sessions, and go on with one
     Clone(Cloning),
     /// Write a checkpoint of the repository into a capsule file
@@ -376,6 +378,15 @@ pub struct Undo {
     /// Even if somebody has worked in the work tree since
     #[arg(short, long)]
     pub force: bool,
+}
+
+#[derive(Args)]
+pub struct Fork {
+    /// The agent's id of the session, its sid, a unique prefix of either, or 'current'; 'current' if not given
+    pub session: Option<String>,
+    /// Only look among this agent's sessions: 'claude' or 'codex'
+    #[arg(long)]
+    pub agent: Option<String>,
 }
 
 #[derive(Args)]

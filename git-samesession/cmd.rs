@@ -8,6 +8,7 @@ mod device;
 mod doctor;
 mod export;
 mod fetch;
+mod fork;
 mod gc;
 mod import;
 mod init;
@@ -62,6 +63,7 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<ExitCode, Failure> {
         Command::Undo(options) => undo::run(env, ui, options),
         Command::Move(options) => r#move::run(env, ui, &options.leaving, &options.to),
         Command::Handoff(options) => r#move::run(env, ui, &options.leaving, &options.to),
+        Command::Fork(options) => fork::run(env, ui, options),
         Command::Export(options) => export::run(env, ui, options),
         Command::Import(options) => import::run(env, ui, options),
         Command::Fetch(options) => fetch::run(env, ui, options),

@@ -373,7 +373,7 @@ impl Failure {
                 E::NothingToUndo(_) => hint("only restores of the last thirty days can be taken back"),
                 E::UsedSince(_) => hint("to lose what was done there since: git samesession undo --force; a session that went on stays"),
                 E::NoDestination(_) => hint("make the directory first, or name another one with --into"),
-                E::Live { .. } => hint("quit it, then restore again"),
+                E::Live { .. } => hint("quit it, then try again"),
                 E::Diverged { keep_both, .. } => {
                     let set_aside = "to take the capsule's and keep a backup of the one here: repeat the command with --set-aside";
                     keep_both.iter().cloned().chain([set_aside.to_owned()]).collect()

@@ -2,6 +2,7 @@
 
 mod clone;
 mod launch;
+mod own_ways;
 mod races;
 mod status;
 mod story;

@@ -83,6 +83,9 @@ pub struct Leaving {
     /// Take ignored files along that match this, a pattern as in .gitignore
     #[arg(long = "include-ignored", value_name = "GLOB", conflicts_with = "session_only")]
     pub include_ignored: Vec<String>,
+    /// Put the agent's own copy aside when it is handed over, so that nobody goes on with it; 'undo' brings it back
+    #[arg(long)]
+    pub deactivate: bool,
     /// For the one that 'move' starts inside an agent's turn
     #[arg(long, hide = true)]
     pub after_turn: bool,

@@ -10,7 +10,7 @@ use samesession::flow::keys::SealTo;
 use samesession::flow::ledger::Ledger;
 use samesession::flow::source::Source;
 use samesession::flow::turn::Turn;
-use samesession::flow::{self, pending, registered, remote, workspace};
+use samesession::flow::{self, deactivate, pending, registered, remote, workspace};
 use samesession::git::Repository;
 use samesession::id::SessionId;
 use samesession::time;
@@ -42,6 +42,8 @@ struct Answer {
     note: Option<String>,
     /// A program still has it open here.
     live: bool,
+    /// By which the agent's own copy is brought back, where that was put aside.
+    put_aside: Option<String>,
     /// What to type on the other side.
     next: String,
 }
@@ -65,6 +67,9 @@ impl View for Answer {
         for to in &self.to {
             writeln!(out, "  to {}", harmless(to))?;
         }
+        if let Some(id) = &self.put_aside {
+            writeln!(out, "the copy here is put aside; to bring it back: git samesession undo {id}")?;
+        }
         writeln!(out, "on the other machine, in a clone of this repository: {}", self.next)
     }
 }
@@ -72,6 +77,9 @@ impl View for Answer {
 pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), Failure> {
     let chosen = super::chosen(env, ui, leaving.session.as_deref(), leaving.agent.as_deref())?;
     let mut source = Source::find(env, &chosen.selector, chosen.agent.as_deref())?;
+    if leaving.deactivate {
+        deactivate::check(&source.selected)?;
+    }
     let repo = Repository::open(env, env.cwd())?;
     let remote = remote::choose(&repo, leaving.remote.as_deref())?;
     // Whom it cannot be sealed to is found out before anything is made or waited for.
@@ -93,6 +101,7 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
         to: names.clone(),
         note: leaving.note.clone(),
         live: source.live.is_some(),
+        put_aside: None,
         next: String::new(),
     };
     answer.next = format!("git samesession resume {}", &answer.sid[..8]);
@@ -113,6 +122,10 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
         let why = if turn == Turn::Open { "is still in the middle of a turn" } else { "does not say whether it is in a turn" };
         ui.note(&format!("{title} {why}; this is how the session stood when the capture began"));
     }
+    if leaving.deactivate {
+        // Somebody may have opened it meanwhile.
+        deactivate::check(&source.selected)?;
+    }
     let mut source = source.with_workspace(env, &of_workspace(leaving))?;
     let terminal = Terminal { quiet: ui.quiet };
     let identities = flow::keys::identities(env, Some(&device), &[], None, &terminal)?;
@@ -128,7 +141,20 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
     answer.added_bytes = Some(done.commit.added);
     answer.workspace = done.commit.captured.workspace.map(|workspace| workspace.numbers);
     answer.live = source.live.is_some();
+    let aside = leaving.deactivate.then(|| deactivate::deactivate(env, &source.selected, done.commit.captured.conversation));
+    let failed = match aside {
+        Some(Ok(id)) => {
+            answer.put_aside = Some(id);
+            None
+        }
+        Some(Err(error)) => Some(error),
+        None => None,
+    };
     ui.report(&answer).map_err(Failure::Output)?;
+    if let Some(error) = failed {
+        ui.note("it is handed over, and the copy here stays where it is");
+        return Err(Failure::Answered(Box::new(error.into())));
+    }
     if answer.live {
         ui.note(&format!("{title} still has it open here: what is said there from now on is another way that it goes"));
     }

@@ -107,7 +107,8 @@ impl Row {
             true => format!("goes to '{}' when this turn is over", harmless(&registered.remote)),
             false => format!("was to be handed over, and was not: git samesession move {}", &self.sid[..8]),
         });
-        let words = here.map(str::to_owned).into_iter().chain(moving).chain(lease).chain(note.map(|note| format!("\"{}\"", clipped(note, 60))));
+        let words =
+            here.map(str::to_owned).into_iter().chain(moving).chain(lease).chain(note.map(|note| format!("\"{}\"", clipped(note, 60))));
         words.chain(ways).chain(saved.map(str::to_owned)).chain(sent).collect::<Vec<_>>().join("; ")
     }
 }
@@ -151,7 +152,10 @@ impl Answer {
     fn hints(&self) -> Vec<String> {
         let mut hints = Vec::new();
         let mut hint = |any: bool, text: String| hints.extend(any.then_some(text));
-        hint(self.how_many(|row| row.standing() == Standing::Waiting) > 0, "to go on with what waits here: git samesession resume".to_owned());
+        hint(
+            self.how_many(|row| row.standing() == Standing::Waiting) > 0,
+            "to go on with what waits here: git samesession resume".to_owned(),
+        );
         let unsaved: Vec<&Row> =
             self.sessions.iter().filter(|row| matches!(row.saved, Saved::Never | Saved::Unsaved) && row.registered.is_none()).collect();
         let which = match unsaved[..] {

@@ -6,10 +6,12 @@
 pub mod checkpoint;
 pub mod clone;
 pub mod commit;
+pub mod deactivate;
 pub mod delete;
 pub mod doctor;
 pub mod exchange;
 pub mod export;
+pub mod fork;
 pub mod glance;
 pub mod handoff;
 pub mod import;

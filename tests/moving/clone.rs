@@ -43,14 +43,19 @@ fn on_a_bare_machine_it_says_who_has_to_let_it_read_and_then_goes_on_in_place() 
     // What was cloned stays, and knows how sessions come.
     let there = third.at(third.cwd.join("origin"));
     assert_eq!(there.reads("dir/two"), "two\n");
-    there.git(["for-each-ref", "--count=1", "--format=%(refname)", "refs/samesession-remote/origin"]).trim().parse::<String>().expect("text");
+    there
+        .git(["for-each-ref", "--count=1", "--format=%(refname)", "refs/samesession-remote/origin"])
+        .trim()
+        .parse::<String>()
+        .expect("text");
     assert!(there.git(["config", "--get-all", "remote.origin.fetch"]).contains("+refs/samesession/*:refs/samesession-remote/origin/*"));
     scene.cloned(&third, &["--no-launch"]).fails(128, "git clone failed");
     scene.cloned(&third, &["named", "--no-launch", "--json"]).fails_with(1);
 
     scene.lets_read(&third);
     // Whose it is has to be known, whoever waits.
-    let ran = scene.cloned(&third, &["stranger", "--no-launch"]).fails(1, "signed by a key that this device does not know").hints("--trust");
+    let ran =
+        scene.cloned(&third, &["stranger", "--no-launch"]).fails(1, "signed by a key that this device does not know").hints("--trust");
     assert!(!ran.stderr().contains("a word"), "a stranger's words are not shown: {}", ran.stderr());
     let told = scene.cloned(&third, &["again", "--no-launch", "--trust", &trust, "--json"]).ok().json();
     let there = third.at(third.cwd.join("again"));
