@@ -291,9 +291,14 @@ impl Failure {
                     "compare the fingerprint with what 'git samesession device show' says on the device that made the capsule".to_owned(),
                     format!("if they agree, repeat the command with --trust {}", signer.fingerprint),
                 ],
-                E::SeveralWays { ways, .. } => {
+                E::SeveralWays { sid, ways } => {
                     let commands = pick::commands(ways).into_iter().map(|way| format!("to go on from one: {way}"));
-                    commands.chain(["other commands take one of them by its commit, too".to_owned()]).collect()
+                    let more = [
+                        "to take one over and start its agent: git samesession resume --tip COMMIT".to_owned(),
+                        format!("to keep the one that stands here besides, first: git samesession fork {}", sid.short()),
+                        "other commands take one of them by its commit, too".to_owned(),
+                    ];
+                    commands.chain(more).collect()
                 }
                 E::Deleted { .. } => hint("to begin again with it: git samesession checkpoint --revive, or import --revive"),
                 E::Undecided { sid } => vec![format!("choose one first: git samesession restore {}", sid.short())],

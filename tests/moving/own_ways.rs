@@ -142,3 +142,47 @@ fn what_is_open_or_leaned_on_or_not_handed_over_stays() {
     assert!(ran.stderr().contains("the copy here stays where it is"), "{}", ran.stderr());
     assert_eq!(laptop.heard(), words);
 }
+
+/// Whatever it is killed at, afterwards it stands where it stood, or aside and brought back by one command.
+#[test]
+fn killed_while_it_is_put_aside_it_is_there_or_aside() {
+    let points = ["restore.journalled", "restore.placed", "restore.all-placed", "restore.committed", "restore.settled"];
+    for point in points {
+        let scene = Scene::new();
+        let laptop = &scene.laptop;
+        laptop.say("a word");
+        let words = laptop.heard();
+        let killed = laptop.env("SAMESESSION_FAULT", format!("{point}=kill")).run_here(["move", SESSION, "--deactivate"]);
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.0.status), Some(9), "{point} is passed");
+        // It was handed over before.
+        assert_eq!(laptop.run_here(["lease", "status", "--json"]).ok().json()["sessions"][0]["standing"], "sent", "{point}");
+        // It may have more to say of this machine.
+        laptop.run_here(["doctor"]);
+        if !laptop.transcript().exists() {
+            laptop.run_here(["undo"]).ok();
+        }
+        assert_eq!(laptop.heard(), words, "{point}");
+        assert!(!laptop.claude().join(".samesession").exists(), "{point}: nothing is left");
+    }
+}
+
+#[test]
+fn killed_while_it_is_copied_the_copy_is_there_or_not() {
+    let points = ["restore.staging", "restore.journalled", "restore.placed", "restore.all-placed", "restore.committed", "restore.settled"];
+    for point in points {
+        let scene = Scene::new();
+        let laptop = &scene.laptop;
+        laptop.say("a word");
+        let before = without_journals(snapshot(&laptop.claude()));
+        let killed = laptop.env("SAMESESSION_FAULT", format!("{point}=kill")).run_here(["fork", SESSION]);
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.0.status), Some(9), "{point} is passed");
+        // It may have more to say of this machine.
+        laptop.run_here(["doctor"]);
+        let after = without_journals(snapshot(&laptop.claude()));
+        if after != before {
+            assert_eq!(after.len(), before.len() + 1, "{point}: {after:#?}");
+            laptop.run_here(["undo"]).ok();
+        }
+        assert_eq!(without_journals(snapshot(&laptop.claude())), before, "{point}");
+    }
+}

@@ -222,6 +222,21 @@ fn two_ways_are_told_apart_by_what_was_asked_for_last() {
             assert!(said.contains(last), "{command:?} does not say {last}:\n{said}");
         }
     }
+    let ran = laptop.run_here(["resume", SESSION]).fails(1, "went 2 ways").hints("git samesession resume --tip COMMIT");
+    let ran = ran.hints(&format!("git samesession fork {}", &sid()[..8]));
+    assert_eq!(
+        ran.stderr().lines().filter(|line| line.starts_with("  ") && line.contains("-") && line.contains("last: \"on the ")).count(),
+        2,
+        "{}",
+        ran.stderr()
+    );
+    let log = laptop.run_here(["log", SESSION, "--json"]).ok().json();
+    for way in log["ways"].as_array().expect("two ways") {
+        let tip = way["commit"].as_str().expect("a commit");
+        laptop.run_here(["resume", "--no-launch", "--session-only", "--set-aside", "--tip", tip]).ok();
+        let heard = laptop.heard();
+        assert!(heard.contains(way["prompt"].as_str().expect("words")) && heard.lines().count() == 2, "{heard}");
+    }
     let log = desktop.run_here(["log", SESSION, "--json"]).ok().json();
     assert_eq!(log["checkpoints"].as_array().map(|all| all.iter().filter(|one| one["prompt"] == "a word").count()), Some(1), "{log:#}");
     let tip = log["ways"][0]["commit"].as_str().expect("a commit");

@@ -7,11 +7,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use super::Error;
 use crate::durable::{self, At};
 use crate::git::Repository;
 use crate::id::SessionId;
+use crate::time;
+
+/// A process that was told to wait for the end of a turn is there by then.
+const STARTING: Duration = Duration::from_secs(10);
 
 /// Below it a file per session.
 const DIR: &str = "registered";
@@ -43,7 +48,7 @@ pub fn forget(repo: &Repository, sid: &SessionId) -> Result<(), Error> {
     }
 }
 
-pub fn list(repo: &Repository) -> BTreeMap<SessionId, Registered> {
+pub fn list(repo: &Repository, now: SystemTime) -> BTreeMap<SessionId, Registered> {
     let mut list = BTreeMap::new();
     let mut locks = None;
     for entry in fs::read_dir(dir(repo)).into_iter().flatten().flatten() {
@@ -55,7 +60,9 @@ pub fn list(repo: &Repository) -> BTreeMap<SessionId, Registered> {
         let locks = locks.get_or_insert_with(|| fs::read_to_string("/proc/locks").unwrap_or_default());
         let inode = fs::metadata(repo.private_dir().join(lock_name(&sid))).map(|meta| meta.ino());
         let held = |inode: u64| locks.lines().any(|line| line.contains(" FLOCK ") && line.contains(&format!(":{inode} ")));
-        list.insert(sid, Registered { since, remote, attended: inode.is_ok_and(held) });
+        // It may be about to begin.
+        let young = time::parse(&since).is_some_and(|since| now.duration_since(since).is_ok_and(|age| age < STARTING));
+        list.insert(sid, Registered { since, remote, attended: inode.is_ok_and(held) || young });
     }
     list
 }

@@ -90,10 +90,10 @@ fn sealed_to_others(ledger: &Ledger<'_>, sessions: usize) -> Error {
     Error::SealedToOthers { sessions, recipient: ledger.device.map(Device::recipient).unwrap_or_default() }
 }
 
-/// And how many there are that nothing here opens.
+/// And, where nothing here opens any, how many there are.
 fn known_candidates(ledger: &Ledger<'_>, findings: &mut Vec<Finding>) -> Result<(Vec<(SessionId, Candidate)>, usize), Error> {
     let mut found: Vec<(bool, String, SessionId, Candidate)> = Vec::new();
-    let mut sealed = 0;
+    let (mut sealed, mut opens) = (0, false);
     for (sid, known) in ledger.sync_all(findings)? {
         let tips = match opened(ledger, &sid, &known) {
             Ok(tips) => tips,
@@ -102,6 +102,7 @@ fn known_candidates(ledger: &Ledger<'_>, findings: &mut Vec<Finding>) -> Result<
                 continue;
             }
         };
+        opens |= !tips.is_empty();
         let Some(tip) = tips.first().filter(|tip| !tip.is_deleted()) else { continue };
         let standing = lease::status(ledger, &sid, &known, &tips)?.standing;
         if matches!(standing, Standing::Held | Standing::Elsewhere) {
@@ -115,7 +116,7 @@ fn known_candidates(ledger: &Ledger<'_>, findings: &mut Vec<Finding>) -> Result<
         found.retain(|(waits, ..)| *waits);
     }
     found.sort_by(|a, b| b.1.cmp(&a.1));
-    Ok((found.into_iter().map(|(_, _, sid, candidate)| (sid, candidate)).collect(), sealed))
+    Ok((found.into_iter().map(|(_, _, sid, candidate)| (sid, candidate)).collect(), if opens { 0 } else { sealed }))
 }
 
 pub fn resume<C: Callbacks>(

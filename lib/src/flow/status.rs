@@ -95,7 +95,7 @@ pub fn status(ledger: &Ledger<'_>) -> Result<Outcome, Error> {
     let (natives, around) = natives.map_err(|_| Error::Interrupted)??;
     let repo = &ledger.store.repo;
     let remote = remotes::store(repo, None).ok().flatten().map(str::to_owned);
-    let mut registered = registered::list(repo);
+    let mut registered = registered::list(repo, env.now());
     let pending = pending::list(repo);
     let mut here: BTreeMap<SessionId, Native> = BTreeMap::new();
     for native in natives.sessions {
