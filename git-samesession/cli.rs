@@ -33,6 +33,8 @@ pub enum Command {
     Device(DeviceCommand),
     /// Let fetches of this repository bring sessions, and say who reads those that begin here
     Init(Init),
+    /// Show what is at work, what is only here, who holds what, and what waits for this device
+    Status(Status),
     /// List the agents' sessions on this machine
     Sessions(Sessions),
     /// List the sessions of this repository, here and as last fetched
@@ -55,6 +57,10 @@ pub enum Command {
     Handoff(Handoff),
     /// Take a session over and start its agent
     Resume(Resume),
+    /// Copy a session of this machine, as it stands, into a new one of the same agent
+    Fork(Fork),
+    /// Clone a repository with its sessions, and go on with one
+    Clone(Cloning),
     /// Write a checkpoint of the repository into a capsule file
     Export(Export),
     /// Take a capsule file into the repository, as a checkpoint of its session
@@ -223,6 +229,16 @@ pub struct Init {
     /// Take back what 'init' has set, and nothing else
     #[arg(long, conflicts_with_all = ["remote", "recipients", "on_demand"])]
     pub uninstall: bool,
+}
+
+#[derive(Args)]
+pub struct Status {
+    /// In lines that do not change, for prompts and status lines
+    #[arg(long, conflicts_with = "json")]
+    pub porcelain: bool,
+    /// Every session of this repository, not only as many as a screen holds
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Args)]
@@ -445,6 +461,15 @@ pub struct Undo {
     /// Even if somebody has worked in the work tree since
     #[arg(short, long)]
     pub force: bool,
+}
+
+#[derive(Args)]
+pub struct Fork {
+    /// The agent's id of the session, its sid, a unique prefix of either, or 'current'; 'current' if not given
+    pub session: Option<String>,
+    /// Only look among this agent's sessions: 'claude' or 'codex'
+    #[arg(long)]
+    pub agent: Option<String>,
 }
 
 #[derive(Args)]

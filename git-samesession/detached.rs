@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{FlockOperation, flock};
+use samesession::env::Env;
 use samesession::git::Repository;
 
 /// A log that has grown longer than this begins anew.
@@ -17,11 +18,12 @@ const LONGEST_LOG: u64 = 256 << 10;
 
 pub struct Detached {
     log: PathBuf,
+    env: Env,
 }
 
 impl Detached {
-    pub fn new(repo: &Repository, log: &str) -> Detached {
-        Detached { log: place(repo, log) }
+    pub fn new(env: &Env, repo: &Repository, log: &str) -> Detached {
+        Detached { log: place(repo, log), env: env.clone() }
     }
 
     /// In a group of its own, which no key of a terminal reaches.
@@ -29,6 +31,8 @@ impl Detached {
         let log = open_log(&self.log)?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(args).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        // Where we stand, which need not be where we were started.
+        command.current_dir(self.env.cwd()).env_clear().envs(self.env.vars());
         silent(&mut command);
         command.spawn()
     }

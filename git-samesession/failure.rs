@@ -196,6 +196,8 @@ impl Failure {
                 E::Unsure { .. } => ("unsure", 1),
                 E::CannotGoOn { .. } => ("cannot-go-on", 1),
                 E::NothingToResume => ("no-session", 1),
+                E::SealedToOthers { .. } => ("no-recipient", 1),
+                E::NoNameForClone(_) => ("usage", 129),
                 E::Setting { .. } => ("usage", 129),
                 E::Refused { .. } => ("not-pushed", 1),
                 E::NoRemote => ("no-remote", 1),
@@ -299,9 +301,14 @@ impl Failure {
                     "compare the fingerprint with what 'git samesession device show' says on the device that made the capsule".to_owned(),
                     format!("if they agree, repeat the command with --trust {}", signer.fingerprint),
                 ],
-                E::SeveralWays { ways, .. } => {
+                E::SeveralWays { sid, ways } => {
                     let commands = pick::commands(ways).into_iter().map(|way| format!("to go on from one: {way}"));
-                    commands.chain(["other commands take one of them by its commit, too".to_owned()]).collect()
+                    let more = [
+                        "to take one over and start its agent: git samesession resume --tip COMMIT".to_owned(),
+                        format!("to keep the one that stands here besides, first: git samesession fork {}", sid.short()),
+                        "other commands take one of them by its commit, too".to_owned(),
+                    ];
+                    commands.chain(more).collect()
                 }
                 E::Deleted { .. } => hint("to begin again with it: git samesession checkpoint --revive, or import --revive"),
                 E::Undecided { sid } => vec![format!("choose one first: git samesession restore {}", sid.short())],
@@ -324,6 +331,11 @@ impl Failure {
                     "configure it there first; nothing was changed, and nobody else's lease was taken".to_owned(),
                     "to install it all the same and start nothing: --no-launch".to_owned(),
                 ],
+                E::SealedToOthers { recipient, .. } => vec![
+                    format!("on the other machine: git samesession recipient add {recipient}, then git samesession push --all"),
+                    "then here, in the clone: git samesession resume".to_owned(),
+                ],
+                E::NoNameForClone(_) => hint("name a directory: git samesession clone URL DIR"),
                 E::NothingToResume => vec![
                     "'git samesession list' shows what this device can open, 'git samesession lease status' who drives it".to_owned(),
                     "on the other machine: git samesession move".to_owned(),
@@ -385,7 +397,7 @@ impl Failure {
                 E::SharedHooks(_) => hint("to install there for all of them: git samesession hook install --git --global"),
                 E::NoGlobalHooks => hint("to have some: git config --global core.hooksPath DIR, or Git 2.54 or later"),
                 E::NoDestination(_) => hint("make the directory first, or name another one with --into"),
-                E::Live { .. } => hint("quit it, then restore again"),
+                E::Live { .. } => hint("quit it, then try again"),
                 E::Diverged { keep_both, .. } => {
                     let set_aside = "to take the capsule's and keep a backup of the one here: repeat the command with --set-aside";
                     keep_both.iter().cloned().chain([set_aside.to_owned()]).collect()

@@ -13,6 +13,8 @@ mod claude;
 mod codex;
 #[path = "agents/drivers.rs"]
 mod drivers;
+#[path = "agents/forked.rs"]
+mod forked;
 #[path = "agents/hooks.rs"]
 mod hooks;
 #[path = "agents/live.rs"]

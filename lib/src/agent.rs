@@ -273,11 +273,26 @@ pub trait Agent: Sync {
 
     fn resume(&self, native: &NativeId, cwd: &Path) -> ResumeCommand;
 
+    /// What a person asked for last, by the first `upto` bytes of a transcript.
+    fn last_prompt(&self, transcript: &Path, upto: u64) -> Option<String>;
+
     /// What lets the session here be used on when a capsule's takes its place: a sentence with the command.
     fn keep_both(&self, native: &NativeId) -> String;
 
     /// Sessions of this home that lean on more than the first `kept` bytes of what stands where this file would go.
     fn leaning(&self, home: &Home, file: &StagedFile, kept: u64) -> Result<Vec<NativeId>, Error>;
+
+    /// A new id as the agent would give one: of these 32 random hexadecimal digits as many as its kind of id takes.
+    fn new_id(&self, now: SystemTime, digits: &str) -> Result<NativeId, crate::id::Error>;
+
+    /// What stands before a session's id wherever a record says whose it is, by which a copy becomes a session of its own.
+    fn own_id_follows(&self) -> &'static str;
+
+    /// Where a copy of the session under another id is at home.
+    fn fork_name(&self, home: &Home, session: &Session, to: &NativeId) -> Result<RelPath, Error>;
+
+    /// Tells the agent's own index that a session whose files were put aside is not to be offered.
+    fn put_aside(&self, home: &Home, native: &NativeId) -> Result<(), Error>;
 
     /// Paths in the home that never travel, for `doctor` and for the tests that plant canaries there.
     fn never_leaves(&self) -> &'static [&'static str];

@@ -4,12 +4,15 @@
 //! must stay true: when a verb returns an error that does not say otherwise, nothing was changed.
 
 pub mod checkpoint;
+pub mod clone;
 pub mod commit;
+pub mod deactivate;
 pub mod delete;
 pub mod doctor;
 pub mod enrol;
 pub mod exchange;
 pub mod export;
+pub mod fork;
 pub mod glance;
 pub mod handoff;
 pub mod hook;
@@ -29,6 +32,7 @@ pub mod pending;
 pub mod pick;
 pub mod recipient_list;
 pub mod recipients;
+pub mod registered;
 pub mod release;
 pub mod restore;
 pub mod resume;
@@ -37,6 +41,7 @@ pub mod sessions;
 pub mod shorten;
 pub mod show;
 pub mod signed;
+pub mod status;
 
 pub mod arriving;
 mod aside;
@@ -140,6 +145,10 @@ pub enum Error {
     },
     #[error("checkpoint {} is signed by a key that this device does not know: {}", checkpoint.id(), checkpoint.signer)]
     UnknownMaker { checkpoint: Box<store::unfold::Checkpoint> },
+    #[error("{} here {} sealed to others: this device is not a recipient yet", if *sessions == 1 { "the session".to_owned() } else { format!("all {sessions} sessions") }, if *sessions == 1 { "is" } else { "are" })]
+    SealedToOthers { sessions: usize, recipient: String },
+    #[error("'{0}' does not say what the clone shall be called")]
+    NoNameForClone(String),
     #[error("no session of this repository can be gone on with here")]
     NothingToResume,
     #[error("{name} is '{value}': {why}")]
@@ -275,6 +284,8 @@ pub struct Way {
     pub device: String,
     pub made: String,
     pub title: Option<String>,
+    /// What its user asked for last.
+    pub prompt: Option<String>,
     pub bytes: u64,
 }
 

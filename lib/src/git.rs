@@ -7,7 +7,7 @@ mod repository;
 mod run;
 
 pub use repository::{Config, Repository};
-pub use run::{Error, Git, failed};
+pub use run::{Error, Git, LOCATING, failed};
 
 use std::path::{Path, PathBuf};
 

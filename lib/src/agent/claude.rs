@@ -14,6 +14,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::SystemTime;
 
 use serde::Deserialize;
 
@@ -23,7 +24,7 @@ use super::{
     StagedFile, Verified,
 };
 use crate::env::{self, Env};
-use crate::id::NativeId;
+use crate::id::{self, NativeId};
 use crate::path::RelPath;
 
 pub struct Claude;
@@ -253,8 +254,31 @@ impl Agent for Claude {
         ResumeCommand { cwd: cwd.to_owned(), argv: ["claude", "--resume", native.as_str()].map(str::to_owned).to_vec() }
     }
 
+    fn last_prompt(&self, transcript: &Path, upto: u64) -> Option<String> {
+        summary::last_prompt(transcript, upto)
+    }
+
     fn keep_both(&self, native: &NativeId) -> String {
-        format!("to keep the one here under a new id, first: claude --resume {native} --fork-session")
+        format!("to keep the one here under a new id, first: git samesession fork {native}")
+    }
+
+    fn new_id(&self, _: SystemTime, digits: &str) -> Result<NativeId, id::Error> {
+        NativeId::uuid('4', digits)
+    }
+
+    fn own_id_follows(&self) -> &'static str {
+        // As `--fork-session` does it; what else names the old id (requests, files beside it) stays as it was.
+        "\"sessionId\":\""
+    }
+
+    fn fork_name(&self, home: &Home, session: &Session, to: &NativeId) -> Result<RelPath, Error> {
+        let path = session.transcript.with_file_name(format!("{to}.jsonl"));
+        let below = path.strip_prefix(&home.root).unwrap_or(&path);
+        RelPath::from_path(below).map_err(|source| Error::Name { path: path.clone(), source })
+    }
+
+    fn put_aside(&self, _: &Home, _: &NativeId) -> Result<(), Error> {
+        Ok(())
     }
 
     fn leaning(&self, _: &Home, _: &StagedFile, _: u64) -> Result<Vec<NativeId>, Error> {

@@ -23,6 +23,7 @@ mod turns;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -35,7 +36,7 @@ use super::{
     Verified, jsonl,
 };
 use crate::env::{self, Env};
-use crate::id::NativeId;
+use crate::id::{self, NativeId};
 use crate::path::RelPath;
 
 pub struct Codex;
@@ -238,9 +239,36 @@ impl Agent for Codex {
         ResumeCommand { cwd: cwd.to_owned(), argv }
     }
 
+    fn last_prompt(&self, transcript: &Path, upto: u64) -> Option<String> {
+        summary::last_prompt(transcript, upto)
+    }
+
     fn keep_both(&self, _: &NativeId) -> String {
         // Not `codex fork`: a fork reads its beginning from the very rollout that would be set aside.
         "to have both, repeat the command with another home: CODEX_HOME=\"$HOME/.codex-2\" git samesession restore …".to_owned()
+    }
+
+    fn new_id(&self, now: SystemTime, digits: &str) -> Result<NativeId, id::Error> {
+        // Its ids begin with the time, in thousandths of a second.
+        let millis = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis()) & 0xffff_ffff_ffff;
+        NativeId::uuid('7', &format!("{millis:012x}{}", digits.get(12..).unwrap_or_default()))
+    }
+
+    fn own_id_follows(&self) -> &'static str {
+        // Under many names; inside a text there would be a backslash before the quotation mark.
+        ":\""
+    }
+
+    fn fork_name(&self, _: &Home, session: &Session, to: &NativeId) -> Result<RelPath, Error> {
+        let path = &session.transcript;
+        let why = "its name is not that of a rollout".to_owned();
+        let known = Name::of(path).ok_or_else(|| Error::Transcript { path: path.clone(), why })?;
+        let name = Name { id: to.clone(), ..known }.dated(false);
+        RelPath::from_path(&name).map_err(|source| Error::Name { path: path.clone(), source })
+    }
+
+    fn put_aside(&self, home: &Home, native: &NativeId) -> Result<(), Error> {
+        index::put_aside(home, native)
     }
 
     fn leaning(&self, home: &Home, file: &StagedFile, kept: u64) -> Result<Vec<NativeId>, Error> {

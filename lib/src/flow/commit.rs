@@ -329,6 +329,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
             agent: manifest.agent.clone(),
             native_id: manifest.native_id.clone(),
             title: manifest.title.clone(),
+            prompt: manifest.prompt.clone(),
+            conversation: transcript(&manifest.files).map(|file| file.size),
             files: manifest.files.len(),
             bytes: manifest.files.iter().map(|file| file.size).sum(),
             created: manifest.created.clone(),

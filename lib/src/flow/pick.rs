@@ -14,6 +14,7 @@ use super::{Error, Way};
 use crate::signers::KnownSigners;
 use crate::store::chain;
 use crate::store::names;
+use crate::store::record::Summary;
 use crate::store::refs::{self, Change};
 use crate::store::unfold::{Checkpoint, Opened};
 
@@ -65,7 +66,7 @@ fn stranger(named: &Named, findings: &[Finding]) -> Option<Box<Checkpoint>> {
 }
 
 /// Believes its maker from here on, if somebody says so.
-fn accept(ledger: &mut Ledger<'_>, checkpoint: Checkpoint, trust: &Trust<'_>, consent: &mut dyn Consent) -> Result<(), Error> {
+pub(super) fn accept(ledger: &mut Ledger<'_>, checkpoint: Checkpoint, trust: &Trust<'_>, consent: &mut dyn Consent) -> Result<(), Error> {
     let name = called(ledger, &checkpoint);
     let mut asked = || !trust.dry_run && consent.accept_signer(&checkpoint.signer, &name);
     if !trust.named.contains(&checkpoint.signer.fingerprint) && !asked() {
@@ -144,7 +145,8 @@ fn open(ledger: &Ledger<'_>, named: Named, findings: &[Finding]) -> Result<Picke
 
 fn way(ledger: &Ledger<'_>, checkpoint: &Checkpoint, later: Option<&Checkpoint>) -> Result<Way, Error> {
     let record = checkpoint.open(&ledger.store, ledger.identities, later)?.record;
-    Ok(Way { commit: checkpoint.id(), device: record.device, made: record.made, title: record.summary.title, bytes: record.summary.bytes })
+    let Summary { title, prompt, bytes, .. } = record.summary;
+    Ok(Way { commit: checkpoint.id(), device: record.device, made: record.made, title, prompt, bytes })
 }
 
 fn refuse_deleted(opened: Opened) -> Result<Opened, Error> {

@@ -15,7 +15,7 @@ use super::roster::Joined;
 use super::signed::{self, Belief, Consent, SignedBy};
 use super::stage;
 use super::workspace::{Arrived, Asked, Choice, Mode, Move, Place as Spot};
-use super::{Error, placed};
+use super::{Error, fork, placed};
 use crate::agent::{Agent, Copy, Home, Incoming, Place, Reached, ResumeCommand, StagedFile};
 use crate::capsule::{self, Manifest, SESSION_DIR, TORN_DIR};
 use crate::device::Device;
@@ -152,7 +152,7 @@ pub fn restore(
     let seen = look(&places, &copies);
     let given = Given { files: &staged.files, places: &places, copies: &copies, set_aside: options.set_aside };
     let Plan { relation, steps } = plan::plan(&given).map_err(|error| match error {
-        Error::Diverged { local, .. } => Error::Diverged { local, keep_both: Some(agent.keep_both(&native)) },
+        Error::Diverged { local, .. } => Error::Diverged { local, keep_both: Some(fork::command(&native)) },
         error => error,
     })?;
     if options.set_aside {

@@ -131,6 +131,11 @@ impl Source {
         })
     }
 
+    /// What its user asked for last, as far as it was captured.
+    fn prompt(&self, captured: &Captured) -> Option<String> {
+        self.selected.agent.last_prompt(&self.selected.session.transcript, captured.conversation)
+    }
+
     /// All but the files.
     pub fn manifest(&self, env: &Env, device: &Device, captured: &Captured) -> Manifest {
         let session = &self.selected.session;
@@ -142,6 +147,7 @@ impl Source {
             native_id: session.native.to_string(),
             agent_version: session.version.clone(),
             title: session.title.clone(),
+            prompt: self.prompt(captured),
             created: time::format(env.now()),
             origin: Origin {
                 device: device.name.clone(),

@@ -32,6 +32,21 @@ const LOCAL: &[&str] = &[
     "GIT_QUARANTINE_PATH",
 ];
 
+/// Those of them that say where a repository is; the others are settings, which a new one has as well.
+pub const LOCATING: &[&str] = &[
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_GRAFT_FILE",
+    "GIT_INDEX_FILE",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+];
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot start git")]
@@ -120,6 +135,19 @@ impl Git {
         let has = |name: &str| self.vars.iter().any(|(known, _)| known == name);
         let alone = has("SAMESESSION_UNATTENDED") && !has("GIT_SSH_COMMAND") && !has("GIT_SSH");
         if alone { self.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes") } else { self }
+    }
+
+    /// With our standard error for its own: a person watches what it says, in their own language. Nothing is heard of it
+    /// but whether it was done.
+    pub fn watched<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<(), Error> {
+        let mut command = Command::new("git");
+        command.args(&self.options).args(args).current_dir(&self.dir).env_clear().envs(self.vars.iter().map(|(n, v)| (n, v)));
+        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).status().map_err(Error::Start)?;
+        match status.success() {
+            true => Ok(()),
+            false if crate::progress::interrupted() => Err(Error::Interrupted),
+            false => Err(Error::Failed { verb: verb(args), said: "it says above why".to_owned(), code: status.code() }),
+        }
     }
 
     /// What it printed; an exit code other than 0 is an error with its words.

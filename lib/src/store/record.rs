@@ -104,8 +104,14 @@ pub struct Summary {
     pub native_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// What its user asked for last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
     pub files: usize,
     pub bytes: u64,
+    /// Bytes of the conversation alone, by which it is seen whether one has gone on since; nothing in early ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<u64>,
     /// When the session's files were captured.
     pub created: String,
     /// The device that captured them.

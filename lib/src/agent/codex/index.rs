@@ -154,6 +154,24 @@ fn delete(path: &Path, threads: &[(NativeId, &PathBuf)]) -> rusqlite::Result<()>
     db.commit()
 }
 
+/// A thread whose rollout was put aside is offered no more than one that its user archived; `settle` takes that back.
+pub fn put_aside(home: &Home, id: &NativeId) -> Result<(), Error> {
+    let Some(path) = file(home) else { return Ok(()) };
+    let archive = || -> rusqlite::Result<()> {
+        let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        db.busy_timeout(Duration::from_secs(3))?;
+        if columns(&db)?.iter().any(|column| column.name == "archived") {
+            db.execute("UPDATE threads SET archived = 1 WHERE id = ?1", [id.as_str()])?;
+        }
+        Ok(())
+    };
+    match archive() {
+        Err(error) if is_held(&error) => Err(held(path)),
+        // Of a thread whose rollout is not there Codex says so itself.
+        _ => Ok(()),
+    }
+}
+
 pub fn is_held(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
