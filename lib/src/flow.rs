@@ -3,6 +3,8 @@
 //! The order of effects is the same everywhere: prepare and verify everything, then commit by rename, then tell. What
 //! must stay true: when a verb returns an error that does not say otherwise, nothing was changed.
 
+pub mod address;
+pub mod agents;
 pub mod checkpoint;
 pub mod commit;
 pub mod delete;
@@ -19,6 +21,7 @@ pub mod ledger;
 pub mod list;
 pub mod log;
 pub mod named;
+pub mod namespace;
 pub mod on_demand;
 pub mod output;
 pub mod pick;
@@ -50,6 +53,7 @@ pub mod source;
 mod stage;
 pub mod undo;
 pub mod workspace;
+pub mod wrapped;
 
 use std::path::PathBuf;
 
@@ -169,6 +173,16 @@ pub enum Error {
     NothingToUndo(Option<String>),
     #[error("'{}' was used since", .0.display())]
     UsedSince(PathBuf),
+    #[error(transparent)]
+    Address(#[from] address::Error),
+    #[error("'{0}' cannot name a project: lower-case letters, digits and '-', 64 at most")]
+    NotANamespace(String),
+    #[error("the history here is shallow, and only its first commit tells which project this is")]
+    NoBeginning,
+    #[error("object {0} is gone there: it was replaced meanwhile")]
+    GoneMeanwhile(String),
+    #[error("'{0}' is nothing that a store of sessions has")]
+    NotInStore(String),
     #[error("interrupted")]
     Interrupted,
 }

@@ -110,6 +110,28 @@ pub fn commit<C: Callbacks>(
     add(ledger, device, &mut Native { source, device, env: ledger.env, captured: Captured::default() }, options, callbacks, progress)
 }
 
+/// The same for a `git fetch` from the agents: no ref moves but the pin that keeps what was captured.
+pub fn beside<C: Callbacks>(
+    ledger: &Ledger<'_>,
+    device: &Device,
+    source: &mut Source,
+    options: &Options,
+    callbacks: &C,
+    progress: &dyn Progress,
+) -> Result<Outcome, Error> {
+    let mut input = Native { source, device, env: ledger.env, captured: Captured::default() };
+    let sid = input.sid();
+    for _ in 0..ATTEMPTS {
+        let known = ledger.peek(&sid)?;
+        let step = Step { beside: true, ..Step::begin(ledger, device, &sid, known, options, callbacks)? };
+        match step.take(&mut input, progress) {
+            Err(Error::Store(store::Error::Moved { .. })) => {}
+            done => return done,
+        }
+    }
+    Err(Error::Store(store::Error::Moved { name: names::seen(names::AGENTS, &sid) }))
+}
+
 /// The same of a session from anywhere.
 pub fn add<C: Callbacks>(
     ledger: &Ledger<'_>,
@@ -138,6 +160,8 @@ struct Step<'a, C> {
     device: &'a Device,
     callbacks: &'a C,
     sid: SessionId,
+    /// Our own refs stay where they are.
+    beside: bool,
     known: Known,
     heads: Vec<Checkpoint>,
     /// The ways the session is known to have gone; the first is the one that is built upon.
@@ -169,7 +193,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
             readers.add(&named(settings::recipients(&ledger.store.repo))?);
         }
         readers.add(&named(&options.recipients)?);
-        Ok(Step { ledger, device, callbacks, sid: sid.clone(), known, heads, ways, readers })
+        Ok(Step { ledger, device, callbacks, sid: sid.clone(), beside: false, known, heads, ways, readers })
     }
 
     fn take(mut self, input: &mut dyn Input, progress: &dyn Progress) -> Result<Outcome, Error> {
@@ -346,6 +370,11 @@ impl<'a, C: Callbacks> Step<'a, C> {
     }
 
     fn move_ref(&self, tip: ObjectId) -> Result<(), Error> {
+        if self.beside {
+            let pin =
+                Change { name: names::seen(names::AGENTS, &self.sid), to: Some(tip), from: self.known.seen.get(names::AGENTS).copied() };
+            return Ok(refs::update(&self.ledger.store, "samesession: fetched from its agent", &[pin])?);
+        }
         let mut changes = self.known.advance(&self.sid, tip);
         if let Some(chosen) = self.known.seen.get(names::CHOSEN) {
             changes.push(Change { name: names::chosen(&self.sid), to: None, from: Some(*chosen) });
@@ -356,7 +385,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
     /// Where a remote's chain holds all there is, ours begins there.
     fn catch_up(&self) -> Result<(), Error> {
         match &self.heads[..] {
-            [head] if self.known.local != Some(head.id()) => self.move_ref(head.id()),
+            [head] if !self.beside && self.known.local != Some(head.id()) => self.move_ref(head.id()),
             _ => Ok(()),
         }
     }
