@@ -77,6 +77,11 @@ pub fn list(env: &Env, store: Option<&Store>, scope: &Scope) -> Result<List, Err
     Ok(List { sessions, broken })
 }
 
+/// What is remembered of a repository's sessions; it is learnt again.
+pub fn forget(repo: &Repository) {
+    Memory::forget(repo);
+}
+
 /// One native session and where it was found.
 pub struct Found {
     pub agent: &'static dyn Agent,

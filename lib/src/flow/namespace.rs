@@ -36,6 +36,11 @@ pub fn of(repo: &Repository) -> Result<Option<String>, Error> {
     Ok(Some(name))
 }
 
+/// It is found again when it is needed.
+pub fn forget(repo: &Repository) {
+    let _ = std::fs::remove_file(repo.private_dir().join(FILE));
+}
+
 /// The commit with which the history of HEAD begins, along first parents: what was merged into it later is another's.
 fn root(repo: &Repository) -> Result<Option<String>, Error> {
     let args = ["rev-list", "--first-parent", "--max-parents=0", "HEAD", "--"];

@@ -154,7 +154,8 @@ impl Wrapped {
             ["push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed", "--no-mirror"]
                 .map(str::to_owned)
                 .to_vec();
-        args.push(if self.aloud { "--progress" } else { "--quiet" }.to_owned());
+        // With --quiet it says nothing of what went well.
+        args.push(if self.aloud { "--progress" } else { "--no-progress" }.to_owned());
         args.push(if asked.atomic { "--atomic" } else { "--no-atomic" }.to_owned());
         args.extend(asked.dry_run.then(|| "--dry-run".to_owned()));
         args.extend(asked.push_options.iter().map(|option| format!("--push-option={option}")));

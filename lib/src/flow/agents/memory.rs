@@ -62,6 +62,10 @@ impl Memory {
         wanted.filter_map(|(sid, entry)| Some((SessionId::parse(sid).ok()?, entry)))
     }
 
+    pub fn forget(repo: &Repository) {
+        let _ = std::fs::remove_file(repo.private_dir().join(NAME));
+    }
+
     /// Adds these to what stands there now. One that cannot be kept is learnt anew, and no failure.
     pub fn keep(repo: &Repository, new: Entries) {
         if new.is_empty() {
