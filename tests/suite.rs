@@ -30,6 +30,7 @@ mod races;
 mod readers;
 mod readme;
 mod recipients;
+mod remote;
 mod repositories;
 mod rewound;
 mod roundtrip;
