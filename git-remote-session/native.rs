@@ -11,6 +11,7 @@ use samesession::flow::agents::{self, Given, Giving, List, Listed, Scope};
 use samesession::flow::ledger::Ledger;
 use samesession::flow::{self, Relation, keys};
 use samesession::git::Repository;
+use samesession::id::SessionId;
 use samesession::path;
 use samesession::seal::NoCallbacks;
 use samesession::store::{ObjectId, Store, names};
@@ -32,7 +33,7 @@ pub struct Native<'a> {
     listed: List,
     /// Names the private refs of this conversation.
     token: String,
-    imported: bool,
+    imported: BTreeMap<SessionId, ObjectId>,
 }
 
 impl<'a> Native<'a> {
@@ -48,13 +49,13 @@ impl<'a> Native<'a> {
             expected: BTreeMap::new(),
             listed: List::default(),
             token: agents::token(),
-            imported: false,
+            imported: BTreeMap::new(),
         }
     }
 
     /// Git has read the private refs.
     pub fn tidy(&self) {
-        if let Some(repo) = self.repo.as_ref().filter(|_| self.imported)
+        if let Some(repo) = self.repo.as_ref().filter(|_| !self.imported.is_empty())
             && let Err(error) = agents::tidy(repo, &self.token)
         {
             say::line(&format!("warning: {error}"));
@@ -205,8 +206,7 @@ impl Remote for Native<'_> {
         let progress = Stages { shown: self.progress && self.verbosity > 0 };
         let mut taken = agents::take(&ledger, &device, &self.scope, &natives, &progress)?;
         taken.extend(known);
-        self.imported = true;
-        agents::publish(&ledger.store, &self.token, &taken)?;
+        agents::publish(&ledger.store, &self.token, &taken, &mut self.imported)?;
         Ok(())
     }
 

@@ -166,10 +166,12 @@ fn read(input: &mut impl BufRead) -> Result<Option<Line>, Error> {
 }
 
 fn parse(line: &str) -> Option<Line> {
+    if line.is_empty() {
+        return Some(Line::Blank);
+    }
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
     let name = |name: &str| (!name.is_empty() && !name.contains([' ', '\0'])).then(|| name.to_owned());
     Some(match (verb, rest) {
-        ("", "") => Line::Blank,
         ("capabilities", "") => Line::Capabilities,
         ("list", "") => Line::List { for_push: false },
         ("list", "for-push") => Line::List { for_push: true },

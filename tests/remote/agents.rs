@@ -214,6 +214,7 @@ fn a_push_restores_and_never_replaces_what_went_on() {
 fn what_cannot_be_pushed_is_refused_ref_by_ref() {
     let project = Project::new();
     let laptop = with_agents(&project, "laptop");
+    laptop.git(["checkout", "-q", "-b", "main", "origin/main"]);
     captured(&laptop);
     let tip = laptop.rev(&tracking_of(SESSION));
     let (name, other) = (name_of(SESSION), name_of(OTHER));
@@ -266,9 +267,12 @@ fn what_cannot_be_read_is_not_taken_for_gone() {
 fn a_deleted_session_stays_deleted_and_stands_in_nobodys_way() {
     let project = Project::new();
     let laptop = with_agents(&project, "laptop");
+    captured(&laptop);
     laptop.checkpoint("two", &[]);
-    laptop.run_here(["delete", SESSION, "--yes"]).ok();
+    laptop.run_here(["push", SESSION, "origin"]).ok();
+    laptop.run_here(["delete", SESSION, "--remote", "origin", "--confirm", &sid_of(SESSION)[..8]]).ok();
     let tombstone = laptop.tip();
+    assert_eq!(listed(&laptop, "session::", SESSION), Some(tombstone.clone()));
     laptop.git(["fetch", "-q", "agents"]);
     assert_eq!(laptop.rev(&tracking_of(SESSION)), tombstone);
     assert_eq!(laptop.count(&laptop.rev(&tracking_of(OTHER))), 1);

@@ -39,12 +39,11 @@ impl Scene {
     fn new() -> Scene {
         let project = Project::new();
         let laptop = with_agents(&project, "laptop");
+        laptop.git(["checkout", "-q", "-b", "main", "origin/main"]);
         captured(&laptop);
         let store = project.sandbox.path().join("store.git");
         laptop.git(["init", "-q", "--bare", store.to_str().expect("UTF-8")]);
-        laptop.git(["checkout", "-q", "-b", "main", "origin/main"]);
         let url = store.display().to_string();
-        captured(&laptop);
         laptop.git(["push", "-q", &format!("session::{url}"), &format!("{}:{}", tracking_of(SESSION), name_of(SESSION))]);
         laptop.say_in(OTHER, "more");
         let words = BTreeMap::from([

@@ -60,10 +60,9 @@ pub fn list(env: &Env, store: Option<&Store>, scope: &Scope) -> Result<List, Err
     let mut sessions = Vec::new();
     for found in &found {
         let sid = found.sid();
-        let id = match look.unchanged(found) {
-            Some(id) => Some(id),
-            None => chains.get(&sid).and_then(|known| tombstone(store, known)),
-        };
+        let unchanged = look.unchanged(found);
+        let deleted = || chains.get(&sid).filter(|known| known.local != unchanged).and_then(|known| tombstone(store, known));
+        let id = deleted().or(unchanged);
         sessions.push(Listed { sid, native: Some(found.native()), id });
     }
     broken.extend(gone_homes(env, scope, &memory)?);
@@ -80,6 +79,11 @@ pub fn list(env: &Env, store: Option<&Store>, scope: &Scope) -> Result<List, Err
 /// What is remembered of a repository's sessions; it is learnt again.
 pub fn forget(repo: &Repository) {
     Memory::forget(repo);
+}
+
+/// The same of one session, whose checkpoints were replaced.
+pub(super) fn forget_session(repo: &Repository, sid: &SessionId) {
+    Memory::forget_one(repo, sid);
 }
 
 /// One native session and where it was found.

@@ -73,18 +73,29 @@ impl Memory {
         }
         let mut all = read(repo).unwrap_or_default();
         all.extend(new);
-        let row = |entry: Entry| Row {
-            agent: entry.agent,
-            files: entry.files,
-            work: entry.work,
-            commit: entry.commit.to_string(),
-            given: entry.given,
-        };
-        let sessions = all.into_iter().map(|(sid, entry)| (sid, row(entry))).collect();
-        let Ok(json) = serde_json::to_vec(&Kept { schema: SCHEMA.to_owned(), sessions }) else { return };
-        let dir = repo.private_dir();
-        let _ = durable::create_dirs(&dir).and_then(|_| durable::write_atomic(&dir.join(NAME), &json));
+        write(repo, all);
     }
+
+    pub fn forget_one(repo: &Repository, sid: &SessionId) {
+        let mut all = read(repo).unwrap_or_default();
+        if all.remove(sid.as_str()).is_some() {
+            write(repo, all);
+        }
+    }
+}
+
+fn write(repo: &Repository, all: Entries) {
+    let row = |entry: Entry| Row {
+        agent: entry.agent,
+        files: entry.files,
+        work: entry.work,
+        commit: entry.commit.to_string(),
+        given: entry.given,
+    };
+    let sessions = all.into_iter().map(|(sid, entry)| (sid, row(entry))).collect();
+    let Ok(json) = serde_json::to_vec(&Kept { schema: SCHEMA.to_owned(), sessions }) else { return };
+    let dir = repo.private_dir();
+    let _ = durable::create_dirs(&dir).and_then(|_| durable::write_atomic(&dir.join(NAME), &json));
 }
 
 fn read(repo: &Repository) -> Option<Entries> {

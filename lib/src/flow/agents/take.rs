@@ -3,6 +3,8 @@
 //! Refs that people see are Git's to move; ours is a pin, so that what was captured stays, and a private ref for the time of
 //! the fetch, under a name that no fetch before has used.
 
+use std::collections::BTreeMap;
+
 use gix::hash::ObjectId;
 
 use super::memory::{Entry, Memory};
@@ -29,13 +31,13 @@ pub fn take(
     scope: &Scope,
     natives: &[(&'static str, String)],
     progress: &dyn Progress,
-) -> Result<Vec<(SessionId, ObjectId)>, Error> {
-    let (mut taken, mut learnt) = (Vec::new(), Entries::new());
+) -> Result<BTreeMap<SessionId, ObjectId>, Error> {
+    let (mut taken, mut learnt) = (BTreeMap::new(), Entries::new());
     let mut all = || {
         for (agent, native) in natives {
             let (sid, tip, entry) = one(ledger, device, scope, (agent, native), progress)?;
             learnt.extend(entry.map(|entry| (sid.to_string(), entry)));
-            taken.push((sid, tip));
+            taken.insert(sid, tip);
         }
         Ok(())
     };
@@ -88,13 +90,20 @@ pub fn token() -> String {
     format!("{}-{}", std::process::id(), crate::seal::random_hex::<8>())
 }
 
-/// Sets the private refs in which Git looks for what it asked for.
-pub fn publish(store: &Store, token: &str, taken: &[(SessionId, ObjectId)]) -> Result<(), Error> {
-    let mut changes: Vec<Change> =
-        taken.iter().map(|(sid, tip)| Change { name: names::import(token, sid), to: Some(*tip), from: None }).collect();
-    changes.sort_by(|a, b| a.name.cmp(&b.name));
-    changes.dedup_by(|a, b| a.name == b.name);
-    Ok(refs::update(store, "samesession: fetched from its agent", &changes)?)
+/// Sets the private refs in which Git looks for what it asked for. `known` are those that this fetch has set already.
+pub fn publish(
+    store: &Store,
+    token: &str,
+    taken: &BTreeMap<SessionId, ObjectId>,
+    known: &mut BTreeMap<SessionId, ObjectId>,
+) -> Result<(), Error> {
+    let new = taken.iter().filter(|(sid, tip)| known.get(sid) != Some(tip));
+    let change =
+        |(sid, tip): (&SessionId, &ObjectId)| Change { name: names::import(token, sid), to: Some(*tip), from: known.get(sid).copied() };
+    let changes: Vec<Change> = new.map(change).collect();
+    refs::update(store, "samesession: fetched from its agent", &changes)?;
+    known.extend(taken.iter().map(|(sid, tip)| (sid.clone(), *tip)));
+    Ok(())
 }
 
 /// Removes the private refs of this fetch, and of those whose process has died.
