@@ -302,6 +302,13 @@ fn the_agents_become_a_remote_that_nothing_reaches_by_accident() {
     laptop.git(["fetch", "-q", "agents"]);
     assert!(laptop.git(["for-each-ref"]).contains("refs/samesession-remote/agents/sessions/"));
 
+    // A second remote would take away what a plain fetch means where the only one has another name.
+    let third = sandbox.machine("third");
+    third.init().git(["init", "-q", "."]);
+    third.git(["remote", "add", "upstream", "/nowhere/upstream"]);
+    third.run(["init"]).ok();
+    assert!(all(&third, "remote.agents.url").is_empty());
+
     // Somebody's own remote of that name stays theirs.
     let other = sandbox.machine("desktop");
     other.init().git(["init", "-q", "."]);

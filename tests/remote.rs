@@ -2,6 +2,7 @@
 
 mod agents;
 mod dialogues;
+mod manual;
 mod places;
 mod store;
 mod story;

@@ -1,6 +1,6 @@
 //! Remotes of our own helper: this machine's agents, so that Git's own verbs reach them, and a store at an address.
 //!
-//! What must stay true: `git fetch --all` captures nothing, and no pruning fetch takes the only ref of a session away.
+//! What must stay true: plain `git fetch` means what it meant before, `git fetch --all` captures nothing, and no pruning fetch takes the only ref of a session away.
 
 use super::{Error, Step};
 use crate::flow::address::{self, Address};
@@ -15,7 +15,11 @@ const STORES: &str = "sessions";
 /// The remote `agents`, unless the user has one of that name.
 pub fn agents(all: &Config, steps: &mut Vec<Step>) {
     let section = format!("remote.{AGENTS}.");
-    if all.keys().any(|key| key.starts_with(&section)) {
+    // Where there is only one remote, and 'origin' is not its name, a plain `git fetch` means that one: a second one would
+    // make it mean none.
+    let remotes = all.remotes();
+    let only = remotes.len() < 2 && !remotes.contains(&"origin");
+    if only || all.keys().any(|key| key.starts_with(&section)) {
         return;
     }
     let fetch = names::refspec(AGENTS);
