@@ -83,7 +83,7 @@ impl Remote for Mapped {
 
     fn fetch(&mut self, wanted: &[Wanted]) -> Result<(), Failure> {
         self.loudness();
-        let mut wanted: Vec<(String, String)> = wanted.iter().map(|wanted| (wanted.id.clone(), wanted.name.clone())).collect();
+        let mut wanted: Vec<String> = wanted.iter().map(|wanted| wanted.name.clone()).collect();
         wanted.sort();
         wanted.dedup();
         Ok(self.store.fetch(&wanted)?)

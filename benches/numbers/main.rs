@@ -8,6 +8,7 @@ mod git;
 mod growth;
 mod lists;
 mod measure;
+mod remote;
 mod sealed;
 mod steps;
 mod transcripts;
@@ -35,7 +36,7 @@ fn main() {
     let smoke = args.iter().any(|arg| arg == "--smoke");
     let named: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let mut bench = Bench { dir: tempfile::tempdir().expect("a temporary directory"), smoke, passed: true };
-    let counted: [Topic; 9] = [
+    let counted: [Topic; 10] = [
         ("memory", Bench::memory),
         ("git-memory", Bench::git_memory),
         ("listing", Bench::listing),
@@ -45,6 +46,7 @@ fn main() {
         ("growth", Bench::growth),
         ("chains", Bench::chains),
         ("workspace", Bench::workspace),
+        ("remote", Bench::remote),
     ];
     let timed: [Topic; 4] =
         [("sealing", Bench::sealing), ("git", Bench::git_sealing), ("restic", Bench::restic), ("start", Bench::start_up)];

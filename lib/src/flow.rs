@@ -179,8 +179,6 @@ pub enum Error {
     NotANamespace(String),
     #[error("the history here is shallow, and only its first commit tells which project this is")]
     NoBeginning,
-    #[error("object {0} is gone there: it was replaced meanwhile")]
-    GoneMeanwhile(String),
     #[error("'{0}' is nothing that a store of sessions has")]
     NotInStore(String),
     #[error("interrupted")]

@@ -18,7 +18,6 @@ use self::memory::{Entry, Memory};
 pub use self::take::{publish, take, tidy, token};
 pub use super::address::Scope;
 use super::select::{self, Selector};
-use super::source::sized;
 use super::workspace::{self, Work};
 use super::{Error, placed};
 use crate::agent::{self, Agent, Broken, Home, Session};
@@ -57,10 +56,11 @@ pub fn list(env: &Env, store: Option<&Store>, scope: &Scope) -> Result<List, Err
     let memory = Memory::load(&store.repo);
     let chains = refs::all(store)?;
     let mut look = Look { env, store, scope, memory: &memory, works: HashMap::new(), trees: HashMap::new(), newest: BTreeSet::new() };
+    let mut stamps = look.stamps(&found);
     let mut sessions = Vec::new();
     for found in &found {
         let sid = found.sid();
-        let unchanged = look.unchanged(found);
+        let unchanged = look.unchanged(found, stamps.remove(&sid));
         let deleted = || chains.get(&sid).filter(|known| known.local != unchanged).and_then(|known| tombstone(store, known));
         let id = deleted().or(unchanged);
         sessions.push(Listed { sid, native: Some(found.native()), id });
@@ -174,12 +174,27 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    /// How those stand of which something is remembered.
+    fn stamps(&self, found: &[Found]) -> BTreeMap<SessionId, String> {
+        let mut stamps = BTreeMap::new();
+        let mut left: Vec<&Found> = found.iter().filter(|found| self.memory.get(&found.sid()).is_some()).collect();
+        while let Some(first) = left.first().copied() {
+            let (of_one, rest): (Vec<&Found>, Vec<&Found>) = left.into_iter().partition(|found| found.home == first.home);
+            let sessions: Vec<&Session> = of_one.iter().map(|found| &found.session).collect();
+            for (session, artifacts) in sessions.iter().zip(first.agent.artifacts_of_many(&first.home, &sessions)) {
+                let digest = artifacts.ok().and_then(|artifacts| stamp::of_files(session, artifacts.iter()).digest);
+                stamps.extend(digest.map(|digest| (session.sid(), digest)));
+            }
+            left = rest;
+        }
+        stamps
+    }
+
     /// The commit that holds this session as it is.
-    fn unchanged(&mut self, found: &Found) -> Option<ObjectId> {
+    fn unchanged(&mut self, found: &Found, stamp: Option<String>) -> Option<ObjectId> {
         let first = self.is_newest(found);
         let entry = self.memory.get(&found.sid())?;
-        let artifacts = sized(found.agent, &found.home, &found.session).ok()?;
-        if stamp::of_files(&found.session, &artifacts).digest? != entry.files || !self.store.has(&entry.commit) {
+        if stamp? != entry.files || !self.store.has(&entry.commit) {
             return None;
         }
         // The work tree belongs to the session that was used last in it; the older ones are as they were left. And what was

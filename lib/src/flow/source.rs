@@ -145,7 +145,7 @@ pub fn refuse_giant(bytes: u64) -> Result<(), Error> {
 }
 
 /// Everything that belongs to a session, with its size.
-pub fn sized(agent: &dyn Agent, home: &Home, session: &Session) -> Result<Vec<(Artifact, u64)>, Error> {
+fn sized(agent: &dyn Agent, home: &Home, session: &Session) -> Result<Vec<(Artifact, u64)>, Error> {
     let artifacts = agent.artifacts(home, session)?;
     let most = Limits::default().files;
     if artifacts.len() > most {

@@ -13,7 +13,6 @@ use crate::flow::arriving::Arriving;
 use crate::flow::ledger::Ledger;
 use crate::flow::restore::{self, Options, Outcome};
 use crate::flow::signed::{Consent, SignedBy};
-use crate::flow::source::sized;
 use crate::flow::workspace::{Choice, Mode};
 use crate::flow::{Error, Relation, agent_named, pick, placed};
 use crate::id::{NativeId, SessionId};
@@ -98,7 +97,7 @@ fn remember(ledger: &Ledger<'_>, sid: &SessionId, commit: ObjectId, native: &Nat
         let known = agent_named(agent).ok()?;
         let home = known.home(ledger.env).ok()?;
         let session = placed::find(known, &home, native).ok()?.into_iter().next()?;
-        let files = stamp::of_files(&session, &sized(known, &home, &session).ok()?).digest?;
+        let files = stamp::of_files(&session, known.artifacts(&home, &session).ok()?.iter()).digest?;
         Some(Entry { agent: agent.to_owned(), files, work: take::work(ledger, sid, &commit).ok()?, commit, given: true })
     };
     Memory::keep(&ledger.store.repo, entry().map(|entry| (sid.to_string(), entry)).into_iter().collect::<Entries>());

@@ -28,13 +28,13 @@ impl Stamp {
     }
 }
 
-pub fn of_files(session: &Session, artifacts: &[(Artifact, u64)]) -> Stamp {
+pub fn of_files<'a>(session: &Session, artifacts: impl Iterator<Item = &'a Artifact>) -> Stamp {
     let mut newest = SystemTime::UNIX_EPOCH;
     let digest = digest(session, artifacts, &mut newest);
     Stamp { digest, newest }
 }
 
-fn digest(session: &Session, artifacts: &[(Artifact, u64)], newest: &mut SystemTime) -> Option<String> {
+fn digest<'a>(session: &Session, artifacts: impl Iterator<Item = &'a Artifact>, newest: &mut SystemTime) -> Option<String> {
     let mut hash = Sha256::new();
     let mut add = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
@@ -42,7 +42,7 @@ fn digest(session: &Session, artifacts: &[(Artifact, u64)], newest: &mut SystemT
     };
     add(session.title.as_deref().unwrap_or_default().as_bytes());
     add(session.transcript.as_os_str().as_encoded_bytes());
-    for (artifact, _) in artifacts {
+    for artifact in artifacts {
         add(artifact.name.as_bytes());
         match &artifact.source {
             Source::Extract(bytes) => add(bytes),

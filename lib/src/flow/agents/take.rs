@@ -58,7 +58,7 @@ fn one(
     let options = workspace::Options { session_only: scope.session_only, ..workspace::Options::default() };
     let mut source = source.with_workspace(ledger.env, &options)?;
     let sid = source.selected.session.sid();
-    let stamp = stamp::of_files(&source.selected.session, &source.artifacts);
+    let stamp = stamp::of_files(&source.selected.session, source.artifacts.iter().map(|(artifact, _)| artifact));
     let asked = commit::Options { recipients: Vec::new(), revive: false };
     let done = match commit::beside(ledger, device, &mut source, &asked, &NoCallbacks, progress) {
         Err(Error::Deleted { sid, by, at }) => {
