@@ -11,6 +11,8 @@ mod claude;
 mod codex;
 #[path = "agents/drivers.rs"]
 mod drivers;
+#[path = "agents/git_alone.rs"]
+mod git_alone;
 #[path = "agents/live.rs"]
 mod live;
 #[path = "agents/scene.rs"]
