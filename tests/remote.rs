@@ -1,6 +1,7 @@
 //! `session::` addresses: the helper alone, line by line, and the same through the user's own Git.
 
 mod agents;
+mod crash;
 mod dialogues;
 mod manual;
 mod places;

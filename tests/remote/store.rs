@@ -111,6 +111,11 @@ fn several_projects_share_a_store_and_see_nothing_of_each_other() {
     stranger.git(["fetch", "-q", "session::", "refs/samesession/*:refs/samesession-remote/agents/*"]);
     stranger.git(["push", "-q", &scene.url, ALL]);
     assert_eq!(stranger.git(["ls-remote", &scene.url]).lines().count(), 1);
+    // Without the helper it is a refspec.
+    let namespace = fs::read_to_string(scene.laptop.cwd.join(".git/samesession/namespace")).expect("it is remembered");
+    let spec = format!("refs/heads/samesession/{}/*:refs/samesession-remote/plain/*", namespace.trim());
+    scene.laptop.git(["fetch", "-q", scene.store.cwd.to_str().expect("UTF-8"), &spec]);
+    assert_eq!(scene.laptop.rev(&tracking_of(SESSION).replace("agents", "plain")), scene.laptop.rev(&tracking_of(SESSION)));
     // To make it like nothing deletes this project's own.
     stranger.git(["push", "-q", "--prune", &scene.url, "refs/samesession/*"]);
     assert_eq!(stranger.git(["ls-remote", &scene.url]), "");
