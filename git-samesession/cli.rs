@@ -220,6 +220,9 @@ pub struct Init {
     /// Where sessions go; by default the remote it was before, else 'origin', else the only one there is
     #[arg(long, value_name = "REMOTE")]
     pub remote: Option<String>,
+    /// Where sessions go: a repository of its own, as 'session::<address>', which becomes a remote; the code's gets none
+    #[arg(long, value_name = "URL", conflicts_with = "remote")]
+    pub store: Option<String>,
     /// Who may open the sessions that begin here, besides this device: an age or SSH public key, or a file of them
     #[arg(short, long = "recipient", value_name = "KEY|FILE")]
     pub recipients: Vec<String>,
@@ -227,7 +230,7 @@ pub struct Init {
     #[arg(long)]
     pub on_demand: bool,
     /// Take back what 'init' has set, and nothing else
-    #[arg(long, conflicts_with_all = ["remote", "recipients", "on_demand"])]
+    #[arg(long, conflicts_with_all = ["remote", "store", "recipients", "on_demand"])]
     pub uninstall: bool,
 }
 

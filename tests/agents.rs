@@ -15,6 +15,8 @@ mod codex;
 mod drivers;
 #[path = "agents/forked.rs"]
 mod forked;
+#[path = "agents/git_alone.rs"]
+mod git_alone;
 #[path = "agents/hooks.rs"]
 mod hooks;
 #[path = "agents/live.rs"]

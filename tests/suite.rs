@@ -32,6 +32,7 @@ mod races;
 mod readers;
 mod readme;
 mod recipients;
+mod remote;
 mod repositories;
 mod rewound;
 mod roster;

@@ -10,6 +10,7 @@ mod hooks;
 mod lists;
 mod measure;
 mod moving;
+mod remote;
 mod sealed;
 mod steps;
 mod transcripts;
@@ -37,7 +38,7 @@ fn main() {
     let smoke = args.iter().any(|arg| arg == "--smoke");
     let named: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let mut bench = Bench { dir: tempfile::tempdir().expect("a temporary directory"), smoke, passed: true };
-    let counted: [Topic; 11] = [
+    let counted: [Topic; 12] = [
         ("memory", Bench::memory),
         ("git-memory", Bench::git_memory),
         ("listing", Bench::listing),
@@ -49,6 +50,7 @@ fn main() {
         ("workspace", Bench::workspace),
         ("moving", Bench::moving),
         ("hooks", Bench::hooks),
+        ("remote", Bench::remote),
     ];
     let timed: [Topic; 4] =
         [("sealing", Bench::sealing), ("git", Bench::git_sealing), ("restic", Bench::restic), ("start", Bench::start_up)];

@@ -239,6 +239,11 @@ pub trait Agent: Sync {
     /// Everything that belongs to the session, closed over what resuming needs; the transcript is the last one.
     fn artifacts(&self, home: &Home, session: &Session) -> Result<Vec<Artifact>, Error>;
 
+    /// The same of many, where what they have in common need not be read for each.
+    fn artifacts_of_many(&self, home: &Home, sessions: &[&Session]) -> Vec<Result<Vec<Artifact>, Error>> {
+        sessions.iter().map(|session| self.artifacts(home, session)).collect()
+    }
+
     /// What a file of this name would be to the session; `None` is "not the session's own", and refused.
     fn role(&self, native: &NativeId, name: &RelPath) -> Option<Role>;
 

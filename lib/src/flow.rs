@@ -3,6 +3,8 @@
 //! The order of effects is the same everywhere: prepare and verify everything, then commit by rename, then tell. What
 //! must stay true: when a verb returns an error that does not say otherwise, nothing was changed.
 
+pub mod address;
+pub mod agents;
 pub mod checkpoint;
 pub mod clone;
 pub mod commit;
@@ -26,6 +28,7 @@ pub mod ledger;
 pub mod list;
 pub mod log;
 pub mod named;
+pub mod namespace;
 pub mod on_demand;
 pub mod output;
 pub mod pending;
@@ -65,6 +68,7 @@ mod stage;
 pub mod turn;
 pub mod undo;
 pub mod workspace;
+pub mod wrapped;
 
 use std::path::PathBuf;
 
@@ -225,6 +229,14 @@ pub enum Error {
     NoAgentHooks(&'static str),
     #[error("there is nothing to do for a hook '{0}' that was called like this")]
     NoHook(String),
+    #[error(transparent)]
+    Address(#[from] address::Error),
+    #[error("'{0}' cannot name a project: lower-case letters, digits and '-', 64 at most")]
+    NotANamespace(String),
+    #[error("the history here is shallow, and only its first commit tells which project this is")]
+    NoBeginning,
+    #[error("'{0}' is nothing that a store of sessions has")]
+    NotInStore(String),
     #[error("interrupted")]
     Interrupted,
 }

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use gix::hash::ObjectId;
+pub use gix::hash::ObjectId;
 use gix::object::Kind;
 use gix::objs::{Exists, Find, FindHeader};
 

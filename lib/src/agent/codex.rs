@@ -152,23 +152,13 @@ impl Agent for Codex {
     }
 
     fn artifacts(&self, home: &Home, session: &Session) -> Result<Vec<Artifact>, Error> {
-        let mut family = lineage::of_session(home, session)?;
-        let ids: Vec<NativeId> = family.keys().cloned().collect();
-        let own = family.remove(&session.native);
-        let mut artifacts = Vec::new();
-        for member in family.into_values().chain(own) {
-            let role = if member.meta.id == session.native { Role::Transcript } else { Role::Lineage };
-            let name = name_in_capsule(home, &member.path, &member.meta.id)?;
-            artifacts.push(Artifact { name, role, source: Source::File(member.path) });
-        }
-        let lines = names::lines_of(home, &ids)?;
-        if !lines.is_empty() {
-            let path = Path::new(names::FILE);
-            let name = RelPath::from_path(path).map_err(|source| Error::Name { path: path.to_owned(), source })?;
-            artifacts.push(Artifact { name, role: Role::Name, source: Source::Extract(lines) });
-        }
-        artifacts.sort_by(|a, b| (a.role == Role::Transcript, &a.name).cmp(&(b.role == Role::Transcript, &b.name)));
-        Ok(artifacts)
+        let mut of = self.artifacts_of_many(home, &[session]);
+        of.pop().unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    fn artifacts_of_many(&self, home: &Home, sessions: &[&Session]) -> Vec<Result<Vec<Artifact>, Error>> {
+        let (known, names) = (lineage::known(home), names::Lines::read(home).ok());
+        sessions.iter().map(|session| own_artifacts(home, session, &known, names.as_ref())).collect()
     }
 
     fn role(&self, native: &NativeId, name: &RelPath) -> Option<Role> {
@@ -332,4 +322,28 @@ fn lock_holder(file: &File) -> Option<u32> {
         let [_, "FLOCK", _, "WRITE", pid, place, ..] = fields[..] else { return None };
         place.ends_with(&inode).then(|| pid.parse().ok()).flatten()
     })
+}
+
+fn own_artifacts(home: &Home, session: &Session, known: &lineage::Known, lines: Option<&names::Lines>) -> Result<Vec<Artifact>, Error> {
+    let mut family = lineage::of_session(known, session)?;
+    let ids: Vec<NativeId> = family.keys().cloned().collect();
+    let own = family.remove(&session.native);
+    let mut artifacts = Vec::new();
+    for member in family.into_values().chain(own) {
+        let role = if member.meta.id == session.native { Role::Transcript } else { Role::Lineage };
+        let name = name_in_capsule(home, &member.path, &member.meta.id)?;
+        artifacts.push(Artifact { name, role, source: Source::File(member.path) });
+    }
+    let lines = match lines {
+        Some(lines) => lines.of(&ids),
+        // What it failed for once it may fail for again, and then says so.
+        None => names::Lines::read(home)?.of(&ids),
+    };
+    if !lines.is_empty() {
+        let path = Path::new(names::FILE);
+        let name = RelPath::from_path(path).map_err(|source| Error::Name { path: path.to_owned(), source })?;
+        artifacts.push(Artifact { name, role: Role::Name, source: Source::Extract(lines) });
+    }
+    artifacts.sort_by(|a, b| (a.role == Role::Transcript, &a.name).cmp(&(b.role == Role::Transcript, &b.name)));
+    Ok(artifacts)
 }

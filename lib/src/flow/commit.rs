@@ -128,6 +128,28 @@ pub fn commit<C: Callbacks>(
     Ok(outcome)
 }
 
+/// The same for a `git fetch` from the agents: no ref moves but the pin that keeps what was captured.
+pub fn beside<C: Callbacks>(
+    ledger: &Ledger<'_>,
+    device: &Device,
+    source: &mut Source,
+    options: &Options,
+    callbacks: &C,
+    progress: &dyn Progress,
+) -> Result<Outcome, Error> {
+    let mut input = Native { source, device, env: ledger.env, captured: Captured::default() };
+    let sid = input.sid();
+    for _ in 0..ATTEMPTS {
+        let known = ledger.peek(&sid)?;
+        let step = Step { beside: true, ..Step::begin(ledger, device, &sid, known, options, callbacks)? };
+        match step.take(&mut input, progress) {
+            Err(Error::Store(store::Error::Moved { .. })) => {}
+            done => return done,
+        }
+    }
+    Err(Error::Store(store::Error::Moved { name: names::seen(names::AGENTS, &sid) }))
+}
+
 /// The same of a session from anywhere.
 pub fn add<C: Callbacks>(
     ledger: &Ledger<'_>,
@@ -159,6 +181,8 @@ struct Step<'a, C> {
     device: &'a Device,
     callbacks: &'a C,
     sid: SessionId,
+    /// Our own refs stay where they are.
+    beside: bool,
     known: Known,
     heads: Vec<Checkpoint>,
     /// The ways the session is known to have gone; the first is the one that is built upon.
@@ -199,7 +223,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
         }
         readers.add(&named(&options.recipients)?);
         let publish = options.publish.as_deref();
-        Ok(Step { ledger, device, callbacks, sid: sid.clone(), known, heads, ways, readers, lease, changes_hands, publish })
+        let sid = sid.clone();
+        Ok(Step { ledger, device, callbacks, sid, beside: false, known, heads, ways, readers, lease, changes_hands, publish })
     }
 
     fn take(mut self, input: &mut dyn Input, progress: &dyn Progress) -> Result<Outcome, Error> {
@@ -385,6 +410,12 @@ impl<'a, C: Callbacks> Step<'a, C> {
     }
 
     fn move_ref(&self, tip: ObjectId) -> Result<(), Failed> {
+        if self.beside {
+            let from = self.known.seen.get(names::AGENTS).copied();
+            let pin = Change { name: names::seen(names::AGENTS, &self.sid), to: Some(tip), from };
+            let moved = refs::update(&self.ledger.store, "samesession: fetched from its agent", &[pin]);
+            return moved.map_err(|error| Failed { error: error.into(), sent: false });
+        }
         let chosen = self.known.seen.get(names::CHOSEN);
         let unchosen = chosen.map(|chosen| Change { name: names::chosen(&self.sid), to: None, from: Some(*chosen) });
         if self.publish.is_some() {
@@ -399,7 +430,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
     /// Where a remote's chain holds all there is, ours begins there.
     fn catch_up(&self) -> Result<(), Error> {
         match &self.heads[..] {
-            [head] if self.known.local != Some(head.id()) => self.move_ref(head.id()).map_err(|failed| failed.error),
+            [head] if !self.beside && self.known.local != Some(head.id()) => self.move_ref(head.id()).map_err(|failed| failed.error),
             _ => Ok(()),
         }
     }

@@ -208,6 +208,21 @@ impl<'a> Ledger<'a> {
         self.sync_but(sid, &[names::session(sid)], findings)
     }
 
+    /// How they would be, with nothing written: for a `git fetch`, which moves refs itself and stumbles over others' moves.
+    pub fn peek(&self, sid: &SessionId) -> Result<Known, Error> {
+        let mut found = Vec::new();
+        let known = self.follow(sid, refs::of(&self.store, sid)?, &mut found)?;
+        let ours = names::session(sid);
+        match found
+            .into_iter()
+            .find(|finding| matches!(finding, Finding::Unknown { name, .. } | Finding::Ignored { name, .. } if *name == ours))
+        {
+            Some(Finding::Unknown { checkpoint, .. }) => Err(Error::UnknownMaker { checkpoint }),
+            Some(Finding::Ignored { name, why }) => Err(Error::Theirs { name, why }),
+            _ => Ok(known),
+        }
+    }
+
     fn sync_but(&self, sid: &SessionId, vital: &[String], findings: &mut Vec<Finding>) -> Result<Known, Error> {
         let mut found = Vec::new();
         let before = refs::of(&self.store, sid)?;

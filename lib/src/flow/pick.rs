@@ -11,6 +11,7 @@ use super::ledger::{Finding, Ledger};
 use super::named::{self, Named};
 use super::signed::Consent;
 use super::{Error, Way};
+use crate::id::SessionId;
 use crate::signers::KnownSigners;
 use crate::store::chain;
 use crate::store::names;
@@ -57,6 +58,13 @@ pub fn pick(
             return Err(error);
         }
     }
+}
+
+/// This checkpoint of this session, if somebody believed has made it: for whoever asks nobody and the network neither.
+pub fn exactly(ledger: &Ledger<'_>, sid: &SessionId, id: &ObjectId) -> Result<Picked, Error> {
+    let checkpoint = ledger.checkpoint(sid, id)?;
+    let known = refs::of(&ledger.store, sid)?;
+    open(ledger, Named { sid: sid.clone(), known, exactly: Some(checkpoint) }, &[])
 }
 
 /// Somebody unknown has made a tip of it.

@@ -13,7 +13,7 @@ use super::select::{self, Selected, Selector};
 use super::turn::{self, Turn};
 use super::workspace::{self, Taken, Work};
 use super::{Error, placed, sessions};
-use crate::agent::{Artifact, Live};
+use crate::agent::{Agent, Artifact, Home, Live, Session};
 use crate::capsule::{self, MANIFEST_SCHEMA, Manifest, Origin, Repository, Target};
 use crate::device::Device;
 use crate::env::Env;
@@ -48,14 +48,14 @@ impl Source {
     pub fn find(env: &Env, session: &Selector, agent: Option<&str>) -> Result<Source, Error> {
         let selected = select::select(env, session, agent)?;
         let live = selected.agent.live(&selected.home, &selected.session.native);
-        Ok(Source { artifacts: sized(&selected)?, selected, live, work: None, without: None })
+        Ok(Source { artifacts: sized(selected.agent, &selected.home, &selected.session)?, selected, live, work: None, without: None })
     }
 
     /// The same session as it stands when the turn is over that its agent is in, or when the time is.
     pub fn when_the_turn_is_over(&mut self, bound: Duration, waiting: &mut dyn FnMut()) -> Result<Turn, Error> {
         let turn = turn::wait(&mut self.selected, bound, waiting)?;
         self.live = self.selected.agent.live(&self.selected.home, &self.selected.session.native);
-        self.artifacts = sized(&self.selected)?;
+        self.artifacts = sized(self.selected.agent, &self.selected.home, &self.selected.session)?;
         Ok(turn)
     }
 
@@ -109,7 +109,8 @@ impl Source {
             return Err(Error::NoSuchSession(session.native.to_string()));
         }
         self.selected.session = found.swap_remove(same);
-        self.artifacts = sized(&self.selected)?;
+        let Selected { agent, home, session } = &self.selected;
+        self.artifacts = sized(*agent, home, session)?;
         Ok(())
     }
 
@@ -172,8 +173,9 @@ pub fn refuse_giant(bytes: u64) -> Result<(), Error> {
     Ok(())
 }
 
-fn sized(selected: &Selected) -> Result<Vec<(Artifact, u64)>, Error> {
-    let artifacts = selected.agent.artifacts(&selected.home, &selected.session)?;
+/// Everything that belongs to a session, with its size.
+fn sized(agent: &dyn Agent, home: &Home, session: &Session) -> Result<Vec<(Artifact, u64)>, Error> {
+    let artifacts = agent.artifacts(home, session)?;
     let most = Limits::default().files;
     if artifacts.len() > most {
         return Err(capsule::Error::TooLarge(format!("{} files, and {most} can be restored", artifacts.len())).into());

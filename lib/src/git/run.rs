@@ -72,13 +72,15 @@ pub struct Git {
     /// Before the verb.
     options: Vec<OsString>,
     trace: bool,
+    /// Its standard error is ours.
+    aloud: bool,
 }
 
 impl Git {
     /// In the repository that Git finds from this directory, by its own rules and the user's variables.
     pub fn at(env: &Env, dir: &Path) -> Git {
         let vars = env.vars().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Git { dir: dir.to_owned(), vars, options: Vec::new(), trace: env.var("SAMESESSION_TRACE").is_some() }
+        Git { dir: dir.to_owned(), vars, options: Vec::new(), trace: env.var("SAMESESSION_TRACE").is_some(), aloud: false }
     }
 
     /// In a bare repository of our own, whatever the user's variables say.
@@ -93,7 +95,7 @@ impl Git {
     /// In the repository that Git finds from another directory: nothing of what leads to this one goes along.
     pub fn elsewhere(&self, dir: &Path) -> Git {
         let vars = self.vars.iter().filter(|(name, _)| !LOCAL.iter().any(|local| name == local)).cloned().collect();
-        Git { dir: dir.to_owned(), vars, options: Vec::new(), trace: self.trace }
+        Git { dir: dir.to_owned(), vars, options: Vec::new(), trace: self.trace, aloud: false }
     }
 
     /// In a bare repository of our own, from this directory, with these settings besides those of the user's account.
@@ -187,12 +189,17 @@ impl Git {
         self.start(args, fed(input), input, Stdio::piped(), None)
     }
 
+    /// As `output`, and what it says on standard error goes to ours as it comes: progress, and what a server has to say.
+    pub fn aloud<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, Error> {
+        Git { aloud: true, ..self.clone() }.output(args, input)
+    }
+
     fn start<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio, input: &[u8], stdout: Stdio, memory: Option<u64>) -> Result<Output, Error> {
         let mut command = Command::new("git");
         command.args(&self.options).args(args).current_dir(&self.dir).env_clear().envs(self.vars.iter().map(|(n, v)| (n, v)));
         // Its words are parsed.
         command.env("LC_ALL", "C").env_remove("LANGUAGE");
-        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
+        command.stdin(stdin).stdout(stdout).stderr(if self.aloud { Stdio::inherit() } else { Stdio::piped() });
         if self.trace {
             let words: Vec<_> = self.options.iter().map(OsString::as_os_str).chain(args.iter().map(AsRef::as_ref)).collect();
             let _ = writeln!(io::stderr(), "trace: git {}", words.join(OsStr::new(" ")).display());

@@ -35,7 +35,8 @@ pub struct Known {
     pub local: Option<ObjectId>,
     pub tracking: BTreeMap<String, ObjectId>,
     pub seen: BTreeMap<String, ObjectId>,
-    /// Those of the pins whose remote has no ref any more: a fetch has pruned it, or the remote is gone.
+    /// Those of the pins whose remote has no ref any more (a fetch has pruned it, or the remote is gone), and what was
+    /// captured for a fetch from the agents, which may stand nowhere else.
     pub left: Vec<ObjectId>,
 }
 
@@ -80,7 +81,10 @@ fn read(store: &Store, patterns: &[&str]) -> Result<BTreeMap<SessionId, Known>, 
         }
     }
     for known in sessions.values_mut() {
-        let alone = known.seen.iter().filter(|(store, _)| !store.starts_with('@') && !known.tracking.contains_key(*store));
+        let alone = known.seen.iter().filter(|(store, _)| match store.strip_prefix('@') {
+            None => !known.tracking.contains_key(*store),
+            Some(_) => *store == names::AGENTS,
+        });
         known.left = alone.map(|(_, pin)| *pin).collect();
     }
     Ok(sessions)

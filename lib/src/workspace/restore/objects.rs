@@ -46,7 +46,7 @@ pub fn needed(model: &Workspace) -> Vec<Missing> {
 /// Remotes that may have the commits: those of the workspace's own addresses first.
 pub fn sources(repo: &Repository, model: &Workspace, stores: &[String]) -> Vec<String> {
     let known = |name: &str| identity::addresses(&repo.config, name).iter().any(|url| model.identity.remotes.contains(url));
-    let code = repo.remotes().into_iter().filter(|name| !name.starts_with('-') && !stores.iter().any(|store| store == name));
+    let code = repo.code_remotes().into_iter().filter(|name| !name.starts_with('-') && !stores.iter().any(|store| store == name));
     let mut names: Vec<String> = code.map(str::to_owned).collect();
     names.sort_by_key(|name| !known(name));
     names
