@@ -3,7 +3,7 @@
 //! What must stay true: it asks nobody anything, and outlives whoever started it.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -28,13 +28,21 @@ impl Detached {
 
     /// In a group of its own, which no key of a terminal reaches.
     pub fn start(&self, args: &[String]) -> io::Result<Child> {
+        self.tell(args, b"")
+    }
+
+    /// The same, with words that are nobody else's business: arguments can be seen by all.
+    pub fn tell(&self, args: &[String], words: &[u8]) -> io::Result<Child> {
         let log = open_log(&self.log)?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(args).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        command.args(args).stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log).process_group(0);
         // Where we stand, which need not be where we were started.
         command.current_dir(self.env.cwd()).env_clear().envs(self.env.vars());
         silent(&mut command);
-        command.spawn()
+        let mut child = command.spawn()?;
+        // They fit into the pipe, and may be read when we are gone.
+        child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(words))?;
+        Ok(child)
     }
 }
 

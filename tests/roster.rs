@@ -1,5 +1,6 @@
 //! Devices that join a store, are approved and are revoked, as their users meet it; and those that only try.
 
+use std::ffi::OsStr;
 use std::fs;
 
 use crate::support::clones::{Project, SESSION};
@@ -184,4 +185,25 @@ fn nothing_of_who_they_are_is_in_the_clear() {
         let text = laptop.at(&project.origin).command("git").args(["cat-file", "-p", object]).output().expect("git").stdout;
         assert!(!String::from_utf8_lossy(&text).contains("somebodys"), "{object}");
     }
+}
+
+#[test]
+fn a_roster_lives_in_a_store_of_its_own_as_well() {
+    let project = Project::new();
+    let (laptop, desktop) = (project.plain("laptop"), project.plain("desktop"));
+    let store = project.sandbox.path().join("store.git");
+    laptop.git([OsStr::new("init"), "-q".as_ref(), "--bare".as_ref(), store.as_os_str()]);
+    for machine in [&laptop, &desktop] {
+        // The store is the project's by the first commit of its history.
+        machine.git(["checkout", "-q", "-B", "main", "origin/main"]);
+        machine.run_here(["init", "--store", &format!("session::{}", store.display())]).ok();
+    }
+    laptop.say("a word");
+    laptop.run_here(["device", "join"]).ok();
+    joins(&desktop, &laptop);
+    laptop.run_here(["move", SESSION]).ok();
+    desktop.run_here(["resume", "--no-launch", "--session-only"]).ok();
+    assert_eq!(desktop.heard(), laptop.heard());
+    // The code's remote got nothing of it.
+    assert_eq!(project.git(["for-each-ref", "refs/samesession"]), "");
 }

@@ -1,6 +1,6 @@
 //! `move` and `handoff`: a session checkpointed, sent and let go of.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use samesession::capsule::Workspace;
@@ -14,7 +14,7 @@ use samesession::flow::{self, deactivate, enrol, pending, registered, remote, wo
 use samesession::git::Repository;
 use samesession::id::SessionId;
 use samesession::time;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::Leaving;
 use crate::detached::{self, Detached};
@@ -75,6 +75,7 @@ impl View for Answer {
 }
 
 pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), Failure> {
+    let words = Words::of(leaving);
     let chosen = super::chosen(env, ui, leaving.session.as_deref(), leaving.agent.as_deref())?;
     let mut source = Source::find(env, &chosen.selector, chosen.agent.as_deref())?;
     if leaving.deactivate {
@@ -100,7 +101,7 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
         added_bytes: None,
         workspace: None,
         to: names.clone(),
-        note: leaving.note.clone(),
+        note: words.note.clone(),
         live: source.live.is_some(),
         put_aside: None,
         next: String::new(),
@@ -112,7 +113,8 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
         let session = (answer.native_id.as_str(), answer.agent);
         let sid = source.selected.session.sid();
         registered::add(&repo, &sid, &time::format(env.now()), &remote)?;
-        Detached::new(env, &repo, "move.log").start(&after_turn(leaving, session, &names, &remote)).map_err(Failure::Detached)?;
+        let words = serde_json::to_vec(&words).unwrap_or_default();
+        Detached::new(env, &repo, "move.log").tell(&after_turn(leaving, session, &names, &remote), &words).map_err(Failure::Detached)?;
         return ui.report(&answer).map_err(Failure::Output);
     }
     let Some(_only) = alone(leaving, &repo, &source.selected.session.sid())? else { return Ok(()) };
@@ -131,7 +133,7 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
     let terminal = Terminal { quiet: ui.quiet };
     let identities = flow::keys::identities(env, Some(&device), &[], None, &terminal)?;
     let ledger = Ledger::of(env, repo, Some(&device), &identities)?;
-    let options = Options { to: names, note: leaving.note.clone(), takeover: leaving.takeover.clone(), remote: &remote };
+    let options = Options { to: names, note: words.note, takeover: words.takeover, remote: &remote };
     let done = handoff::hand_over(&ledger, &device, &mut source, &options, &terminal, &*ui.progress())?;
     super::tell(ui, &done.commit.findings);
     pending::forget(&ledger.store.repo, &[source.selected.session.sid()])?;
@@ -162,6 +164,24 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
     Ok(())
 }
 
+/// What only readers of the session may see, and so no list of processes.
+#[derive(Default, Serialize, Deserialize)]
+struct Words {
+    note: Option<String>,
+    takeover: Option<String>,
+}
+
+impl Words {
+    fn of(leaving: &Leaving) -> Words {
+        if !leaving.after_turn {
+            return Words { note: leaving.note.clone(), takeover: leaving.takeover.clone() };
+        }
+        let mut text = Vec::new();
+        let _ = io::stdin().take(1 << 16).read_to_end(&mut text);
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+}
+
 /// The same command for a process of its own.
 fn after_turn(leaving: &Leaving, (native, agent): (&str, &str), to: &[String], remote: &str) -> Vec<String> {
     let mut args: Vec<String> =
@@ -169,8 +189,6 @@ fn after_turn(leaving: &Leaving, (native, agent): (&str, &str), to: &[String], r
     let mut add = |flag: &str, value: &str| args.push(format!("--{flag}={value}"));
     to.iter().for_each(|key| add("to", key));
     leaving.include_ignored.iter().for_each(|glob| add("include-ignored", glob));
-    leaving.note.iter().for_each(|note| add("note", note));
-    leaving.takeover.iter().for_each(|reason| add("takeover", reason));
     args.extend(leaving.session_only.then(|| "--session-only".to_owned()));
     args.extend(leaving.submodules.then(|| "--submodules".to_owned()));
     args
