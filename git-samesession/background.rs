@@ -6,6 +6,7 @@
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use samesession::env::Env;
 use samesession::git::Repository;
 use samesession::id::SessionId;
 
@@ -27,10 +28,10 @@ pub struct Background {
 }
 
 impl Background {
-    pub fn new(repo: &Repository, sid: &SessionId, remote: Option<&str>, every: Every) -> Background {
+    pub fn new(env: &Env, repo: &Repository, sid: &SessionId, remote: Option<&str>, every: Every) -> Background {
         let now = Instant::now();
         Background {
-            place: Detached::new(repo, "resume.log"),
+            place: Detached::new(env, repo, "resume.log"),
             sid: sid.to_string(),
             remote: remote.map(str::to_owned),
             every,

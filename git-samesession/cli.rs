@@ -33,6 +33,8 @@ pub enum Command {
     Device(DeviceCommand),
     /// Let fetches of this repository bring sessions, and say who reads those that begin here
     Init(Init),
+    /// Show what is at work, what is only here, who holds what, and what waits for this device
+    Status(Status),
     /// List the agents' sessions on this machine
     Sessions(Sessions),
     /// List the sessions of this repository, here and as last fetched
@@ -55,6 +57,10 @@ pub enum Command {
     Handoff(Handoff),
     /// Take a session over and start its agent
     Resume(Resume),
+    /// Copy a session of this machine, as it stands, into a new one of the same agent
+    Fork(Fork),
+    /// Clone a repository with its sessions, and go on with one
+    Clone(Cloning),
     /// Write a checkpoint of the repository into a capsule file
     Export(Export),
     /// Take a capsule file into the repository, as a checkpoint of its session
@@ -76,6 +82,9 @@ pub enum Command {
     /// Find secrets in what would leave, and say which may
     #[command(subcommand)]
     Secrets(SecretsCommand),
+    /// Let Git and the agents make and send checkpoints by themselves
+    #[command(subcommand)]
+    Hook(HookCommand),
     /// Look for trouble, and finish or undo what a crash left
     Doctor,
     /// Carry sample sessions between two throw-away homes
@@ -92,6 +101,43 @@ pub enum DeviceCommand {
     },
     /// Show the name, the key to encrypt to and the fingerprint to compare
     Show,
+    /// Ask to be on the roster of this repository's store, or begin it; once approved, believe it
+    Join {
+        /// The store; by default the one that 'init' chose
+        #[arg(long, value_name = "REMOTE")]
+        remote: Option<String>,
+        /// The fingerprint of the member who approved this device
+        #[arg(long = "trust", value_name = "FINGERPRINT")]
+        trust: Option<String>,
+    },
+    /// Show who is on the roster, and who asks to be
+    List {
+        /// The store; by default the one that 'init' chose
+        #[arg(long, value_name = "REMOTE")]
+        remote: Option<String>,
+    },
+    /// Let a device that asks onto the roster, and open to it the sessions that this one can open
+    Approve {
+        /// What it calls itself, or the beginning of its request's name
+        who: String,
+        /// What 'device show' says there; without it a person at a terminal compares it
+        #[arg(long, value_name = "FINGERPRINT")]
+        fingerprint: Option<String>,
+        /// Another name for it than its own
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// The store; by default the one that 'init' chose
+        #[arg(long, value_name = "REMOTE")]
+        remote: Option<String>,
+    },
+    /// Take a device off: nothing more is sealed to it, and nothing more of it is believed
+    Revoke {
+        /// Its name, or its fingerprint
+        who: String,
+        /// The store; by default the one that 'init' chose
+        #[arg(long, value_name = "REMOTE")]
+        remote: Option<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -159,11 +205,57 @@ pub enum SecretsCommand {
     },
 }
 
+#[derive(Subcommand)]
+pub enum HookCommand {
+    /// Install hooks: Git's of this repository, and those of the agents in use
+    Install(Hooks),
+    /// Take hooks out again, and leave everything as it was
+    Uninstall(Hooks),
+    /// Show which hooks are installed, and what they did
+    Status,
+    /// Do what a hook is there for; this is what hooks call
+    Run(HookRun),
+}
+
+#[derive(Args)]
+pub struct Hooks {
+    /// Only Git's hooks, and those of agents that are named
+    #[arg(long)]
+    pub git: bool,
+    /// Only this agent's hooks: 'claude' or 'codex'
+    #[arg(long = "agent", value_name = "AGENT")]
+    pub agents: Vec<String>,
+    /// For all of your repositories: sessions are sent from those in which 'init' was run
+    #[arg(long)]
+    pub global: bool,
+}
+
+#[derive(Args)]
+pub struct HookRun {
+    /// The hook: 'pre-push', or an event of the agent's
+    pub name: String,
+    /// What Git passes to the hook
+    #[arg(value_name = "ARG", allow_hyphen_values = true)]
+    pub args: Vec<String>,
+    /// An event of this agent, which says on standard input what it is about
+    #[arg(long, value_name = "AGENT")]
+    pub agent: Option<String>,
+    /// Only where 'init' has said where sessions go
+    #[arg(long)]
+    pub global: bool,
+    /// Do it here and now, and say what was done
+    #[arg(long)]
+    pub foreground: bool,
+}
+
 #[derive(Args)]
 pub struct Init {
     /// Where sessions go; by default the remote it was before, else 'origin', else the only one there is
     #[arg(long, value_name = "REMOTE")]
     pub remote: Option<String>,
+    /// Where sessions go: a repository of its own, as 'session::<address>', which becomes a remote; the code's gets none
+    #[arg(long, value_name = "URL", conflicts_with = "remote")]
+    pub store: Option<String>,
     /// Who may open the sessions that begin here, besides this device: an age or SSH public key, or a file of them
     #[arg(short, long = "recipient", value_name = "KEY|FILE")]
     pub recipients: Vec<String>,
@@ -171,8 +263,18 @@ pub struct Init {
     #[arg(long)]
     pub on_demand: bool,
     /// Take back what 'init' has set, and nothing else
-    #[arg(long, conflicts_with_all = ["remote", "recipients", "on_demand"])]
+    #[arg(long, conflicts_with_all = ["remote", "store", "recipients", "on_demand"])]
     pub uninstall: bool,
+}
+
+#[derive(Args)]
+pub struct Status {
+    /// In lines that do not change, for prompts and status lines
+    #[arg(long, conflicts_with = "json")]
+    pub porcelain: bool,
+    /// Every session of this repository, not only as many as a screen holds
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Args)]
@@ -398,6 +500,15 @@ pub struct Undo {
     /// Even if somebody has worked in the work tree since
     #[arg(short, long)]
     pub force: bool,
+}
+
+#[derive(Args)]
+pub struct Fork {
+    /// The agent's id of the session, its sid, a unique prefix of either, or 'current'; 'current' if not given
+    pub session: Option<String>,
+    /// Only look among this agent's sessions: 'claude' or 'codex'
+    #[arg(long)]
+    pub agent: Option<String>,
 }
 
 #[derive(Args)]

@@ -1,13 +1,16 @@
 //! One file per verb: arguments in, one library call, a view out.
 
 mod checkpoint;
+mod clone;
 mod delete;
 mod demo;
 mod device;
 mod doctor;
 mod export;
 mod fetch;
+mod fork;
 mod gc;
+mod hook;
 mod import;
 mod init;
 mod inspect;
@@ -22,6 +25,7 @@ mod resume;
 mod secrets;
 mod sessions;
 mod show;
+mod status;
 mod undo;
 mod workspace;
 
@@ -47,7 +51,9 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<ExitCode, Failure> {
     let done = match command {
         // Its exit code is that of the agent.
         Command::Resume(options) => return resume::run(env, ui, options),
+        Command::Clone(options) => return clone::run(env, ui, options),
         Command::Device(options) => device::run(env, ui, options),
+        Command::Status(options) => status::run(env, ui, options),
         Command::Init(options) => init::run(env, ui, options),
         Command::Sessions(options) => sessions::run(env, ui, options),
         Command::List(options) => list::run(env, ui, options),
@@ -59,6 +65,7 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<ExitCode, Failure> {
         Command::Undo(options) => undo::run(env, ui, options),
         Command::Move(options) => r#move::run(env, ui, &options.leaving, &options.to),
         Command::Handoff(options) => r#move::run(env, ui, &options.leaving, &options.to),
+        Command::Fork(options) => fork::run(env, ui, options),
         Command::Export(options) => export::run(env, ui, options),
         Command::Import(options) => import::run(env, ui, options),
         Command::Fetch(options) => fetch::run(env, ui, options),
@@ -68,6 +75,7 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<ExitCode, Failure> {
         Command::Gc(options) => gc::run(env, ui, options),
         Command::Recipient(options) => recipient::run(env, ui, options),
         Command::Secrets(options) => secrets::run(env, ui, options),
+        Command::Hook(options) => hook::run(env, ui, options),
         Command::Doctor => doctor::run(env, ui),
         Command::Demo => demo::run(env, ui),
     };

@@ -3,13 +3,14 @@
 //! What must stay true: it asks nobody anything, and outlives whoever started it.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{FlockOperation, flock};
+use samesession::env::Env;
 use samesession::git::Repository;
 
 /// A log that has grown longer than this begins anew.
@@ -17,19 +18,31 @@ const LONGEST_LOG: u64 = 256 << 10;
 
 pub struct Detached {
     log: PathBuf,
+    env: Env,
 }
 
 impl Detached {
-    pub fn new(repo: &Repository, log: &str) -> Detached {
-        Detached { log: place(repo, log) }
+    pub fn new(env: &Env, repo: &Repository, log: &str) -> Detached {
+        Detached { log: place(repo, log), env: env.clone() }
     }
 
+    /// In a group of its own, which no key of a terminal reaches.
     pub fn start(&self, args: &[String]) -> io::Result<Child> {
+        self.tell(args, b"")
+    }
+
+    /// The same, with words that are nobody else's business: arguments can be seen by all.
+    pub fn tell(&self, args: &[String], words: &[u8]) -> io::Result<Child> {
         let log = open_log(&self.log)?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(args).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        command.args(args).stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        // Where we stand, which need not be where we were started.
+        command.current_dir(self.env.cwd()).env_clear().envs(self.env.vars());
         silent(&mut command);
-        command.spawn()
+        let mut child = command.spawn()?;
+        // They fit into the pipe, and may be read when we are gone.
+        child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(words))?;
+        Ok(child)
     }
 }
 
@@ -38,11 +51,6 @@ pub fn silent(command: &mut Command) {
     command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "").env("SSH_ASKPASS_REQUIRE", "never");
     // A command of the user's own is theirs to make silent.
     command.env("SAMESESSION_UNATTENDED", "1");
-}
-
-/// From here on no signal of a terminal reaches us, and no question can be asked there.
-pub fn leave_the_terminal() {
-    let _ = rustix::process::setsid();
 }
 
 /// Held as long as it lives.

@@ -62,6 +62,9 @@ pub enum Failure {
     Detached(#[source] io::Error),
     #[error("the session stands here, but its agent cannot be started")]
     Launch(#[source] io::Error),
+    /// A hook that stops what it stands in, as strict mode wants it.
+    #[error("{0}")]
+    Strict(String),
     #[error("cannot set up the demonstration: {0}")]
     Demo(String),
     #[error("{} {} found", count(*.0, "trouble"), if *.0 == 1 { "was" } else { "were" })]
@@ -205,9 +208,15 @@ impl Failure {
                 E::Redacted => ("redacted", 1),
                 E::NoDevice => ("no-device", 1),
                 E::Leased { .. } => ("leased", 1),
+                E::NotOnRoster | E::NobodyAsks(_) | E::NoSuchMember(_) => ("no-member", 1),
+                E::WasRevoked { .. } => ("revoked", 1),
+                E::NameTaken { .. } => ("exists", 1),
+                E::NotCompared { .. } => ("not-confirmed", 1),
                 E::Unsure { .. } => ("unsure", 1),
                 E::CannotGoOn { .. } => ("cannot-go-on", 1),
                 E::NothingToResume => ("no-session", 1),
+                E::SealedToOthers { .. } => ("no-recipient", 1),
+                E::NoNameForClone(_) => ("usage", 129),
                 E::Setting { .. } => ("usage", 129),
                 E::Refused { .. } => ("not-pushed", 1),
                 E::NoRemote => ("no-remote", 1),
@@ -228,6 +237,8 @@ impl Failure {
                 E::Workspace(workspace::Error::Operation(_)) => ("in-progress", 1),
                 E::NothingToUndo(_) => ("nothing-to-undo", 1),
                 E::UsedSince(_) => ("used", 1),
+                E::BadSettings { .. } => ("bad-settings", 1),
+                E::SharedHooks(_) | E::NoGlobalHooks | E::NoAgentHooks(_) | E::NoHook(_) => ("no-hook", 1),
                 E::Unsigned | E::Seal(seal::Error::BadSignature(_)) => ("unsigned", 1),
                 E::OutputExists(_) => ("exists", 1),
                 E::Device(device::Error::Exists(_)) => ("exists", 1),
@@ -245,7 +256,7 @@ impl Failure {
             Failure::Troubles(_) => ("trouble", 1),
             Failure::NoDevice => ("no-device", 1),
             Failure::NotConfirmed(_) => ("not-confirmed", 1),
-            Failure::NotPushed(_) => ("not-pushed", 1),
+            Failure::NotPushed(_) | Failure::Strict(_) => ("not-pushed", 1),
             Failure::Answered(failure) => failure.kind(),
             Failure::Usage(_) => ("usage", 129),
             _ => ("failed", 128),
@@ -280,6 +291,7 @@ impl Failure {
             Failure::NoTerminal => hint("in scripts use --passphrase-file or --passphrase-fd"),
             Failure::Flow(E::NoDevice) | Failure::NoDevice => hint("to make them: git samesession device init"),
             Failure::OutputIsTerminal => hint("name a file with --output, or send it through a pipe"),
+            Failure::Strict(_) => hint("to push all the same: git push --no-verify; 'git samesession hook status' tells more"),
             Failure::NotConfirmed(short) => vec![format!("in scripts: --confirm {short}")],
             Failure::TwoAnswers => hint("name a file with --output"),
             Failure::Flow(error) => match error {
@@ -308,9 +320,14 @@ impl Failure {
                     "compare the fingerprint with what 'git samesession device show' says on the device that made the capsule".to_owned(),
                     format!("if they agree, repeat the command with --trust {}", signer.fingerprint),
                 ],
-                E::SeveralWays { ways, .. } => {
+                E::SeveralWays { sid, ways } => {
                     let commands = pick::commands(ways).into_iter().map(|way| format!("to go on from one: {way}"));
-                    commands.chain(["other commands take one of them by its commit, too".to_owned()]).collect()
+                    let more = [
+                        "to take one over and start its agent: git samesession resume --tip COMMIT".to_owned(),
+                        format!("to keep the one that stands here besides, first: git samesession fork {}", sid.short()),
+                        "other commands take one of them by its commit, too".to_owned(),
+                    ];
+                    commands.chain(more).collect()
                 }
                 E::Deleted { .. } => hint("to begin again with it: git samesession checkpoint --revive, or import --revive"),
                 E::Undecided { sid } => vec![format!("choose one first: git samesession restore {}", sid.short())],
@@ -333,11 +350,22 @@ impl Failure {
                     "configure it there first; nothing was changed, and nobody else's lease was taken".to_owned(),
                     "to install it all the same and start nothing: --no-launch".to_owned(),
                 ],
+                E::SealedToOthers { recipient, .. } => vec![
+                    format!("on the other machine: git samesession recipient add {recipient}, then git samesession push --all"),
+                    "then here, in the clone: git samesession resume".to_owned(),
+                ],
+                E::NoNameForClone(_) => hint("name a directory: git samesession clone URL DIR"),
                 E::NothingToResume => vec![
                     "'git samesession list' shows what this device can open, 'git samesession lease status' who drives it".to_owned(),
                     "on the other machine: git samesession move".to_owned(),
                 ],
                 E::Setting { name, .. } => vec![format!("git config {name} VALUE")],
+                E::NotOnRoster => hint("to ask to be: git samesession device join"),
+                E::NobodyAsks(_) => hint("'git samesession device list' shows who does; on the new device: git samesession device join"),
+                E::NoSuchMember(_) => hint("'git samesession device list' shows who is on it"),
+                E::WasRevoked { .. } => hint("it needs new keys: move its device directory away there, then git samesession device join"),
+                E::NameTaken { .. } => hint("give it another name: --name"),
+                E::NotCompared { .. } => hint("compare it with 'git samesession device show' there; in scripts: --fingerprint FINGERPRINT"),
                 E::Unsure { remote, .. } => vec![format!("when it can be reached again: git samesession fetch {}", path::typed(remote))],
                 E::NoRemote => hint("to add one: git remote add origin URL"),
                 E::UnknownMaker { checkpoint } => vec![
@@ -394,8 +422,11 @@ impl Failure {
                 E::NotAFinding(_) => hint("ids have 16 hexadecimal digits; to see them: git samesession secrets scan"),
                 E::NothingToUndo(_) => hint("only restores of the last thirty days can be taken back"),
                 E::UsedSince(_) => hint("to lose what was done there since: git samesession undo --force; a session that went on stays"),
+                E::BadSettings { .. } => hint("put it right, then try again; nothing was changed"),
+                E::SharedHooks(_) => hint("to install there for all of them: git samesession hook install --git --global"),
+                E::NoGlobalHooks => hint("to have some: git config --global core.hooksPath DIR, or Git 2.54 or later"),
                 E::NoDestination(_) => hint("make the directory first, or name another one with --into"),
-                E::Live { .. } => hint("quit it, then restore again"),
+                E::Live { .. } => hint("quit it, then try again"),
                 E::Diverged { keep_both, .. } => {
                     let set_aside = "to take the capsule's and keep a backup of the one here: repeat the command with --set-aside";
                     keep_both.iter().cloned().chain([set_aside.to_owned()]).collect()

@@ -122,6 +122,11 @@ pub fn ask(question: &str) -> Option<bool> {
     Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
+/// No, where nobody is there to be asked.
+pub fn agreed(question: &str) -> bool {
+    ask(question).unwrap_or(false)
+}
+
 /// Lets a person choose one of several sessions; `None` without a terminal, or without an answer.
 pub fn choose(candidates: &[Candidate]) -> Option<usize> {
     let line = |one: &Candidate| format!("{:<7} {}  {}", one.agent, one.native, clipped(one.title.as_deref().unwrap_or(""), 60));
@@ -134,8 +139,13 @@ pub fn choose_way(ways: &[Way]) -> Option<usize> {
 }
 
 pub fn way_line(way: &Way) -> String {
-    let title = clipped(way.title.as_deref().unwrap_or(""), 40);
-    format!("{}  {}  {}  {:>10}  {title}", short(&way.commit), clipped(&way.made, 20), clipped(&way.device, 20), bytes(way.bytes))
+    let (made, device) = (clipped(&way.made, 20), clipped(&way.device, 20));
+    // The title is the same for all of them; what was asked for last is not.
+    let last = match (&way.prompt, &way.title) {
+        (Some(prompt), _) => format!("last: \"{}\"", clipped(prompt, 60)),
+        (None, title) => clipped(title.as_deref().unwrap_or(""), 40),
+    };
+    format!("{}  {made}  {device}  {:>10}  {last}", short(&way.commit), bytes(way.bytes))
 }
 
 /// A line that a person types; `None` without a terminal.

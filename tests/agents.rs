@@ -13,6 +13,12 @@ mod claude;
 mod codex;
 #[path = "agents/drivers.rs"]
 mod drivers;
+#[path = "agents/forked.rs"]
+mod forked;
+#[path = "agents/git_alone.rs"]
+mod git_alone;
+#[path = "agents/hooks.rs"]
+mod hooks;
 #[path = "agents/live.rs"]
 mod live;
 #[path = "agents/scene.rs"]

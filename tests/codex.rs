@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::support::sandbox::{CODEX, CODEX_FORK, Machine, Sandbox, snapshot, without_journals};
+use crate::support::sandbox::{CODEX, CODEX_FORK, Machine, Sandbox, fixture, snapshot, without_journals};
 
 const SPAWNER: &str = "01a1fc46-17d2-7db1-85d8-70b618da79e2";
 const HELPER: &str = "01a1fc46-1817-7333-8561-8ed0b99f8862";
@@ -180,4 +180,36 @@ fn helpers_and_names_travel_and_come_home() {
     for id in [SPAWNER, HELPER] {
         assert_eq!(fs::read(rollout(&laptop, id)).expect("here"), fs::read(rollout(&desktop, id)).expect("there"));
     }
+}
+
+#[test]
+fn a_session_that_was_taken_back_is_not_listed_any_more() {
+    let sandbox = Sandbox::new();
+    let (laptop, desktop) = two(&sandbox);
+    fs::create_dir_all(desktop.codex()).expect("made");
+    let index = desktop.codex().join("state_5.sqlite");
+    let sql = fs::File::open(fixture("codex-0.169.0/state_5.threads.sql")).expect("the fixture");
+    // The fixture has one table; the index has those that it refers to as well.
+    let others = "CREATE TABLE thread_sections (id TEXT PRIMARY KEY); CREATE TABLE projects (id TEXT PRIMARY KEY);";
+    let _ = desktop.command("sqlite3").arg(&index).arg(others).status();
+    if !desktop.command("sqlite3").arg(&index).stdin(sql).status().is_ok_and(|made| made.success()) {
+        eprintln!("SKIPPED: no sqlite3 here, so the index of Codex is not looked at");
+        return;
+    }
+    let listed = || {
+        let here = desktop.codex();
+        let sql = format!("SELECT count(*) FROM threads WHERE id = '{CODEX}' AND rollout_path LIKE '{}%'", here.display());
+        let count = desktop.command("sqlite3").arg(&index).arg(sql).output().expect("sqlite3").stdout;
+        String::from_utf8_lossy(&count).trim().to_owned()
+    };
+    let sql = format!("DELETE FROM threads WHERE id = '{CODEX}'");
+    assert!(desktop.command("sqlite3").arg(&index).arg(sql).status().expect("sqlite3").success());
+    let before = listed();
+    desktop.restore(&laptop.seal(CODEX, &desktop), &laptop).ok();
+    assert_eq!((before.as_str(), listed().as_str()), ("0", "1"));
+    desktop.run(["undo"]).ok();
+    assert_eq!(listed(), "0");
+    let sql = format!("SELECT count(*) FROM threads WHERE id = '{CODEX}'");
+    assert_eq!(desktop.command("sqlite3").arg(&index).arg(sql).output().expect("sqlite3").stdout, b"0\n", "not even with another path");
+    assert!(rollouts(&desktop).is_empty());
 }

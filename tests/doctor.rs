@@ -74,7 +74,7 @@ fn a_remote_that_was_renamed_or_removed_is_tidied_up() {
     laptop.run(["init", "--remote", "upstream"]).ok();
     mends(&laptop, "1 session is remembered of 'origin', which is no remote here");
 
-    laptop.git(["fetch", "-q"]);
+    laptop.git(["fetch", "-q", "upstream"]);
     laptop.git(["remote", "remove", "upstream"]);
     laptop.run(["doctor"]).fails(1, "2 troubles were found");
     laptop.run(["init", "--uninstall"]).ok();

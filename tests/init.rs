@@ -76,7 +76,7 @@ fn the_second_time_nothing_is_changed_and_taking_it_back_leaves_every_byte_as_it
 
         let first = laptop.json(["init", "-r", &other]);
         assert_eq!(first["schema"], "samesession.init/1");
-        assert_eq!(first["changes"].as_array().expect("changes").len(), 3, "{first}");
+        assert_eq!(first["changes"].as_array().expect("changes").len(), 8, "{first}");
         assert_eq!(all(&laptop, "remote.origin.fetch"), ["+refs/heads/*:refs/remotes/origin/*", SPEC]);
         assert_eq!(all(&laptop, "samesession.store"), ["origin"]);
         assert_eq!(all(&laptop, "samesession.recipient").last(), Some(&other));
@@ -282,4 +282,40 @@ fn a_configuration_that_cannot_be_written_is_left_as_it_is() {
     let before = snapshot(&laptop.cwd);
     laptop.run(["init"]).fails(128, "could not lock config file");
     assert_eq!(snapshot(&laptop.cwd), before);
+}
+
+#[test]
+fn the_agents_become_a_remote_that_nothing_reaches_by_accident() {
+    let sandbox = Sandbox::new();
+    let laptop = repository(&sandbox, &["origin"]);
+    laptop.say("one");
+    laptop.run(["init"]).ok();
+    assert_eq!(all(&laptop, "remote.agents.url"), ["session::"]);
+    // It is no place to keep sessions, whatever else there is.
+    laptop.run(["init", "--remote", "agents"]).fails(1, "there is no remote 'agents' here");
+    laptop.git(["config", "--unset", "samesession.store"]);
+    laptop.git(["remote", "remove", "origin"]);
+    laptop.run(["push", "--all"]).fails(1, "this repository has no remote");
+    laptop.git(["fetch", "-q", "--all"]);
+    laptop.git(["remote", "update"]);
+    assert_eq!(laptop.git(["for-each-ref"]), "");
+    laptop.git(["fetch", "-q", "agents"]);
+    assert!(laptop.git(["for-each-ref"]).contains("refs/samesession-remote/agents/sessions/"));
+
+    // A second remote would take away what a plain fetch means where the only one has another name.
+    let third = sandbox.machine("third");
+    third.init().git(["init", "-q", "."]);
+    third.git(["remote", "add", "upstream", "/nowhere/upstream"]);
+    third.run(["init"]).ok();
+    assert!(all(&third, "remote.agents.url").is_empty());
+
+    // Somebody's own remote of that name stays theirs.
+    let other = sandbox.machine("desktop");
+    other.init().git(["init", "-q", "."]);
+    for name in ["origin", "agents"] {
+        other.git(["remote", "add", name, &format!("/nowhere/{name}")]);
+    }
+    other.run(["init"]).ok();
+    assert_eq!(all(&other, "remote.agents.url"), ["/nowhere/agents"]);
+    assert_eq!(all(&other, "remote.agents.fetch"), ["+refs/heads/*:refs/remotes/agents/*"]);
 }

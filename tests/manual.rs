@@ -106,7 +106,7 @@ fn every_schema_is_described() {
 #[test]
 fn the_pages_render_without_complaint() {
     let lint = |page: &str| Command::new("mandoc").args(["-Tlint", "-Wwarning"]).arg(root().join("man").join(page)).output();
-    for page in ["git-samesession.1", "samesession-format.5"] {
+    for page in ["git-samesession.1", "git-remote-session.1", "samesession-format.5"] {
         match lint(page) {
             Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
             Err(_) => return skipped("mandoc is not installed"),

@@ -1,8 +1,11 @@
 //! A session that changes hands, as its users meet it: two machines, a bare remote between them, and one lease.
 
+mod clone;
 mod crash;
 mod launch;
+mod own_ways;
 mod races;
+mod status;
 mod story;
 
 use std::fs;

@@ -75,9 +75,14 @@ impl Story {
             let machine: Machine = sandbox.machine(name);
             machine.at(machine.home.join("src/app"))
         };
+        // Elsewhere a machine's name is that of its host.
         // On PATH there is an agent that says one thing and ends.
         let [laptop, desktop] = ["laptop", "desktop"].map(|name| machine(name).with_agent(""));
         let origin = sandbox.path().join("origin.git");
+        for machine in [&laptop, &desktop] {
+            fs::create_dir_all(&machine.cwd).expect("made");
+            machine.run(["device", "init", "--name", &machine.name]).ok();
+        }
         let git = |machine: &Machine, args: &[&str]| {
             assert!(machine.command("git").args(args).status().expect("git").success(), "{args:?}");
         };

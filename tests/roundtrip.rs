@@ -87,7 +87,7 @@ fn two_ways_are_never_merged_and_both_ways_out_are_named() {
     let capsule = desktop.seal(CLAUDE, &laptop);
     let (mine, before) = (fs::read(&here).expect("mine"), snapshot(&laptop.claude()));
     let refused = laptop.restore(&capsule, &desktop).fails(1, "went its own way");
-    refused.hints("--fork-session").hints("--set-aside");
+    refused.hints(&format!("git samesession fork {CLAUDE}")).hints("--set-aside");
     assert_eq!(snapshot(&laptop.claude()), before);
 
     laptop.run([OsStr::new("restore"), capsule.as_os_str(), "--set-aside".as_ref()]).ok();

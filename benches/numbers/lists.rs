@@ -41,10 +41,15 @@ impl Bench {
         if self.smoke {
             let Some(calls) = system_calls(&mut self.ours(&home, &["list"])) else { return };
             self.count(&format!("programs started by list over {count} chains, itself included"), calls.programs as u64, 8);
+            let Some(calls) = system_calls(&mut self.ours(&home, &["status", "--porcelain"])) else { return };
+            self.count(&format!("programs started by status over {count} chains, itself included"), calls.programs as u64, 4);
             return;
         }
         let ours = median(|| run(&mut self.ours(&home, &["list"])));
         self.row("list over 1,000 chains; ratio to 100 ms", millis(ours), None, ours.as_secs_f64() / 0.1, 1.0);
+        // Each of them stands in its agent's home as well.
+        let ours = median(|| run(&mut self.ours(&home, &["status", "--porcelain"])));
+        self.row("status --porcelain over 1,000 sessions with a chain each", millis(ours), None, ours.as_secs_f64() / 0.1, 1.0);
         std::fs::remove_dir_all(home).expect("it was made");
     }
 }

@@ -6,9 +6,11 @@
 
 mod git;
 mod growth;
+mod hooks;
 mod lists;
 mod measure;
 mod moving;
+mod remote;
 mod sealed;
 mod secrets;
 mod steps;
@@ -37,7 +39,7 @@ fn main() {
     let smoke = args.iter().any(|arg| arg == "--smoke");
     let named: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let mut bench = Bench { dir: tempfile::tempdir().expect("a temporary directory"), smoke, passed: true };
-    let counted: [Topic; 10] = [
+    let counted: [Topic; 12] = [
         ("memory", Bench::memory),
         ("git-memory", Bench::git_memory),
         ("listing", Bench::listing),
@@ -48,6 +50,8 @@ fn main() {
         ("chains", Bench::chains),
         ("workspace", Bench::workspace),
         ("moving", Bench::moving),
+        ("hooks", Bench::hooks),
+        ("remote", Bench::remote),
     ];
     let timed: [Topic; 5] = [
         ("sealing", Bench::sealing),

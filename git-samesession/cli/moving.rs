@@ -1,5 +1,7 @@
 //! The words of the verbs by which a session changes hands.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::Arriving;
@@ -81,6 +83,9 @@ pub struct Leaving {
     /// Take ignored files along that match this, a pattern as in .gitignore
     #[arg(long = "include-ignored", value_name = "GLOB", conflicts_with = "session_only")]
     pub include_ignored: Vec<String>,
+    /// Put the agent's own copy aside when it is handed over, so that nobody goes on with it; 'undo' brings it back
+    #[arg(long)]
+    pub deactivate: bool,
     /// For the one that 'move' starts inside an agent's turn
     #[arg(long, hide = true)]
     pub after_turn: bool,
@@ -110,6 +115,45 @@ pub struct Resume {
     pub remote: Option<String>,
     #[command(flatten)]
     pub arriving: Arriving,
+    /// More words for the agent
+    #[arg(last = true, value_name = "AGENT ARGS")]
+    pub args: Vec<String>,
+}
+
+#[derive(Args)]
+pub struct Cloning {
+    /// What Git clones from
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// The new directory; by default as Git would call it
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// A session or checkpoint of the repository; by default the one that waits for this device, or the only one
+    pub session: Option<String>,
+    /// Take it over and install it, and start nothing
+    #[arg(long)]
+    pub no_launch: bool,
+    /// When the agent ends, leave it at that: nothing is checkpointed, sent or released
+    #[arg(long)]
+    pub no_return: bool,
+    /// Although somebody else holds it; the reason stays in the session's chain
+    #[arg(long, value_name = "REASON")]
+    pub takeover: Option<String>,
+    /// Tell the agent in a first message that its directory is another one now
+    #[arg(long, conflicts_with = "no_launch")]
+    pub brief: bool,
+    /// Install the agent's session and leave the workspace in the capsule
+    #[arg(long)]
+    pub session_only: bool,
+    /// Bring files that make programs run, too, although another device made the capsule
+    #[arg(long)]
+    pub accept_config: bool,
+    /// Take the capsule's session even where the one here went its own way, and keep that one as a backup
+    #[arg(long)]
+    pub set_aside: bool,
+    /// Accept the signer with this fingerprint without asking, and remember it
+    #[arg(long = "trust", value_name = "FINGERPRINT")]
+    pub trust: Vec<String>,
     /// More words for the agent
     #[arg(last = true, value_name = "AGENT ARGS")]
     pub args: Vec<String>,

@@ -182,6 +182,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure>
     };
     let mut done = checkpoint::checkpoint(env, asked, || super::device_or_new(env, ui), &Terminal { quiet: ui.quiet }, &*ui.progress())?;
     super::secrets::tell(ui, &done.passed);
+    tell_without(ui, done.without.as_deref());
     let passed = std::mem::take(&mut done.passed);
     let answer = Answer { secrets: passed.secrets, ..answer(done, options) };
     if answer.live && !options.dry_run {
@@ -191,6 +192,12 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure>
         ui.note("its last record was not complete; the fragment is kept in the capsule, apart");
     }
     if stream && !options.dry_run { Ok(()) } else { ui.report(&answer).map_err(Failure::Output) }
+}
+
+fn tell_without(ui: &Ui, why: Option<&str>) {
+    if let Some(why) = why {
+        ui.note(&format!("no workspace comes along: {why}"));
+    }
 }
 
 fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> {
@@ -241,6 +248,7 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
     if answer.live {
         ui.note("the session is being worked in; this is how it stood when the capture began");
     }
+    tell_without(ui, source.without.as_deref());
     super::tell(ui, &done.findings);
     super::secrets::tell(ui, &done.passed);
     let Some(to) = to else { return ui.report(&answer).map_err(Failure::Output) };
@@ -283,7 +291,7 @@ fn of_workspace(options: &cli::Checkpoint) -> workspace::Options {
         session_only: options.session_only,
         submodules: options.submodules,
         include_ignored: options.include_ignored.clone(),
-        withhold: true,
+        whole: false,
         key_files: None,
     }
 }

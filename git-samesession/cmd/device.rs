@@ -1,4 +1,7 @@
-//! `device init`, `device show`.
+//! `device init` and `device show`; the roster's verbs are in `device/roster.rs`.
+
+mod art;
+mod roster;
 
 use std::io::{self, Write};
 
@@ -36,6 +39,13 @@ pub fn run(env: &Env, ui: &Ui, command: &DeviceCommand) -> Result<(), Failure> {
     let device = match command {
         DeviceCommand::Init { name } => Device::create(env, name.as_deref())?,
         DeviceCommand::Show => Device::load(env)?.ok_or(Failure::NoDevice)?,
+        DeviceCommand::Join { remote, trust } => return roster::join(env, ui, remote.as_deref(), trust.as_deref()),
+        DeviceCommand::List { remote } => return roster::list(env, ui, remote.as_deref()),
+        DeviceCommand::Approve { who, fingerprint, name, remote } => {
+            let approval = roster::Approval { who, fingerprint: fingerprint.as_deref(), name: name.as_deref() };
+            return roster::approve(env, ui, &approval, remote.as_deref());
+        }
+        DeviceCommand::Revoke { who, remote } => return roster::revoke(env, ui, who, remote.as_deref()),
     };
     let shown = Shown {
         recipient: device.recipient(),

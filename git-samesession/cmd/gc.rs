@@ -57,7 +57,7 @@ impl View for Answer {
 
 pub fn run(env: &Env, ui: &Ui, options: &cli::Gc) -> Result<(), Failure> {
     let younger_than = options.older_than.as_deref().map(age).transpose()?;
-    let keep = Keep { last: options.keep_last, younger_than };
+    let keep = Keep { last: options.keep_last, younger_than, thinned: None };
     let answer = super::with_ledger(env, ui, |ledger, findings| {
         let mut sessions = Vec::new();
         if keep.last.is_none() && keep.younger_than.is_none() {

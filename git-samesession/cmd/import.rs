@@ -73,7 +73,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Import) -> Result<(), Failure> {
     let asked = Options {
         file: &super::or_stdin(&options.file),
         identities: &identities,
-        belief: Belief { trust: &options.trust, allow_unsigned: options.allow_unsigned, dry_run: false },
+        belief: Belief { trust: &options.trust, allow_unsigned: options.allow_unsigned, roster: None, in_a_chain: false, dry_run: false },
         limits: Limits::default(),
     };
     let mut capsule = import::verify(env, device.as_ref(), asked, &mut terminal, &*progress)?;

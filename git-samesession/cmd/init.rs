@@ -54,6 +54,10 @@ impl View for Answer {
                 }
             }
         }
+        let agents = |step: &Step| matches!(step, Step::Add { key, .. } if key == "remote.agents.url");
+        if self.changes.iter().any(agents) {
+            writeln!(out, "with Git alone: 'git fetch agents' captures this repository's sessions, 'git push agents' restores one")?;
+        }
         if self.changes.is_empty() && !self.uninstalled {
             writeln!(out, "nothing had to be changed")?;
         }
@@ -76,7 +80,12 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Init) -> Result<(), Failure> {
     if options.uninstall {
         return uninstall(ui, &repo);
     }
-    let asked = Options { remote: options.remote.clone(), recipients: options.recipients.clone(), on_demand: options.on_demand };
+    let asked = Options {
+        remote: options.remote.clone(),
+        store: options.store.clone(),
+        recipients: options.recipients.clone(),
+        on_demand: options.on_demand,
+    };
     // What cannot be done is found out before keys are made.
     init::check(&repo, &asked)?;
     super::device_or_new(env, ui)?;

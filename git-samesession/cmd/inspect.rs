@@ -42,6 +42,7 @@ impl View for Answer {
         line(out, "session", Some(&format!("{} {}", manifest.agent, manifest.native_id)))?;
         line(out, "sid", Some(&manifest.sid))?;
         line(out, "title", manifest.title.as_deref())?;
+        line(out, "last asked", manifest.prompt.as_deref())?;
         line(out, "version", manifest.agent_version.as_deref())?;
         line(out, "made", Some(&format!("{} on {}", manifest.created, manifest.origin.device)))?;
         line(out, "where", manifest.origin.cwd.as_deref())?;

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use samesession::env::Env;
 use samesession::flow::ledger::Finding;
 use samesession::flow::list::{self, Listed, Options, State};
+use samesession::lease::Standing;
 use samesession::seal::NoCallbacks;
 use samesession::time;
 use serde::Serialize;
@@ -48,8 +49,8 @@ struct Row {
     /// All ways that it went, if they are several, by their commits.
     ways: Vec<String>,
     deleted: bool,
-    /// Nothing makes leases yet.
-    lease: Option<()>,
+    /// Who drives it; null where nobody ever did.
+    lease: Option<super::lease::Row>,
     #[serde(skip)]
     age: String,
 }
@@ -114,7 +115,7 @@ impl Row {
             remotes: listed.remotes.into_iter().map(remote).collect(),
             ways: listed.ways.iter().map(ToString::to_string).collect(),
             deleted: listed.deleted,
-            lease: None,
+            lease: listed.lease.as_ref().map(|lease| super::lease::Row::new(&listed.sid, None, listed.standing, Some(lease))),
             age: when.map_or("?".to_owned(), |when| ago(when, env.now())),
             sid: listed.sid.to_string(),
         }
@@ -164,13 +165,18 @@ impl View for Answer {
                 row.age,
                 row.about()
             )?;
+            // What is of no interest to whoever may go on with it at any time is left to 'status'.
+            if let Some(lease) = row.lease.as_ref().filter(|lease| matches!(lease.standing, Standing::Waiting | Standing::Held)) {
+                let note = lease.note.as_deref().map(|note| format!(": {}", clipped(note, 60))).unwrap_or_default();
+                writeln!(out, "{:8} {}{note}", "", harmless(&lease.words()))?;
+            }
         }
         Ok(())
     }
 }
 
 pub fn run(env: &Env, ui: &Ui, options: &cli::List) -> Result<(), Failure> {
-    let asked = Options { remote: options.remote.clone(), all: options.all };
+    let asked = Options { remote: options.remote.clone(), all: options.all, offline: false };
     let (mut ignored, mut unasked) = (Vec::new(), None);
     // Nobody wants to be asked for the passphrase of a key a hundred times.
     let found = super::with_ledger_as(env, ui, &NoCallbacks, |ledger, findings| {

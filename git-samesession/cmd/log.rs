@@ -35,6 +35,8 @@ struct Row {
     made: Option<String>,
     device: Option<String>,
     title: Option<String>,
+    /// What its user asked for last.
+    prompt: Option<String>,
     files: Option<usize>,
     bytes: Option<u64>,
     added_bytes: u64,
@@ -71,6 +73,7 @@ pub struct WayRow {
     device: String,
     made: String,
     title: Option<String>,
+    prompt: Option<String>,
     bytes: u64,
     restore: String,
     #[serde(skip)]
@@ -84,6 +87,7 @@ impl WayRow {
             device: way.device.clone(),
             made: way.made.clone(),
             title: way.title.clone(),
+            prompt: way.prompt.clone(),
             bytes: way.bytes,
             age: time::parse(&way.made).map_or("?".to_owned(), |made| ago(made, env.now())),
             restore,
@@ -98,7 +102,8 @@ impl WayRow {
         writeln!(out, "\nit went {} ways; to go on from one:", ways.len())?;
         for (n, way) in ways.iter().enumerate() {
             let device = clipped(&way.device, 16);
-            writeln!(out, "  {} {}   ({}, {}, {device})", letter(n), way.restore, way.age, bytes(way.bytes))?;
+            let last = way.prompt.as_deref().map(|prompt| format!("; last: \"{}\"", clipped(prompt, 60))).unwrap_or_default();
+            writeln!(out, "  {} {}   ({}, {}, {device}{last})", letter(n), way.restore, way.age, bytes(way.bytes))?;
         }
         Ok(())
     }
@@ -122,6 +127,7 @@ impl Row {
             parents: entry.glance.parents.clone(),
             device: inside.ok().map(|inside| inside.device.clone()),
             title: summary.and_then(|summary| summary.title.clone()),
+            prompt: summary.and_then(|summary| summary.prompt.clone()),
             files: summary.map(|summary| summary.files),
             bytes: summary.map(|summary| summary.bytes),
             added_bytes: entry.glance.added,
@@ -153,6 +159,9 @@ impl Row {
 
     fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
+        if let Some(prompt) = &self.prompt {
+            remarks.push(format!("last: \"{}\"", clipped(prompt, 80)));
+        }
         if let [_, _, ..] = &self.parents[..] {
             let parents: Vec<&str> = self.parents.iter().map(|id| &id[..id.len().min(12)]).collect();
             remarks.push(format!("joins {}", parents.join(" and ")));

@@ -1,6 +1,6 @@
 //! `move` and `handoff`: a session checkpointed, sent and let go of.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use samesession::capsule::Workspace;
@@ -10,9 +10,11 @@ use samesession::flow::keys::SealTo;
 use samesession::flow::ledger::Ledger;
 use samesession::flow::source::Source;
 use samesession::flow::turn::Turn;
-use samesession::flow::{self, pending, remote, workspace};
+use samesession::flow::{self, deactivate, enrol, pending, registered, remote, workspace};
 use samesession::git::Repository;
-use serde::Serialize;
+use samesession::id::SessionId;
+use samesession::time;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::Leaving;
 use crate::detached::{self, Detached};
@@ -40,6 +42,8 @@ struct Answer {
     note: Option<String>,
     /// A program still has it open here.
     live: bool,
+    /// By which the agent's own copy is brought back, where that was put aside.
+    put_aside: Option<String>,
     /// What to type on the other side.
     next: String,
 }
@@ -63,15 +67,23 @@ impl View for Answer {
         for to in &self.to {
             writeln!(out, "  to {}", harmless(to))?;
         }
+        if let Some(id) = &self.put_aside {
+            writeln!(out, "the copy here is put aside; to bring it back: git samesession undo {id}")?;
+        }
         writeln!(out, "on the other machine, in a clone of this repository: {}", self.next)
     }
 }
 
 pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), Failure> {
+    let words = Words::of(leaving);
     let chosen = super::chosen(env, ui, leaving.session.as_deref(), leaving.agent.as_deref())?;
     let mut source = Source::find(env, &chosen.selector, chosen.agent.as_deref())?;
+    if leaving.deactivate {
+        deactivate::check(&source.selected)?;
+    }
     let repo = Repository::open(env, env.cwd())?;
     let remote = remote::choose(&repo, leaving.remote.as_deref())?;
+    let to = &enrol::named(&repo, to);
     // Whom it cannot be sealed to is found out before anything is made or waited for.
     let names = flow::keys::recipients(&SealTo::Recipients(to.to_vec()), None)?.names();
     let device = super::device_or_new(env, ui)?;
@@ -89,8 +101,9 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
         added_bytes: None,
         workspace: None,
         to: names.clone(),
-        note: leaving.note.clone(),
+        note: words.note.clone(),
         live: source.live.is_some(),
+        put_aside: None,
         next: String::new(),
     };
     answer.next = format!("git samesession resume {}", &answer.sid[..8]);
@@ -98,10 +111,13 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
     if source.is_around_us(env) && !leaving.after_turn {
         // The turn that calls us is not over before we have returned.
         let session = (answer.native_id.as_str(), answer.agent);
-        Detached::new(&repo, "move.log").start(&after_turn(leaving, session, &names, &remote)).map_err(Failure::Detached)?;
+        let sid = source.selected.session.sid();
+        registered::add(&repo, &sid, &time::format(env.now()), &remote)?;
+        let words = serde_json::to_vec(&words).unwrap_or_default();
+        Detached::new(env, &repo, "move.log").tell(&after_turn(leaving, session, &names, &remote), &words).map_err(Failure::Detached)?;
         return ui.report(&answer).map_err(Failure::Output);
     }
-    let Some(_only) = alone(leaving, &repo, &answer.sid)? else { return Ok(()) };
+    let Some(_only) = alone(leaving, &repo, &source.selected.session.sid())? else { return Ok(()) };
     let turn = source.when_the_turn_is_over(Duration::from_secs(leaving.wait), &mut || {
         ui.note(&format!("{title} is in the middle of a turn; waiting for its end, {} s at most", leaving.wait));
     })?;
@@ -109,27 +125,63 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
         let why = if turn == Turn::Open { "is still in the middle of a turn" } else { "does not say whether it is in a turn" };
         ui.note(&format!("{title} {why}; this is how the session stood when the capture began"));
     }
+    if leaving.deactivate {
+        // Somebody may have opened it meanwhile.
+        deactivate::check(&source.selected)?;
+    }
     let mut source = source.with_workspace(env, &of_workspace(leaving))?;
     super::secrets::ask_about_keys(ui, &mut source)?;
     let terminal = Terminal { quiet: ui.quiet };
     let identities = flow::keys::identities(env, Some(&device), &[], None, &terminal)?;
     let ledger = Ledger::of(env, repo, Some(&device), &identities)?;
-    let options = Options { to: names, note: leaving.note.clone(), takeover: leaving.takeover.clone(), remote: &remote };
+    let options = Options { to: names, note: words.note, takeover: words.takeover, remote: &remote };
     let done = handoff::hand_over(&ledger, &device, &mut source, &options, &terminal, &*ui.progress())?;
     super::tell(ui, &done.commit.findings);
     super::secrets::tell(ui, &done.commit.passed);
     pending::forget(&ledger.store.repo, &[source.selected.session.sid()])?;
+    registered::forget(&ledger.store.repo, &source.selected.session.sid())?;
     answer.state = "handed-over";
     (answer.commit, answer.sequence) = (Some(done.commit.tip.to_string()), Some(done.commit.sequence));
     (answer.files, answer.bytes) = (source.artifacts.len(), done.commit.captured.bytes);
     answer.added_bytes = Some(done.commit.added);
     answer.workspace = done.commit.captured.workspace.map(|workspace| workspace.numbers);
     answer.live = source.live.is_some();
+    let aside = leaving.deactivate.then(|| deactivate::deactivate(env, &source.selected, done.commit.captured.conversation));
+    let failed = match aside {
+        Some(Ok(id)) => {
+            answer.put_aside = Some(id);
+            None
+        }
+        Some(Err(error)) => Some(error),
+        None => None,
+    };
     ui.report(&answer).map_err(Failure::Output)?;
+    if let Some(error) = failed {
+        ui.note("it is handed over, and the copy here stays where it is");
+        return Err(Failure::Answered(Box::new(error.into())));
+    }
     if answer.live {
         ui.note(&format!("{title} still has it open here: what is said there from now on is another way that it goes"));
     }
     Ok(())
+}
+
+/// What only readers of the session may see, and so no list of processes.
+#[derive(Default, Serialize, Deserialize)]
+struct Words {
+    note: Option<String>,
+    takeover: Option<String>,
+}
+
+impl Words {
+    fn of(leaving: &Leaving) -> Words {
+        if !leaving.after_turn {
+            return Words { note: leaving.note.clone(), takeover: leaving.takeover.clone() };
+        }
+        let mut text = Vec::new();
+        let _ = io::stdin().take(1 << 16).read_to_end(&mut text);
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
 }
 
 /// The same command for a process of its own.
@@ -139,20 +191,17 @@ fn after_turn(leaving: &Leaving, (native, agent): (&str, &str), to: &[String], r
     let mut add = |flag: &str, value: &str| args.push(format!("--{flag}={value}"));
     to.iter().for_each(|key| add("to", key));
     leaving.include_ignored.iter().for_each(|glob| add("include-ignored", glob));
-    leaving.note.iter().for_each(|note| add("note", note));
-    leaving.takeover.iter().for_each(|reason| add("takeover", reason));
     args.extend(leaving.session_only.then(|| "--session-only".to_owned()));
     args.extend(leaving.submodules.then(|| "--submodules".to_owned()));
     args
 }
 
 /// One process waits for the end of a turn, however often its agent has said so; `None` if there is one.
-fn alone(leaving: &Leaving, repo: &Repository, sid: &str) -> Result<Option<Option<detached::Only>>, Failure> {
+fn alone(leaving: &Leaving, repo: &Repository, sid: &SessionId) -> Result<Option<Option<detached::Only>>, Failure> {
     if !leaving.after_turn {
         return Ok(Some(None));
     }
-    detached::leave_the_terminal();
-    Ok(detached::only(repo, &format!("moving-{sid}")).map_err(Failure::Detached)?.map(Some))
+    Ok(detached::only(repo, &registered::lock_name(sid)).map_err(Failure::Detached)?.map(Some))
 }
 
 fn of_workspace(leaving: &Leaving) -> workspace::Options {
@@ -160,7 +209,7 @@ fn of_workspace(leaving: &Leaving) -> workspace::Options {
         session_only: leaving.session_only,
         submodules: leaving.submodules,
         include_ignored: leaving.include_ignored.clone(),
-        withhold: true,
+        whole: false,
         key_files: None,
     }
 }

@@ -8,6 +8,7 @@ use samesession::agent::ResumeCommand;
 use samesession::env::Env;
 use samesession::flow::handoff;
 use samesession::flow::ledger::Ledger;
+use samesession::flow::pick::Trust;
 use samesession::flow::resume::{self, Asked, Outcome};
 use samesession::flow::source::Source;
 use samesession::flow::{self, Selector, keys, remotes, settings, workspace};
@@ -85,7 +86,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Resume) -> Result<ExitCode, Failur
     }
     let repo = &ledger.store.repo;
     let every = Every { heartbeat: settings::heartbeat(repo)?, checkpoint: settings::auto_checkpoint(repo)? };
-    let mut background = Background::new(repo, &done.sid, remote.as_deref(), every);
+    let mut background = Background::new(env, repo, &done.sid, remote.as_deref(), every);
     let ended = launch::launch(&command, &options.args, &mut || background.tick(Instant::now())).map_err(Failure::Launch)?;
     drop(background);
     let ui = &Ui::new(ui.json, ui.quiet || ended.hung_up);
@@ -114,7 +115,7 @@ fn take(
     }
     let what = match options.tip.as_ref().or(options.session.as_ref()) {
         Some(what) => what.clone(),
-        None => waiting(ui, ledger, findings)?.to_string(),
+        None => waiting(ui, ledger, asked, terminal, findings)?.to_string(),
     };
     let attempt = |ledger: &mut Ledger<'_>, what: &str, terminal: &mut Terminal, findings: &mut Vec<_>| {
         resume::resume(ledger, what, asked, terminal, findings, &*progress)
@@ -133,9 +134,15 @@ fn take(
 }
 
 /// The one that waits here, else the only one there is; a person chooses between several.
-fn waiting(ui: &Ui, ledger: &Ledger<'_>, findings: &mut Vec<flow::ledger::Finding>) -> Result<SessionId, Failure> {
-    findings.clear();
-    let mut found = resume::candidates(ledger, findings)?;
+fn waiting(
+    ui: &Ui,
+    ledger: &mut Ledger<'_>,
+    asked: &Asked<'_, Terminal>,
+    terminal: &mut Terminal,
+    findings: &mut Vec<flow::ledger::Finding>,
+) -> Result<SessionId, Failure> {
+    let trust = Trust { named: &asked.restore.trust, dry_run: asked.restore.dry_run };
+    let mut found = resume::candidates(ledger, &trust, terminal, findings)?;
     let n = match found.len() {
         0 => return Err(flow::Error::NothingToResume.into()),
         1 => 0,
@@ -189,7 +196,7 @@ fn give_back(
     let manifest = &done.restored.manifest;
     let source = Source::find(env, &Selector::Named(manifest.native_id.clone()), Some(&manifest.agent))?;
     let options = match done.restored.workspace.is_some() {
-        true => workspace::Options { withhold: true, ..workspace::Options::default() },
+        true => workspace::Options::default(),
         false => workspace::Options { session_only: true, ..workspace::Options::default() },
     };
     let mut source = source.with_workspace(env, &options)?;

@@ -119,7 +119,7 @@ pub fn run(env: &Env, ui: &Ui, command: &SecretsCommand) -> Result<(), Failure> 
         }
         SecretsCommand::Scan { session, agent } => {
             let chosen = super::chosen(env, ui, session.as_deref(), agent.as_deref())?;
-            let asked = samesession::flow::workspace::Options { withhold: true, ..Default::default() };
+            let asked = samesession::flow::workspace::Options::default();
             let mut source = Source::find(env, &chosen.selector, chosen.agent.as_deref())?.with_workspace(env, &asked)?;
             let (looked, allowed) = secrets::scan(env, &mut source, &*ui.progress())?;
             let row = |finding: Finding| FindingRow { allowed: allowed.get(&finding.id).is_some(), finding };

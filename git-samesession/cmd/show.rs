@@ -99,7 +99,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Show) -> Result<(), Failure> {
         copies: shown.copies.iter().map(|path| path.display().to_string()).collect(),
         resume: shown.resume.as_ref().map(super::restore::typed),
         checkpoint: newest(env, &shown.session.sid()),
-        session: Row::new(&Listed { session: shown.session, live: shown.live }, env.now()),
+        session: Row::new(&Listed { session: shown.session, home: shown.home, live: shown.live }, env.now()),
     };
     ui.report(&answer).map_err(Failure::Output)
 }

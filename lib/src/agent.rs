@@ -7,11 +7,13 @@
 
 pub mod claude;
 pub mod codex;
+pub mod hooks;
 pub mod jsonl;
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use self::hooks::{Call, Hooks};
 use crate::env::{self, Env};
 use crate::id::{NativeId, SessionId};
 use crate::path::RelPath;
@@ -237,6 +239,11 @@ pub trait Agent: Sync {
     /// Everything that belongs to the session, closed over what resuming needs; the transcript is the last one.
     fn artifacts(&self, home: &Home, session: &Session) -> Result<Vec<Artifact>, Error>;
 
+    /// The same of many, where what they have in common need not be read for each.
+    fn artifacts_of_many(&self, home: &Home, sessions: &[&Session]) -> Vec<Result<Vec<Artifact>, Error>> {
+        sessions.iter().map(|session| self.artifacts(home, session)).collect()
+    }
+
     /// What a file of this name would be to the session; `None` is "not the session's own", and refused.
     fn role(&self, native: &NativeId, name: &RelPath) -> Option<Role>;
 
@@ -252,6 +259,11 @@ pub trait Agent: Sync {
     /// After the files stand: tells the agent's own index, where it has one. Safe to repeat.
     fn settle(&self, home: &Home, incoming: &Incoming<'_>, places: &[Place]) -> Result<(), Error>;
 
+    /// After a restore was taken back: the same about these files, of which some are there no more.
+    fn unsettle(&self, _home: &Home, _files: &[PathBuf]) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// What the program that is installed here would do wrong with the session; `None` if nothing is known.
     fn caution(&self, incoming: &Incoming<'_>, program: &Path) -> Option<String>;
 
@@ -266,17 +278,42 @@ pub trait Agent: Sync {
 
     fn resume(&self, native: &NativeId, cwd: &Path) -> ResumeCommand;
 
+    /// What a person asked for last, by the first `upto` bytes of a transcript.
+    fn last_prompt(&self, transcript: &Path, upto: u64) -> Option<String>;
+
     /// What lets the session here be used on when a capsule's takes its place: a sentence with the command.
     fn keep_both(&self, native: &NativeId) -> String;
 
     /// Sessions of this home that lean on more than the first `kept` bytes of what stands where this file would go.
     fn leaning(&self, home: &Home, file: &StagedFile, kept: u64) -> Result<Vec<NativeId>, Error>;
 
+    /// A new id as the agent would give one: of these 32 random hexadecimal digits as many as its kind of id takes.
+    fn new_id(&self, now: SystemTime, digits: &str) -> Result<NativeId, crate::id::Error>;
+
+    /// What stands before a session's id wherever a record says whose it is, by which a copy becomes a session of its own.
+    fn own_id_follows(&self) -> &'static str;
+
+    /// Where a copy of the session under another id is at home.
+    fn fork_name(&self, home: &Home, session: &Session, to: &NativeId) -> Result<RelPath, Error>;
+
+    /// Tells the agent's own index that a session whose files were put aside is not to be offered.
+    fn put_aside(&self, home: &Home, native: &NativeId) -> Result<(), Error>;
+
     /// Paths in the home that never travel, for `doctor` and for the tests that plant canaries there.
     fn never_leaves(&self) -> &'static [&'static str];
 
     /// Faults of this home that its user should know: one line each, with the way out.
     fn ailments(&self, home: &Home) -> Vec<String>;
+
+    /// Its own hooks; `None` if it calls nobody.
+    fn hooks(&self) -> Option<&'static Hooks> {
+        None
+    }
+
+    /// What one of them says.
+    fn hook_call(&self, _event: &str, input: &[u8]) -> Option<Call> {
+        Call::parse(input)
+    }
 }
 
 /// Another copy of a session in the same home.

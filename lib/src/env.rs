@@ -54,6 +54,13 @@ impl Env {
         Env { vars, home: home.to_owned(), cwd: cwd.to_owned(), host: self.host.clone(), now: self.now, ahead: self.ahead.clone() }
     }
 
+    /// The same user standing in another directory; without these variables, which mean something only where they stood.
+    pub fn standing_in(&self, cwd: &Path, without: &[&str]) -> Env {
+        let mut env = Env { cwd: cwd.to_owned(), ..self.clone() };
+        env.vars.retain(|name, _| name != "PWD" && name != "OLDPWD" && !without.iter().any(|other| name == other));
+        env
+    }
+
     pub fn var(&self, name: &str) -> Option<&OsStr> {
         self.vars.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
@@ -100,6 +107,11 @@ impl Env {
 
     pub fn temp_dir(&self) -> PathBuf {
         self.var("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+    }
+
+    /// The program that is running.
+    pub fn own_program(&self) -> std::io::Result<PathBuf> {
+        std::env::current_exe()
     }
 
     /// The program as the shell would find it.

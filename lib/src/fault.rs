@@ -42,6 +42,8 @@ pub const POINTS: &[&str] = &[
     "restore.undone",
     "restore.forgotten",
     "workspace.packed",
+    "workspace.kept",
+    "workspace.cleared",
     "workspace.made",
     "workspace.indexed",
     "workspace.filled",

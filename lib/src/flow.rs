@@ -3,15 +3,22 @@
 //! The order of effects is the same everywhere: prepare and verify everything, then commit by rename, then tell. What
 //! must stay true: when a verb returns an error that does not say otherwise, nothing was changed.
 
+pub mod address;
+pub mod agents;
 pub mod checkpoint;
+pub mod clone;
 pub mod commit;
+pub mod deactivate;
 pub mod delete;
 pub mod doctor;
+pub mod enrol;
 pub mod exchange;
 pub mod export;
+pub mod fork;
 pub mod glance;
 pub mod guard;
 pub mod handoff;
+pub mod hook;
 pub mod import;
 pub mod init;
 pub mod inspect;
@@ -22,20 +29,24 @@ pub mod ledger;
 pub mod list;
 pub mod log;
 pub mod named;
+pub mod namespace;
 pub mod on_demand;
 pub mod output;
 pub mod pending;
 pub mod pick;
 pub mod recipient_list;
 pub mod recipients;
+pub mod registered;
 pub mod release;
 pub mod restore;
 pub mod resume;
+pub mod roster;
 pub mod secrets;
 pub mod sessions;
 pub mod shorten;
 pub mod show;
 pub mod signed;
+pub mod status;
 
 pub mod arriving;
 mod aside;
@@ -52,6 +63,7 @@ mod redact;
 pub mod remote;
 pub mod remotes;
 mod replaced;
+pub mod retention;
 mod select;
 pub mod settings;
 pub mod source;
@@ -59,6 +71,7 @@ mod stage;
 pub mod turn;
 pub mod undo;
 pub mod workspace;
+pub mod wrapped;
 
 use std::path::PathBuf;
 
@@ -140,6 +153,10 @@ pub enum Error {
     },
     #[error("checkpoint {} is signed by a key that this device does not know: {}", checkpoint.id(), checkpoint.signer)]
     UnknownMaker { checkpoint: Box<store::unfold::Checkpoint> },
+    #[error("{} here {} sealed to others: this device is not a recipient yet", if *sessions == 1 { "the session".to_owned() } else { format!("all {sessions} sessions") }, if *sessions == 1 { "is" } else { "are" })]
+    SealedToOthers { sessions: usize, recipient: String },
+    #[error("'{0}' does not say what the clone shall be called")]
+    NoNameForClone(String),
     #[error("no session of this repository can be gone on with here")]
     NothingToResume,
     #[error("{name} is '{value}': {why}")]
@@ -162,6 +179,18 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    #[error("'{name}' was revoked, and does not come back with the same keys")]
+    WasRevoked { name: String },
+    #[error("the roster has a '{name}' already")]
+    NameTaken { name: String },
+    #[error("nobody asks to be on the roster as '{0}'")]
+    NobodyAsks(String),
+    #[error("the roster has no '{0}'")]
+    NoSuchMember(String),
+    #[error("'{name}' is not approved: nobody has said that {fingerprint} is its fingerprint")]
+    NotCompared { name: String, fingerprint: String },
+    #[error("this device is not on the roster")]
+    NotOnRoster,
     #[error("this machine has no keys yet")]
     NoDevice,
     #[error("session {} went {} ways", sid.short(), ways.len())]
@@ -202,6 +231,24 @@ pub enum Error {
     NotAFinding(String),
     #[error("it is a redacted copy, for eyes only")]
     Redacted,
+    #[error("'{}' was left as it is: {why}", path.display())]
+    BadSettings { path: PathBuf, why: String },
+    #[error("Git runs what is in '{}' in other repositories, too", .0.display())]
+    SharedHooks(PathBuf),
+    #[error("this Git has no hooks for all repositories")]
+    NoGlobalHooks,
+    #[error("{0} has no hooks")]
+    NoAgentHooks(&'static str),
+    #[error("there is nothing to do for a hook '{0}' that was called like this")]
+    NoHook(String),
+    #[error(transparent)]
+    Address(#[from] address::Error),
+    #[error("'{0}' cannot name a project: lower-case letters, digits and '-', 64 at most")]
+    NotANamespace(String),
+    #[error("the history here is shallow, and only its first commit tells which project this is")]
+    NoBeginning,
+    #[error("'{0}' is nothing that a store of sessions has")]
+    NotInStore(String),
     #[error("interrupted")]
     Interrupted,
 }
@@ -261,6 +308,8 @@ pub struct Way {
     pub device: String,
     pub made: String,
     pub title: Option<String>,
+    /// What its user asked for last.
+    pub prompt: Option<String>,
     pub bytes: u64,
 }
 

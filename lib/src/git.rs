@@ -7,7 +7,7 @@ mod repository;
 mod run;
 
 pub use repository::{Config, Repository};
-pub use run::{Error, Git, failed};
+pub use run::{Error, Git, LOCATING, failed};
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,8 @@ pub struct Repo {
     pub worktrees: Vec<PathBuf>,
     pub branch: Option<String>,
     pub head: Option<String>,
+    /// `.git` of all work trees.
+    pub common: PathBuf,
 }
 
 impl Repo {
@@ -38,7 +40,8 @@ impl Repo {
         let head = repo.head().ok();
         let branch = head.as_ref().and_then(|head| Some(head.referent_name()?.shorten().to_string()));
         let head = head.and_then(|head| head.id().map(|id| id.to_string()));
-        Some(Repo { root, worktrees, branch, head })
+        let common = repo.common_dir().to_owned();
+        Some(Repo { root, worktrees, branch, head, common })
     }
 
     pub fn contains(&self, dir: &Path) -> bool {

@@ -79,6 +79,23 @@ impl NativeId {
         }
     }
 
+    /// A new UUID of this version from 32 hexadecimal digits.
+    pub fn uuid(version: char, digits: &str) -> Result<NativeId, Error> {
+        let digits: Vec<char> = digits.chars().collect();
+        let mut text = String::new();
+        for (n, digit) in digits.iter().enumerate() {
+            if matches!(n, 8 | 12 | 16 | 20) {
+                text.push('-');
+            }
+            text.push(match n {
+                12 => version,
+                16 => ['8', '9', 'a', 'b'][digit.to_digit(4).unwrap_or_default() as usize],
+                _ => *digit,
+            });
+        }
+        NativeId::parse_uuid(&text)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

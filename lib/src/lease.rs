@@ -27,7 +27,7 @@ pub enum Kind {
     Released,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     pub kind: Kind,
     /// Grows by one whenever the session changes hands: of two leases the one with the greater turn is newer.
@@ -52,7 +52,7 @@ pub struct Lease {
     pub more: Map<String, Value>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Takeover {
     pub from: String,
     pub reason: String,

@@ -23,7 +23,7 @@ pub use identity::Identities;
 pub use readahead::ReadAhead;
 pub use recipient::{Recipients, Via, is_secret};
 pub use signature::{GIT_NAMESPACE, NAMESPACE, Signer, SigningKey, fingerprint_of, verify};
-pub use stream::{Sealer, open, seal};
+pub use stream::{Sealer, open, open_small, seal, seal_small};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

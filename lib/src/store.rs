@@ -15,6 +15,7 @@ pub mod pack;
 mod part;
 pub mod record;
 pub mod refs;
+pub mod roster;
 pub mod tidy;
 pub mod tree;
 pub mod unfold;
@@ -24,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use gix::hash::ObjectId;
+pub use gix::hash::ObjectId;
 use gix::object::Kind;
 use gix::objs::{Exists, Find, FindHeader};
 
@@ -83,6 +84,8 @@ pub struct Store {
     odb: RefCell<gix::odb::Handle>,
     /// When the packs were looked at.
     opened: Cell<Option<SystemTime>>,
+    /// The root of the roster that this device has joined, and its tip: what is made here says so.
+    pub roster: Option<(String, String)>,
     /// What is promised could not be had; a command asks once.
     broken_promise: AtomicBool,
 }
@@ -91,7 +94,7 @@ impl Store {
     pub fn open(repo: Repository) -> Result<Store, Error> {
         let opened = Cell::new(packs_changed(&repo));
         let odb = RefCell::new(look_at(&repo)?);
-        Ok(Store { odb, opened, repo, broken_promise: AtomicBool::new(false) })
+        Ok(Store { odb, opened, repo, roster: None, broken_promise: AtomicBool::new(false) })
     }
 
     pub fn has(&self, id: &ObjectId) -> bool {

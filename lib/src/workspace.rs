@@ -4,6 +4,7 @@
 //! with it; `restore` takes both, from wherever they were carried.
 
 pub mod capture;
+pub mod fingerprint;
 pub mod identity;
 pub mod model;
 pub mod name;

@@ -133,7 +133,7 @@ impl OwnWays {
 
 #[test]
 fn claude_went_its_own_way_on_both() {
-    let Some(two) = own_ways(CLAUDE, "--fork-session") else { return };
+    let Some(two) = own_ways(CLAUDE, "git samesession fork ") else { return };
     let OwnWays { laptop, desktop, id, .. } = &two;
     let fork = claude::fork(&laptop.ctx, id, "Now a fork.").ok();
     assert_ne!(fork.id(), id);
@@ -151,7 +151,7 @@ fn claude_went_its_own_way_on_both() {
 /// A fork of Codex's begins inside its parent's rollout: with another one in that place, it would have another past.
 #[test]
 fn codex_went_its_own_way_on_both() {
-    let Some(two) = own_ways(CODEX, "CODEX_HOME=") else { return };
+    let Some(two) = own_ways(CODEX, "git samesession fork ") else { return };
     let OwnWays { laptop, desktop, id, capsule, .. } = &two;
     let elsewhere = laptop.machine.home.join(".codex-2");
     let other = laptop.machine.env("CODEX_HOME", &elsewhere);

@@ -178,3 +178,41 @@ fn a_remote_that_was_set_back_is_named_and_nothing_is_lost() {
     laptop.run_here(["resume", "--no-launch", "--session-only", SESSION]).ok();
     assert_eq!(laptop.heard(), desktop.heard());
 }
+
+#[test]
+fn an_agent_that_would_spoil_it_is_not_started() {
+    let scene = Scene::new();
+    let (laptop, desktop) = (&scene.laptop, &scene.desktop);
+    laptop.with_codex();
+    laptop.run_here(["move", CODEX]).ok();
+    std::fs::create_dir_all(desktop.codex()).expect("made");
+    std::fs::write(desktop.codex().join("config.toml"), "[model_providers.loopback]\n").expect("written");
+    // As npm installs it: a link into a package that says its version.
+    let package = desktop.home.join("node_modules/@openai/codex");
+    std::fs::create_dir_all(package.join("bin")).expect("made");
+    std::fs::write(package.join("package.json"), r#"{"name":"@openai/codex","version":"0.140.0"}"#).expect("written");
+    std::fs::write(package.join("bin/codex.js"), "#!/bin/sh\nexit 1\n").expect("written");
+    std::fs::set_permissions(package.join("bin/codex.js"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("executable");
+    let there = desktop.with_agent("");
+    std::os::unix::fs::symlink(package.join("bin/codex.js"), desktop.home.join("bin/codex")).expect("linked");
+    let before = scene.origin_refs();
+    there.run_here(["resume", CODEX]).fails(1, "appends in an older form, after which newer versions refuse the session");
+    assert_eq!(scene.origin_refs(), before);
+    there.run_here(["resume", CODEX, "--no-launch"]).ok();
+}
+
+#[test]
+fn of_several_that_wait_one_is_named() {
+    let scene = Scene::new();
+    let (laptop, desktop) = (&scene.laptop, &scene.desktop);
+    for native in [SESSION, "dddddddd-0007-4000-8000-000000000007"] {
+        laptop.say_in(native, "a word");
+        laptop.run_here(["move", native, "--session-only"]).ok();
+    }
+    let asked = desktop.run_here(["resume", "--no-launch", "--json"]).fails_with(1).json();
+    assert_eq!((&asked["kind"], asked["candidates"].as_array().map(Vec::len)), (&"ambiguous".into(), Some(2)), "{asked:#}");
+    // Those that wait go before all others.
+    desktop.run_here(["resume", "--no-launch", SESSION]).ok();
+    let taken = desktop.run_here(["resume", "--no-launch", "--json"]).ok().json();
+    assert_eq!(taken["native_id"], "dddddddd-0007-4000-8000-000000000007");
+}

@@ -134,3 +134,23 @@ fn a_file_brings_it_too() {
     nowhere.run_here(["restore", &other]).fails(1, "there is no repository here").hints("--session-only");
     assert_nothing_done(&before, &scene.desktops(), "nowhere");
 }
+
+#[test]
+fn where_no_workspace_comes_along_it_is_said_why() {
+    let scene = Scene::new();
+    let capsule = |n: usize| scene.sandbox.path().join(format!("{n}.capsule")).to_str().expect("UTF-8").to_owned();
+    let native = |n: usize| format!("eeeeeeee-0000-4000-8000-00000000000{n}");
+    let places =
+        [scene.laptop.at(scene.laptop.home.join("plain")), scene.laptop.at(&scene.origin), scene.laptop.at(scene.laptop.home.join("left"))];
+    for (n, (place, why)) in places.iter().zip(["is in no repository", "is in a bare repository", "is not here any more"]).enumerate() {
+        std::fs::create_dir_all(&place.cwd).expect("made");
+        place.say_in(&native(n), "a word");
+        if n == 2 {
+            std::fs::remove_dir(&place.cwd).expect("removed");
+        }
+        let said = scene.laptop.run(["checkpoint", &native(n), "-o", &capsule(n)]).ok().stderr();
+        assert!(said.contains("no workspace comes along: ") && said.contains(why), "{said}");
+    }
+    let said = scene.laptop.run(["checkpoint", &native(0), "-o", &capsule(7), "--session-only"]).ok().stderr();
+    assert!(!said.contains("workspace"), "{said}");
+}

@@ -1,6 +1,6 @@
 //! kill -9 at every point of a restore with a workspace, and of the way back: afterwards everything is there or nothing.
 //!
-//! The scene is the desktop before the restore; each visit of each point is played on a fresh copy of it, twice: `doctor`
+//! The scene is the machine before the restore; each visit of each point is played on a fresh copy of it, twice: `doctor`
 //! comes next, or `restore`.
 
 use std::os::unix::process::ExitStatusExt;
@@ -15,17 +15,27 @@ use crate::support::sandbox::{Machine, Ran};
 use super::scene::Scene;
 use super::seen::{Seen, refs};
 
+enum Place {
+    New,
+    Here,
+    Home,
+}
+
 struct Crash {
     scene: Scene,
+    /// Who restores.
+    machine: Machine,
     /// The work tree that is restored to.
     top: Machine,
     args: Vec<&'static str>,
-    before: (Seen, Vec<String>),
-    after: (Seen, Vec<String>),
+    /// Packs that are not to be thrown away.
+    keeps: usize,
+    before: (Seen, Vec<String>, String),
+    after: (Seen, Vec<String>, String),
 }
 
 impl Crash {
-    fn new(here: bool) -> Crash {
+    fn new(place: Place) -> Crash {
         let scene = Scene::new();
         let laptop = &scene.laptop;
         laptop.git(["checkout", "-q", "-b", "side"]);
@@ -39,33 +49,48 @@ impl Crash {
         laptop.puts("dir/two", "staged\n");
         laptop.git(["add", "dir/two"]);
         scene.sends();
-        let (top, args) = if here {
-            (scene.desktop.clone(), vec!["restore", SESSION, "--here"])
-        } else {
-            (scene.desktop.at(&scene.desktop.home).at_unmade("src/there"), vec!["restore", SESSION, "--branch", "--into", "../there"])
+        let desktop = &scene.desktop;
+        let (machine, top, args) = match place {
+            Place::New => {
+                let args = vec!["restore", SESSION, "--branch", "--into", "../there"];
+                (desktop.clone(), desktop.at(&desktop.home).at_unmade("src/there"), args)
+            }
+            Place::Here => (desktop.clone(), desktop.clone(), vec!["restore", SESSION, "--here"]),
+            Place::Home => {
+                let told = scene.restore(&["--json"]).ok().json();
+                let there = desktop.at(told["workspace"]["work_tree"].as_str().expect("a place"));
+                there.puts("one", "solved\n");
+                there.git(["add", "one"]);
+                there.puts("dir/two", "changed\n");
+                there.say("gone on there");
+                there.run_here(["checkpoint", SESSION, "--push"]).ok();
+                laptop.git(["fetch", "-q"]);
+                (laptop.clone(), laptop.clone(), vec!["restore", SESSION])
+            }
         };
-        let before = (Seen::of(&scene.desktop, true), refs(&scene.desktop));
-        copy(&scene.desktop.home, &scene.sandbox.path().join("pristine"));
-        let after = before.clone();
-        let mut crash = Crash { scene, top, args, before, after };
+        let before = (Seen::of(&machine, true), refs(&machine), heard(&top));
+        copy(&machine.home, &scene.sandbox.path().join("pristine"));
+        let (after, keeps) = (before.clone(), keeps(&machine));
+        let mut crash = Crash { scene, machine, top, args, keeps, before, after };
         crash.run("").ok();
-        crash.after = (Seen::of(&crash.top, true), refs(&crash.scene.desktop));
+        crash.after = (Seen::of(&crash.top, true), refs(&crash.machine), heard(&crash.top));
+        assert_ne!(crash.before.2, crash.after.2);
         crash
     }
 
     fn reset(&self) {
-        std::fs::remove_dir_all(&self.scene.desktop.home).expect("removed");
-        copy(&self.scene.sandbox.path().join("pristine"), &self.scene.desktop.home);
+        std::fs::remove_dir_all(&self.machine.home).expect("removed");
+        copy(&self.scene.sandbox.path().join("pristine"), &self.machine.home);
     }
 
     fn run(&self, fault: &str) -> Ran {
-        self.scene.desktop.env("SAMESESSION_FAULT", fault).run_here(&self.args)
+        self.machine.env("SAMESESSION_FAULT", fault).run_here(&self.args)
     }
 
     /// The next command comes along.
     #[track_caller]
     fn doctor(&self, fault: &str) -> Ran {
-        let ran = self.scene.desktop.env("SAMESESSION_FAULT", fault).run_here(["doctor"]);
+        let ran = self.machine.env("SAMESESSION_FAULT", fault).run_here(["doctor"]);
         assert!(!ran.stdout().contains("could not be undone"), "{}", ran.stdout());
         ran
     }
@@ -73,22 +98,20 @@ impl Crash {
     /// Whether it is all there; what is half there is a failure.
     #[track_caller]
     fn is_there(&self, when: &str) -> bool {
-        let desktop = &self.scene.desktop;
-        let session = self.top.transcript().exists();
-        let now = refs(desktop);
+        let machine = &self.machine;
+        let session = heard(&self.top) == self.after.2;
+        let now = refs(machine);
         if session {
             self.after.0.assert_same(&Seen::of(&self.top, true));
             assert_eq!(now, self.after.1, "{when}");
         } else {
             assert_eq!(now, self.before.1, "{when}");
-            assert!(self.top.cwd == desktop.cwd || !self.top.cwd.exists(), "{when}: the work tree is there");
-            self.before.0.assert_same(&Seen::of(desktop, true));
-            assert_eq!(desktop.worktrees(), 1, "{when}");
+            assert_eq!(heard(&self.top), self.before.2, "{when}");
+            assert!(self.top.cwd == machine.cwd || !self.top.cwd.exists(), "{when}: the work tree is there");
+            self.before.0.assert_same(&Seen::of(machine, true));
+            assert_eq!(machine.worktrees(), 1, "{when}");
         }
-        let keeps = desktop.at(desktop.cwd.join(".git/objects/pack"));
-        let left =
-            std::fs::read_dir(&keeps.cwd).expect("packs").flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "keep"));
-        assert_eq!(left.count(), 0, "{when}: a pack is kept for ever");
+        assert_eq!(keeps(machine), self.keeps, "{when}: a pack is kept for ever");
         session
     }
 
@@ -140,13 +163,24 @@ impl Crash {
         for point in ["workspace.removed", "restore.undone", "restore.forgotten"] {
             self.reset();
             self.run("").ok();
-            assert_eq!(self.scene.desktop.env("SAMESESSION_FAULT", format!("{point}=kill")).run_here(["undo"]).0.status.signal(), Some(9));
+            assert_eq!(self.machine.env("SAMESESSION_FAULT", format!("{point}=kill")).run_here(["undo"]).0.status.signal(), Some(9));
             self.doctor("");
             // Begun and not done: it can be asked for again.
-            drop(self.scene.desktop.run_here(["undo"]));
+            let again = self.machine.run_here(["undo"]);
+            assert!(again.code() == Some(0) || again.stderr().contains("nothing to undo"), "{point}: {}", again.stderr());
             assert!(!self.is_there(&format!("undo, {point}")), "{point}");
         }
     }
+}
+
+fn keeps(machine: &Machine) -> usize {
+    let packs = std::fs::read_dir(machine.cwd.join(".git/objects/pack")).expect("packs").flatten();
+    packs.filter(|entry| entry.path().extension().is_some_and(|end| end == "keep")).count()
+}
+
+/// Nothing where the session is not.
+fn heard(machine: &Machine) -> String {
+    std::fs::read_to_string(machine.transcript()).unwrap_or_default()
 }
 
 impl Machine {
@@ -165,20 +199,30 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn a_new_work_tree_is_there_or_not() {
-    Crash::new(false).killed_anywhere();
+    Crash::new(Place::New).killed_anywhere();
 }
 
 #[test]
 fn the_one_here_is_as_before_or_as_it_came() {
-    Crash::new(true).killed_anywhere();
+    Crash::new(Place::Here).killed_anywhere();
 }
 
 #[test]
 fn the_way_back_can_be_gone_twice() {
-    Crash::new(false).killed_while_recovering();
+    Crash::new(Place::New).killed_while_recovering();
 }
 
 #[test]
 fn the_way_back_here_can_be_gone_twice() {
-    Crash::new(true).killed_while_recovering();
+    Crash::new(Place::Here).killed_while_recovering();
+}
+
+#[test]
+fn the_one_at_home_is_as_it_was_left_or_as_it_came() {
+    Crash::new(Place::Home).killed_anywhere();
+}
+
+#[test]
+fn the_way_back_at_home_can_be_gone_twice() {
+    Crash::new(Place::Home).killed_while_recovering();
 }

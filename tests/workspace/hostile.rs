@@ -12,6 +12,7 @@ use crate::support::forge::{Entry, Forge, hash, pack, signing_key, tar, unseal};
 use crate::support::sandbox::Machine;
 
 use super::scene::{Scene, assert_nothing_done};
+use super::submodules::known;
 
 const MODEL: &str = "workspace/workspace.json";
 
@@ -188,6 +189,44 @@ fn nothing_is_put_behind_a_link_of_a_commit() {
     let capsule = attack.write(|model| model["files"].as_array_mut().expect("files").push(below.clone()), &[]);
     attack.refused("a link of a commit", &capsule, &[1, 3, 128], "leads");
     assert_eq!(std::fs::read_dir(attack.scene.sandbox.path().join("outside")).expect("there").count(), 0);
+}
+
+/// Git itself would refuse to check it out there; a clone would not.
+#[test]
+fn no_submodule_is_checked_out_behind_a_link() {
+    let scene = known();
+    let url = scene.laptop.home.join("src/library");
+    let list = format!("[submodule \"lib\"]\n\tpath = leads/lib\n\turl = {}\n", url.display());
+    scene.laptop.puts(".gitmodules", list);
+    scene.laptop.puts("new", "new\n");
+    scene.laptop.say("a word");
+    let file = scene.sandbox.path().join("honest").to_str().expect("UTF-8").to_owned();
+    scene.laptop.run_here(["checkpoint", SESSION, "--submodules", "-o", &file, "-r", &scene.desktop.recipient()]).ok();
+    // A clone of it is there, so that nothing has to be asked.
+    scene.desktop.git(["checkout", "-q", "--detach", "origin/main"]);
+    scene.desktop.git(["submodule", "--quiet", "update", "--init"]);
+    let outside = scene.sandbox.path().join("outside");
+    std::fs::create_dir(&outside).expect("made");
+    let commit = scene.laptop.git(["rev-parse", "HEAD:lib"]);
+    let attack = Attack::of(scene, &file);
+    let link = json!({"path": "leads", "is": "link", "to": outside.to_str()});
+    let entry = json!({"path": "leads/lib", "mode": "160000", "oid": commit.trim()});
+    for gone in [false, true] {
+        let capsule = attack.write(
+            |model| {
+                model["submodules"][0]["path"] = json!("leads/lib");
+                model["index"].as_array_mut().map(|index| index.push(entry.clone())).unwrap_or_else(|| model["index"] = json!([entry]));
+                let files = model["files"].as_array_mut().expect("files");
+                files.push(link.clone());
+                files.extend(gone.then(|| json!({"path": "leads/lib", "is": "gone"})));
+            },
+            &[],
+        );
+        let ran = attack.scene.desktop.run_here(["restore", &capsule, "--accept-config", "--json"]);
+        assert!(ran.code() != Some(0) || ran.json()["notes"].to_string().contains("could not be put back"), "{}", ran.stdout());
+        assert_eq!(std::fs::read_dir(&outside).expect("there").count(), 0, "{}{}", ran.stdout(), ran.stderr());
+        drop(attack.scene.desktop.run_here(["undo"]));
+    }
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn a_session_below_the_top_goes_on_below_the_top() {
     assert_eq!(scene.desktop.at(format!("{top}/dir")).heard(), below.heard());
 }
 
-fn with_submodule() -> Scene {
+pub fn with_submodule() -> Scene {
     let scene = Scene::new();
     let library = scene.laptop.at(scene.laptop.home.join("src/library"));
     library.git(["init", "-q"]);
@@ -72,22 +72,6 @@ fn a_submodule_comes_by_its_commit_and_is_said_not_to_be_checked_out() {
     scene.assert_arrived(&there);
     let staged = |machine: &Machine| machine.git(["ls-files", "--stage", "lib"]);
     assert_eq!(staged(&there), staged(&scene.laptop));
-}
-
-#[test]
-fn the_contents_of_a_submodule_are_kept_where_they_were_asked_for_and_said_not_to_be_checked_out() {
-    let scene = with_submodule();
-    scene.laptop.puts("lib/inside", "changed\n");
-    scene.laptop.say("a word");
-    scene.laptop.run_here(["checkpoint", SESSION, "--push", "--submodules"]).ok();
-    scene.desktop.git(["fetch", "-q"]);
-    let told = scene.restore(&["--accept-config", "--json"]).ok().json();
-    assert!(told["notes"].to_string().contains("submodule 'lib' is not checked out"), "{told}");
-    let there = scene.desktop.at(told["workspace"]["work_tree"].as_str().expect("a place"));
-    assert!(!there.cwd.join("lib/inside").exists());
-    let tip = format!("{}~0", told["sid"].as_str().expect("a sid"));
-    let shown = scene.desktop.run_here(["show", &tip]).ok().stdout();
-    assert!(shown.contains("workspace/submodules/0/files/inside"), "{shown}");
 }
 
 /// A filter as git-lfs is one: required, and what Git keeps is not what stands in the work tree.
@@ -144,4 +128,60 @@ fn a_linked_worktree_is_captured_and_not_the_main_one() {
     let there = scene.desktop.at(told["workspace"]["work_tree"].as_str().expect("a place"));
     Seen::of(&linked, false).assert_same(&Seen::of(&there, false));
     assert_eq!(there.git(["symbolic-ref", "--short", "HEAD"]), "topic\n");
+}
+
+#[test]
+fn every_bit_of_a_mode_arrives_of_what_is_changed_or_new() {
+    use std::os::unix::fs::PermissionsExt;
+    let scene = Scene::new();
+    let modes = [("one", 0o640), ("dir/two", 0o600), ("private", 0o600), ("shared", 0o664), ("script", 0o700), ("read only", 0o444)];
+    for (name, mode) in modes {
+        scene.laptop.puts(name, "changed\n");
+        fs::set_permissions(scene.laptop.cwd.join(name), fs::Permissions::from_mode(mode)).expect("set");
+    }
+    let (there, _) = scene.brought(&[]);
+    let mode = |name: &str| fs::metadata(there.cwd.join(name)).expect("there").permissions().mode() & 0o7777;
+    assert_eq!(modes.map(|(name, _)| (name, mode(name))), modes);
+    scene.assert_arrived(&there);
+}
+
+#[test]
+fn other_line_endings_of_the_destination_are_said_and_change_nothing_that_was_changed() {
+    let scene = Scene::new();
+    scene.laptop.puts("one", "changed\nwith\nlines\n");
+    scene.laptop.puts("mixed", "a\r\nb\n");
+    scene.desktop.git(["config", "core.autocrlf", "true"]);
+    let (there, told) = scene.brought(&[]);
+    assert!(told["notes"].to_string().contains("core.autocrlf is true here"), "{told:#}");
+    assert_eq!((there.reads("one").as_str(), there.reads("mixed").as_str()), ("changed\nwith\nlines\n", "a\r\nb\n"));
+    assert_eq!(Seen::of(&there, false).index, Seen::of(&scene.laptop, false).index);
+}
+
+#[test]
+fn here_a_part_of_the_tree_stays_what_it_is_and_is_said() {
+    let narrow = |machine: &Machine, dir: &str| {
+        machine.git(["sparse-checkout", "set", "--cone", dir]);
+    };
+    // The same part on both sides.
+    let scene = Scene::new();
+    narrow(&scene.laptop, "dir");
+    narrow(&scene.desktop, "dir");
+    scene.laptop.puts("dir/two", "changed\n");
+    let (there, told) = scene.brought(&["--here"]);
+    assert!(!told["notes"].to_string().contains("tree is checked out"), "{told:#}");
+    scene.assert_arrived(&there);
+    // Another one here.
+    let scene = Scene::new();
+    narrow(&scene.desktop, "other");
+    scene.laptop.puts("one", "changed\n");
+    let (there, told) = scene.brought(&["--here"]);
+    assert!(told["notes"].to_string().contains("another part of the tree is checked out here"), "{told:#}");
+    assert_eq!((there.reads("one").as_str(), there.cwd.join("dir/two").exists()), ("changed\n", false));
+    // All of it here.
+    let scene = Scene::new();
+    narrow(&scene.laptop, "other");
+    scene.laptop.puts("one", "changed\n");
+    let (there, told) = scene.brought(&["--here"]);
+    assert!(told["notes"].to_string().contains("the sparse checkout was left out"), "{told:#}");
+    assert_eq!((there.reads("one").as_str(), there.reads("dir/two").as_str()), ("changed\n", "two\n"));
 }

@@ -163,6 +163,57 @@ fn goes_on_with_ran(there: &Machine) {
     assert!(there.cwd.join("ran").exists());
 }
 
+/// In the middle of a rebase whose next commit has a file that makes programs run.
+fn with_config_ahead() -> Scene {
+    let scene = forked(false);
+    scene.laptop.puts(".envrc", "touch ran\n");
+    scene.laptop.commits("an environment");
+    scene.laptop.env("GIT_SEQUENCE_EDITOR", "true").stops(["rebase", "-q", "-i", "side"]);
+    scene
+}
+
+#[test]
+fn a_rebase_stops_before_a_commit_of_another_device_that_makes_programs_run() {
+    let scene = with_config_ahead();
+    scene.sends();
+    let told = scene.restore(&["--json"]).ok().json();
+    assert!(told["notes"].to_string().contains("would bring '.envrc' of commit"), "{told:#}");
+    let there = scene.desktop.at(told["workspace"]["work_tree"].as_str().expect("a place"));
+    there.puts("one", "both\n");
+    there.git(["add", "one"]);
+    there.env("GIT_EDITOR", "true").git(["rebase", "--continue"]);
+    assert!(!there.cwd.join(".envrc").exists(), "it was not looked at yet");
+    there.env("GIT_EDITOR", "true").git(["rebase", "--continue"]);
+    assert_eq!((there.reads(".envrc").as_str(), there.git(["log", "--format=%s", "-1"]).as_str()), ("touch ran\n", "an environment\n"));
+}
+
+#[test]
+fn it_does_not_where_that_was_accepted() {
+    let scene = with_config_ahead();
+    let (there, told) = scene.brought(&["--accept-config"]);
+    assert!(!told["notes"].to_string().contains("would bring"), "{told:#}");
+    there.puts("one", "both\n");
+    there.git(["add", "one"]);
+    there.env("GIT_EDITOR", "true").git(["rebase", "--continue"]);
+    assert_eq!(there.git(["log", "--format=%s", "-1"]), "an environment\n");
+}
+
+#[test]
+fn commits_of_a_cherry_pick_that_make_programs_run_are_named() {
+    let scene = forked(false);
+    let laptop = &scene.laptop;
+    laptop.git(["checkout", "-q", "-b", "picked", "side"]);
+    laptop.puts("one", "picked\n");
+    laptop.commits("picked");
+    laptop.puts(".envrc", "touch ran\n");
+    laptop.commits("an environment");
+    laptop.git(["checkout", "-q", "main"]);
+    laptop.stops(["cherry-pick", "side..picked"]);
+    scene.sends();
+    let told = scene.restore(&["--json"]).ok().json();
+    assert!(told["notes"].to_string().contains("would bring '.envrc' of commit"), "{told:#}");
+}
+
 #[test]
 fn a_merge_with_conflicts_is_finished_where_it_arrived() {
     let scene = forked(false);

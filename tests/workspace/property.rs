@@ -34,7 +34,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
-fn lane(lane: u64) {
+fn lane(lane: u64, case: fn(&Scene, u64)) {
     let seeds: Vec<u64> = match number("SAMESESSION_SEED") {
         Some(seed) => (seed % LANES == lane).then_some(seed).into_iter().collect(),
         None => (0..number("SAMESESSION_CASES").unwrap_or(CASES)).filter(|seed| seed % LANES == lane).collect(),
@@ -101,6 +101,48 @@ fn case(scene: &Scene, seed: u64) {
     }
 }
 
+/// There and back: home is the work tree that was left, and undo brings it back as it was left.
+fn home(scene: &Scene, seed: u64) {
+    let mut case = Case { seed, story: Vec::new() };
+    let mut dice = Dice::new(seed);
+    let native = format!("eeeeeeee-0002-4000-8000-{seed:012}");
+    let (laptop, desktop, origin) = fresh(scene, seed + 1_000_000);
+    let more = Dice::new(dice.roll());
+    let made = random::make(&laptop, dice);
+    case.story = made.story;
+    desktop.git(["fetch", "-q"]);
+    laptop.say_in(&native, "a word");
+    laptop.run_here(["checkpoint", &native, "--push"]).ok();
+    desktop.git(["fetch", "-q"]);
+    let told = desktop.run_here(["restore", &native, "--json"]).ok().json();
+    let there = desktop.at(Path::new(told["workspace"]["work_tree"].as_str().expect("a place")));
+    case.story.push("and there:".to_owned());
+    case.story.extend(random::more(&there, more));
+    there.say_in(&native, "gone on there");
+    there.run_here(["checkpoint", &native, "--push"]).ok();
+    laptop.git(["fetch", "-q"]);
+
+    let (before, theirs) = (Seen::of(&laptop, true), refs(&laptop));
+    let told = laptop.run_here(["restore", &native, "--json"]).ok().json();
+    if told["workspace"]["work_tree"].as_str() == laptop.cwd.to_str() {
+        // What was ignored here stays, although it may not be ignored any more.
+        if !case.story.iter().any(|line| line.contains(".gitignore")) {
+            Seen::of(&there, false).assert_same(&Seen::of(&laptop, false));
+        }
+    } else {
+        // What is ignored here and came along, or a part of the tree only.
+        let notes = told["notes"].to_string();
+        assert!(notes.contains("is in the way") || notes.contains("only a part of the tree"), "{notes}");
+        before.assert_same(&Seen::of(&laptop, true));
+    }
+    laptop.run_here(["undo", told["undo"].as_str().expect("an id")]).ok();
+    before.assert_same(&Seen::of(&laptop, true));
+    assert_eq!((refs(&laptop), laptop.worktrees()), (theirs, 1));
+    for dir in [&laptop.cwd, &there.cwd, &desktop.cwd, &origin] {
+        fs::remove_dir_all(dir).expect("removed");
+    }
+}
+
 /// A repository on each side, and one between them.
 fn fresh(scene: &Scene, seed: u64) -> (Machine, Machine, std::path::PathBuf) {
     let origin = scene.sandbox.path().join(format!("origin {seed}.git"));
@@ -117,20 +159,40 @@ fn fresh(scene: &Scene, seed: u64) -> (Machine, Machine, std::path::PathBuf) {
 
 #[test]
 fn whatever_was_left_arrives_1() {
-    lane(0);
+    lane(0, case);
 }
 
 #[test]
 fn whatever_was_left_arrives_2() {
-    lane(1);
+    lane(1, case);
 }
 
 #[test]
 fn whatever_was_left_arrives_3() {
-    lane(2);
+    lane(2, case);
 }
 
 #[test]
 fn whatever_was_left_arrives_4() {
-    lane(3);
+    lane(3, case);
+}
+
+#[test]
+fn whatever_was_left_comes_home_1() {
+    lane(0, home);
+}
+
+#[test]
+fn whatever_was_left_comes_home_2() {
+    lane(1, home);
+}
+
+#[test]
+fn whatever_was_left_comes_home_3() {
+    lane(2, home);
+}
+
+#[test]
+fn whatever_was_left_comes_home_4() {
+    lane(3, home);
 }

@@ -19,7 +19,7 @@ impl Dice {
         dice
     }
 
-    fn roll(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -111,6 +111,7 @@ pub fn make(at: &Machine, dice: Dice) -> Made {
             work.gitlink();
         }
         work.operation();
+        work.narrow();
         if work.dice.one_in(6) && !work.busy() {
             work.say("detached");
             at.git(["checkout", "-q", "--detach"]);
@@ -125,6 +126,22 @@ pub fn make(at: &Machine, dice: Dice) -> Made {
     }
     let branch = at.try_git(["symbolic-ref", "-q", "HEAD"]).stdout();
     Made { branch: Some(branch.trim().to_owned()).filter(|branch| !branch.is_empty()), story: work.story }
+}
+
+/// Somebody goes on with what is there.
+pub fn more(at: &Machine, dice: Dice) -> Vec<String> {
+    let mut work = Work { at, dice, story: Vec::new() };
+    for _ in 0..=work.dice.below(8) {
+        work.dirty();
+    }
+    // Git takes no commit from elsewhere in which that is a directory.
+    let odd = at.cwd.join(".gitattributes").is_dir();
+    if work.dice.one_in(3) && !odd && at.try_git(["commit", "-q", "-m", "there"]).code() == Some(0) {
+        work.say("committed");
+    }
+    // Attributes may have gone, too.
+    older(&at.cwd);
+    work.story
 }
 
 fn older(dir: &Path) {
@@ -175,6 +192,17 @@ impl Work<'_> {
         if self.dice.one_in(6) {
             self.at.git(["pack-refs", "--all"]);
         }
+    }
+
+    /// A part of the tree only.
+    fn narrow(&mut self) {
+        if self.busy() || !self.dice.one_in(8) {
+            return;
+        }
+        let words: &[&str] =
+            if self.dice.one_in(2) { &["set", "--cone", "deep"] } else { &["set", "--no-cone", "/*", "!/dir/", "!/loud.up"] };
+        self.say(format!("sparse-checkout {words:?}"));
+        self.at.git([&["sparse-checkout"], words].concat());
     }
 
     /// Stops at a conflict, mostly.

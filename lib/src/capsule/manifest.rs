@@ -46,6 +46,9 @@ pub struct Manifest {
     pub agent_version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// What its user asked for last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
     pub created: String,
     pub origin: Origin,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -20,6 +20,7 @@ use crate::id::NativeId;
 use crate::path::RelPath;
 use crate::policy::Limits;
 use crate::progress::Progress;
+use crate::roster::Roster;
 use crate::seal::{self, Identities, ReadAhead};
 use crate::store::unfold::Opened;
 
@@ -29,6 +30,14 @@ pub enum Arriving<'a> {
 }
 
 impl Arriving<'_> {
+    /// Of the repository that it comes from.
+    pub fn roster(&self) -> Option<&Roster> {
+        match self {
+            Arriving::File { .. } => None,
+            Arriving::Checkpoint { ledger, .. } => ledger.joined(),
+        }
+    }
+
     pub fn stage(self, env: &Env, dry_run: bool, limits: &Limits, progress: &dyn Progress) -> Result<Staged, Error> {
         let mut sink = Sink { env, dry_run, limits, home: None, stage: None, files: Vec::new() };
         let opened = match self {

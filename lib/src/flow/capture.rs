@@ -25,6 +25,8 @@ const BUFFER: usize = 256 << 10;
 pub struct Captured {
     pub files: usize,
     pub bytes: u64,
+    /// Bytes of the conversation itself.
+    pub conversation: u64,
     /// Bytes behind a last newline, kept apart.
     pub torn: u64,
     /// A file grew meanwhile: the session is being worked in.
@@ -115,6 +117,9 @@ where
     let Some(hash) = unless_short(hash.map_err(Error::from))? else { return Ok(false) };
     captured.files += 1;
     captured.bytes += size;
+    if artifact.role == Role::Transcript {
+        captured.conversation = size;
+    }
     let torn = before.len() - size;
     if torn > 0 {
         captured.torn += torn;

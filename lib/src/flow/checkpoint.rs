@@ -48,6 +48,8 @@ pub struct Outcome {
     pub listed: Vec<(String, String, u64)>,
     /// So many secrets were masked.
     pub masked: usize,
+    /// Why no workspace comes along, although one was asked for.
+    pub without: Option<String>,
 }
 
 /// `device` gives the keys, and may make them: it is not asked before it is certain that they are needed.
@@ -73,6 +75,7 @@ pub fn checkpoint<C: Callbacks>(
         passed: Passed::default(),
         listed: Vec::new(),
         masked: 0,
+        without: source.without.clone(),
     };
     let guard = Guard::around(env)?;
     if options.dry_run {
@@ -98,6 +101,9 @@ pub fn checkpoint<C: Callbacks>(
     source::refuse_giant(outcome.captured.bytes)?;
     outcome.sealed = Some(sealed.size);
     sealed.deliver(options.output)?;
+    if let Some(state) = outcome.captured.workspace.as_ref().and_then(|taken| taken.state.as_ref()) {
+        state.remember(&source.selected.session.sid());
+    }
     Ok(outcome)
 }
 

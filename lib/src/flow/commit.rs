@@ -28,6 +28,7 @@ use crate::id::SessionId;
 use crate::lease::{Act, Lease};
 use crate::policy::secrets::Allowed;
 use crate::progress::Progress;
+use crate::roster::Roster;
 use crate::seal::Callbacks;
 use crate::store::chain;
 use crate::store::draft::{Draft, Paging, list};
@@ -125,7 +126,37 @@ pub fn commit<C: Callbacks>(
     callbacks: &C,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    add(ledger, device, &mut Native { source, device, env: ledger.env, captured: Captured::default() }, options, callbacks, progress)
+    let mut native = Native { source, device, env: ledger.env, captured: Captured::default() };
+    let outcome = add(ledger, device, &mut native, options, callbacks, progress)?;
+    // A checkpoint holds what stands in the work tree: there the session may come back in place.
+    if outcome.state != State::Behind
+        && let Some(state) = outcome.captured.workspace.as_ref().and_then(|taken| taken.state.as_ref())
+    {
+        state.remember(&source.selected.session.sid());
+    }
+    Ok(outcome)
+}
+
+/// The same for a `git fetch` from the agents: no ref moves but the pin that keeps what was captured.
+pub fn beside<C: Callbacks>(
+    ledger: &Ledger<'_>,
+    device: &Device,
+    source: &mut Source,
+    options: &Options,
+    callbacks: &C,
+    progress: &dyn Progress,
+) -> Result<Outcome, Error> {
+    let mut input = Native { source, device, env: ledger.env, captured: Captured::default() };
+    let sid = input.sid();
+    for _ in 0..ATTEMPTS {
+        let known = ledger.peek(&sid)?;
+        let step = Step { beside: true, ..Step::begin(ledger, device, &sid, known, options, callbacks)? };
+        match step.take(&mut input, progress) {
+            Err(Error::Store(store::Error::Moved { .. })) => {}
+            done => return done,
+        }
+    }
+    Err(Error::Store(store::Error::Moved { name: names::seen(names::AGENTS, &sid) }))
 }
 
 /// The same of a session from anywhere.
@@ -159,6 +190,8 @@ struct Step<'a, C> {
     device: &'a Device,
     callbacks: &'a C,
     sid: SessionId,
+    /// Our own refs stay where they are.
+    beside: bool,
     known: Known,
     heads: Vec<Checkpoint>,
     /// The ways the session is known to have gone; the first is the one that is built upon.
@@ -196,6 +229,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
         // The defaults say who reads chains that begin; a chain says itself who reads it.
         if ways.is_empty() {
             readers.add(&named(settings::recipients(&ledger.store.repo))?);
+            let members = ledger.joined().into_iter().flat_map(Roster::active);
+            readers.add(&members.map(|member| member.recipient.clone()).collect::<Vec<_>>());
         }
         readers.add(&named(&options.recipients)?);
         let publish = options.publish.as_deref();
@@ -204,6 +239,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
             device,
             callbacks,
             sid: sid.clone(),
+            beside: false,
             known,
             heads,
             ways,
@@ -355,6 +391,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
             agent: manifest.agent.clone(),
             native_id: manifest.native_id.clone(),
             title: manifest.title.clone(),
+            prompt: manifest.prompt.clone(),
+            conversation: transcript(&manifest.files).map(|file| file.size),
             files: manifest.files.len(),
             bytes: manifest.files.iter().map(|file| file.size).sum(),
             created: manifest.created.clone(),
@@ -410,6 +448,12 @@ impl<'a, C: Callbacks> Step<'a, C> {
     }
 
     fn move_ref(&self, tip: ObjectId) -> Result<(), Failed> {
+        if self.beside {
+            let from = self.known.seen.get(names::AGENTS).copied();
+            let pin = Change { name: names::seen(names::AGENTS, &self.sid), to: Some(tip), from };
+            let moved = refs::update(&self.ledger.store, "samesession: fetched from its agent", &[pin]);
+            return moved.map_err(|error| Failed { error: error.into(), sent: false });
+        }
         let chosen = self.known.seen.get(names::CHOSEN);
         let unchosen = chosen.map(|chosen| Change { name: names::chosen(&self.sid), to: None, from: Some(*chosen) });
         if self.publish.is_some() {
@@ -424,7 +468,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
     /// Where a remote's chain holds all there is, ours begins there.
     fn catch_up(&self) -> Result<(), Error> {
         match &self.heads[..] {
-            [head] if self.known.local != Some(head.id()) => self.move_ref(head.id()).map_err(|failed| failed.error),
+            [head] if !self.beside && self.known.local != Some(head.id()) => self.move_ref(head.id()).map_err(|failed| failed.error),
             _ => Ok(()),
         }
     }

@@ -5,8 +5,8 @@
 
 use super::Error;
 use super::ledger::{Finding, Ledger};
-use super::remote;
 use super::replaced::Replacement;
+use super::{agents, remote};
 use crate::id::SessionId;
 use crate::store::draft::Draft;
 use crate::store::names::{self, HERE};
@@ -31,8 +31,9 @@ pub fn delete(ledger: &Ledger<'_>, sid: &SessionId, from: Option<&str>, findings
     } else {
         known = ledger.sync(sid, findings)?;
         let ours = [(names::session(sid), known.local), (names::seen(HERE, sid), known.seen.get(HERE).copied())];
-        let chosen = (names::chosen(sid), known.seen.get(names::CHOSEN).copied());
-        let gone = ours.into_iter().chain([chosen]).filter(|(_, from)| from.is_some());
+        let beside = [names::CHOSEN, names::AGENTS].map(|store| (names::seen(store, sid), known.seen.get(store).copied()));
+        agents::forget_session(&ledger.store.repo, sid);
+        let gone = ours.into_iter().chain(beside).filter(|(_, from)| from.is_some());
         let changes: Vec<Change> = gone.map(|(name, from)| Change { name, to: None, from }).collect();
         refs::update(&ledger.store, "samesession: delete", &changes)?;
     }

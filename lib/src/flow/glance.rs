@@ -15,13 +15,14 @@ use super::Error;
 use super::ledger::Ledger;
 use crate::durable;
 use crate::id::SessionId;
+use crate::lease::Lease;
 use crate::policy::Limits;
 use crate::seal::{self, Identities, NoCallbacks, Recipients, Signer};
 use crate::store::record::{Kind, Summary};
 use crate::store::unfold::Checkpoint;
 
 const FILE: &str = "glances.age";
-const SCHEMA: &str = "samesession.glances/1";
+const SCHEMA: &str = "samesession.glances/2";
 
 /// One checkpoint as it is shown in a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,9 @@ pub struct Inside {
     /// The device that made this checkpoint; the summary's is the one that captured the files.
     pub device: String,
     pub summary: Summary,
+    /// Who drives the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
     /// Other ways that the session went.
     pub open: Vec<String>,
     /// How many commits it stands in for.
@@ -72,6 +76,7 @@ impl Glance {
                 made: opened.record.made,
                 device: opened.record.device,
                 summary: opened.record.summary,
+                lease: opened.record.lease,
                 open: opened.record.open,
                 supersedes: opened.record.supersedes.len(),
             }),

@@ -14,6 +14,7 @@ use super::capture::Captured;
 use super::commit::{self, Begin, Input, Signed};
 use super::inspect::Nowhere;
 use super::ledger::Ledger;
+use super::roster::Joined;
 use super::signed::{self, Belief, Consent, SignedBy};
 use super::stage::{self, Stage};
 use super::{Error, agent_named, role_name};
@@ -61,6 +62,8 @@ pub fn verify<'a>(
     let Options { file, identities, belief, limits } = options;
     let file = Again::open(env, file)?;
     let mut opened = read(&file.path, identities, &limits, &mut Nowhere, progress)?;
+    let joined = Joined::around(env);
+    let belief = Belief { roster: joined.as_ref().map(|joined| &joined.roster), ..belief };
     let (signed_by, new_signer) = signed::by(env, device, &belief, &opened, consent)?;
     if opened.manifest.is_redacted() {
         return Err(Error::Redacted);

@@ -3,18 +3,21 @@
 //! Writes settings, by Git, into the repository's own configuration; refs and objects are not touched. What must stay true:
 //! doing it twice changes nothing more, and what was not set here is never taken away.
 
+mod plain_git;
 mod record;
 
 use self::record::Record;
 use super::remotes::{self, Trap};
 use super::settings::{self, ON_DEMAND, RECIPIENT, STORE};
-use super::{Error, keys, on_demand};
+use super::{Error, agents, keys, namespace, on_demand};
 use crate::git::{Config, Git, Repository};
 use crate::store::names;
 
 #[derive(Debug, Default)]
 pub struct Options {
     pub remote: Option<String>,
+    /// `session::<address>`: a repository of its own for sessions, which becomes a remote.
+    pub store: Option<String>,
     /// Keys or files of keys.
     pub recipients: Vec<String>,
     /// Sessions shall be fetched one by one when they are asked for.
@@ -82,6 +85,8 @@ pub fn uninstall(repo: &Repository) -> Result<TakenBack, Error> {
     let args = ["for-each-ref", "--format=x", names::PUBLIC, names::TRACKING, names::SEEN];
     let refs = repo.git.lines(&args)?.len();
     on_demand::forget(repo)?;
+    namespace::forget(repo);
+    agents::forget(repo);
     let Some(record) = Record::load(repo)? else { return Ok(TakenBack { changes: Vec::new(), refs }) };
     let steps = back(&record, &own);
     // Git leaves an empty section behind where a comment stands before it, and a line break where none was.
@@ -113,9 +118,13 @@ fn plan(repo: &Repository, options: &Options) -> Result<Plan, Error> {
     if on_demand && all.flag(ON_DEMAND) != Some(true) {
         steps.push(set(&own, ON_DEMAND, "true"));
     }
-    let remote = remotes::store(repo, options.remote.as_deref())?.map(str::to_owned);
+    let remote = match &options.store {
+        Some(url) => Some(plain_git::store(repo, url, &mut steps)?),
+        None => remotes::store(repo, options.remote.as_deref())?.map(str::to_owned),
+    };
     if let Some(remote) = &remote {
         remotes::check_name(repo, remote)?;
+        plain_git::agents(all, &mut steps);
         steps.extend(refspecs(all, &own, remote, on_demand));
         if all.get(STORE) != Some(remote) {
             steps.push(set(&own, STORE, remote));

@@ -47,6 +47,9 @@ pub struct Journal {
     /// The backups hold work that is nowhere else, so they never expire.
     #[serde(default)]
     pub only_copy: bool,
+    /// Not a restore: the session was put aside, and its agent is not to offer it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub aside: bool,
     /// Directories that the restore makes, outermost first.
     pub made: Vec<Dir>,
     pub files: Vec<Filed>,
@@ -108,6 +111,7 @@ impl Journal {
             native_id: native.to_string(),
             cwd: cwd.to_owned(),
             only_copy: false,
+            aside: false,
             made: Vec::new(),
             files: Vec::new(),
             steps: Vec::new(),

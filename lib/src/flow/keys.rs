@@ -2,6 +2,7 @@
 //!
 //! The only place that reads key files. What is read stays in memory that is wiped, and out of every message.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,17 +29,22 @@ pub fn recipients(to: &SealTo, device: Option<&Device>) -> Result<Recipients, Er
         recipients.add_text(&device.recipient())?;
     }
     for name in named {
-        if is_secret(name) {
-            return Err(Error::Seal(seal::Error::SecretKey));
-        }
-        if looks_like_a_key(name) {
-            recipients.add_text(name)?;
-        } else {
-            let text = fs::read_to_string(name).map_err(|error| Error::RecipientFile(name.chars().take(80).collect(), error))?;
-            recipients.add_text(&text)?;
-        }
+        recipients.add_text(&keys_of(name)?)?;
     }
     Ok(recipients)
+}
+
+/// The public keys that a word stands for, as text: a key itself, or a file of them. Every option that names somebody comes
+/// here, so this is where names of people and devices are to be looked up, once there is a list of them: the signers that
+/// this device knows have no keys to seal to.
+fn keys_of(word: &str) -> Result<Cow<'_, str>, Error> {
+    if is_secret(word) {
+        return Err(Error::Seal(seal::Error::SecretKey));
+    }
+    if looks_like_a_key(word) {
+        return Ok(word.into());
+    }
+    Ok(fs::read_to_string(word).map_err(|error| Error::RecipientFile(word.chars().take(80).collect(), error))?.into())
 }
 
 pub fn looks_like_a_key(text: &str) -> bool {

@@ -45,17 +45,21 @@ pub struct Status {
 /// By the newest that is known of these tips, the first of which is our own where there is one.
 pub fn status(ledger: &Ledger<'_>, sid: &SessionId, known: &Known, tips: &[Opened]) -> Result<Status, Error> {
     let lease = newest(known, tips).cloned();
-    let standing = match (&lease, ledger.me()) {
-        (Some(lease), Some(me)) => lease.standing(&me, ledger.env.now(), seen(ledger, sid, known, lease)?),
+    let standing = lease.as_ref().map_or(Ok(Standing::Free), |lease| self::standing(ledger, sid, known, lease))?;
+    Ok(Status { lease, standing })
+}
+
+/// What a lease means to this device.
+pub fn standing(ledger: &Ledger<'_>, sid: &SessionId, known: &Known, lease: &Lease) -> Result<Standing, Error> {
+    Ok(match ledger.me() {
+        Some(me) => lease.standing(&me, ledger.env.now(), seen(ledger, sid, known, lease)?),
         // Whoever has no keys holds nothing.
-        (Some(lease), None) => match lease.kind {
+        None => match lease.kind {
             Kind::Released => Standing::Free,
             Kind::Held => Standing::Held,
             Kind::InTransit => Standing::Elsewhere,
         },
-        (None, _) => Standing::Free,
-    };
-    Ok(Status { lease, standing })
+    })
 }
 
 /// The lease that counts: what others have sent counts more than what only stands here.

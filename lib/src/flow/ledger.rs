@@ -10,12 +10,14 @@ use std::collections::{BTreeMap, HashSet};
 use gix::hash::ObjectId;
 
 use super::on_demand::Far;
+use super::roster::Joined;
 use super::{Error, replaced};
 use crate::device::Device;
 use crate::env::Env;
 use crate::git::Repository;
 use crate::id::SessionId;
 use crate::lease::Me;
+use crate::roster::Roster;
 use crate::seal::{self, Identities, Signer};
 use crate::signers::KnownSigners;
 use crate::store::names::{self, HERE};
@@ -34,6 +36,8 @@ pub struct Ledger<'a> {
     /// Those of the identities that open without asking anybody.
     silent: Identities,
     known: KnownSigners,
+    /// The roster that this device has joined.
+    joined: Option<Joined>,
     /// Fingerprints that are believed for this once.
     pub trust: Vec<String>,
     /// What the store's remote said when it was asked, once in a command.
@@ -75,20 +79,49 @@ impl<'a> Ledger<'a> {
         if let Some(device) = device {
             silent.add_device(device.identity());
         }
+        let joined = Joined::load(&repo);
+        let mut store = Store::open(repo)?;
+        store.roster = joined.as_ref().map(|joined| (joined.root.clone(), joined.tip.clone()));
         Ok(Ledger {
             env,
-            store: Store::open(repo)?,
+            store,
             identities,
             device,
             silent,
             known: KnownSigners::load(env)?,
+            joined,
             trust: Vec::new(),
             far: OnceCell::new(),
         })
     }
 
+    /// Whoever was revoked is believed no more, whatever was said of them before.
     pub fn believes(&self, signer: &Signer) -> bool {
-        self.trust.contains(&signer.fingerprint) || self.name_of(signer).is_some()
+        self.trust.contains(&signer.fingerprint) || !self.is_revoked(signer) && self.name_of(signer).is_some()
+    }
+
+    pub fn joined(&self) -> Option<&Roster> {
+        self.joined.as_ref().map(|joined| &joined.roster)
+    }
+
+    /// As it was followed meanwhile.
+    pub fn look_again(&mut self) {
+        self.joined = Joined::load(&self.store.repo);
+        self.store.roster = self.joined.as_ref().map(|joined| (joined.root.clone(), joined.tip.clone()));
+    }
+
+    fn is_revoked(&self, signer: &Signer) -> bool {
+        self.joined().and_then(|roster| roster.member(&signer.fingerprint)).is_some_and(|member| !member.is_active())
+    }
+
+    /// What somebody made before they were revoked stays good as far as this device had seen it by then.
+    fn was_seen(&self, sid: &SessionId, id: &ObjectId) -> Result<bool, Error> {
+        for pin in refs::of(&self.store, sid)?.seen.values() {
+            if chain::descends(&self.store, pin, id)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// This device as leases know it.
@@ -100,13 +133,18 @@ impl<'a> Ledger<'a> {
     /// The name under which this signer is known here.
     pub fn name_of(&self, signer: &Signer) -> Option<&str> {
         let own = self.device.is_some_and(|device| device.signing().fingerprint() == signer.fingerprint);
-        if own { Some("this device") } else { self.known.name_of(signer) }
+        if own {
+            return Some("this device");
+        }
+        let member = self.joined().and_then(|roster| roster.member(&signer.fingerprint));
+        member.map(|member| member.name.as_str()).or_else(|| self.known.name_of(signer))
     }
 
     /// The checkpoint at this commit, if it is one of this session by somebody we believe.
     pub fn checkpoint(&self, sid: &SessionId, id: &ObjectId) -> Result<Checkpoint, Error> {
         let checkpoint = self.anybodys(sid, id)?;
-        if !self.believes(&checkpoint.signer) {
+        let good = self.believes(&checkpoint.signer) || self.is_revoked(&checkpoint.signer) && self.was_seen(sid, id)?;
+        if !good {
             return Err(Error::UnknownMaker { checkpoint: Box::new(checkpoint) });
         }
         Ok(checkpoint)
@@ -123,7 +161,20 @@ impl<'a> Ledger<'a> {
     }
 
     pub fn opened(&self, checkpoint: &Checkpoint) -> Result<Opened, Error> {
-        Ok(checkpoint.open(&self.store, self.identities, None)?)
+        let opened = checkpoint.open(&self.store, self.identities, None)?;
+        self.of_this_store(&opened)?;
+        Ok(opened)
+    }
+
+    /// What was made for another store, and signed by somebody who is a member here as well, has no place in this one.
+    fn of_this_store(&self, opened: &Opened) -> Result<(), Error> {
+        match (&opened.record.store, &self.joined) {
+            (Some(store), Some(joined)) if *store != joined.root => {
+                let why = "it was made for another store".to_owned();
+                Err(store::Error::NotACheckpoint { what: opened.id().to_string(), why }.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// As `checkpoint`, and what is sealed in it agrees with what is not, as far as this device's own key opens it.
@@ -132,6 +183,7 @@ impl<'a> Ledger<'a> {
         match checkpoint.open(&self.store, &self.silent, None) {
             Err(error @ (store::Error::Damaged { .. } | store::Error::NotACheckpoint { .. })) => Err(error.into()),
             Err(store::Error::Seal(error @ (seal::Error::Damaged(_) | seal::Error::NotSealed))) => Err(error.into()),
+            Ok(opened) => self.of_this_store(&opened).map(|()| checkpoint),
             // Nobody here may be able to read it, or it may not be here as a whole: its signature holds all the same.
             _ => Ok(checkpoint),
         }
@@ -154,6 +206,21 @@ impl<'a> Ledger<'a> {
     /// under our own name cannot be believed is an error: nobody can go on from it, or shall write over it.
     pub fn sync(&self, sid: &SessionId, findings: &mut Vec<Finding>) -> Result<Known, Error> {
         self.sync_but(sid, &[names::session(sid)], findings)
+    }
+
+    /// How they would be, with nothing written: for a `git fetch`, which moves refs itself and stumbles over others' moves.
+    pub fn peek(&self, sid: &SessionId) -> Result<Known, Error> {
+        let mut found = Vec::new();
+        let known = self.follow(sid, refs::of(&self.store, sid)?, &mut found)?;
+        let ours = names::session(sid);
+        match found
+            .into_iter()
+            .find(|finding| matches!(finding, Finding::Unknown { name, .. } | Finding::Ignored { name, .. } if *name == ours))
+        {
+            Some(Finding::Unknown { checkpoint, .. }) => Err(Error::UnknownMaker { checkpoint }),
+            Some(Finding::Ignored { name, why }) => Err(Error::Theirs { name, why }),
+            _ => Ok(known),
+        }
     }
 
     fn sync_but(&self, sid: &SessionId, vital: &[String], findings: &mut Vec<Finding>) -> Result<Known, Error> {

@@ -11,8 +11,9 @@ use gix::hash::ObjectId;
 use super::glance::{Glance, Glances};
 use super::ledger::{Finding, Ledger};
 use super::on_demand;
-use super::{Error, remotes};
+use super::{Error, lease, remotes};
 use crate::id::SessionId;
+use crate::lease::{Lease, Standing};
 use crate::store::refs::{self, Known};
 use crate::store::unfold::Checkpoint;
 use crate::store::{chain, names};
@@ -23,6 +24,8 @@ pub struct Options {
     pub remote: Option<String>,
     /// Deleted sessions, too.
     pub all: bool,
+    /// Nobody is asked, not even where sessions come on demand.
+    pub offline: bool,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +47,9 @@ pub struct Listed {
     /// Where the session went several ways, all of them, this one included.
     pub ways: Vec<ObjectId>,
     pub deleted: bool,
+    /// Who drives it, by the newest that is known, and what that means to this device.
+    pub lease: Option<Lease>,
+    pub standing: Standing,
 }
 
 /// What a remote had when it was last fetched from.
@@ -68,7 +74,10 @@ pub enum State {
 pub fn list(ledger: &Ledger<'_>, options: &Options) -> Result<Outcome, Error> {
     let before = refs::all(&ledger.store)?;
     let mut findings = Vec::new();
-    let heads = on_demand::heads(ledger, options.remote.as_deref(), &mut findings)?;
+    let heads = match options.offline {
+        true => None,
+        false => on_demand::heads(ledger, options.remote.as_deref(), &mut findings)?,
+    };
     if let Some(remote) = &options.remote
         && !before.values().any(|known| known.tracking.contains_key(remote))
     {
@@ -176,7 +185,16 @@ impl List<'_> {
         let open = heads.iter().filter_map(|tip| tip.glance.inside.as_ref().ok()).flat_map(|inside| &inside.open);
         ways.extend(open.filter_map(|id| ObjectId::from_hex(id.as_bytes()).ok()));
         ways.dedup();
+        let ours = |tip: &&&Tip| known.local == Some(tip.id);
+        let leases = heads.iter().filter(ours).chain(heads.iter().filter(|tip| !ours(tip))).filter(|tip| tip.believed);
+        let lease = leases.map(|tip| tip.glance.inside.as_ref().ok()?.lease.as_ref()).reduce(Lease::newer).flatten().cloned();
+        let standing = match &lease {
+            Some(lease) => lease::standing(self.ledger, sid, known, lease)?,
+            None => Standing::Free,
+        };
         Ok(Some(Listed {
+            lease,
+            standing,
             sid: sid.clone(),
             commit: newest.id,
             signer_name: self.ledger.name_of(&newest.glance.signer()).map(str::to_owned),

@@ -145,6 +145,7 @@ pub(super) fn ways(ledger: &Ledger<'_>, tips: &[Checkpoint]) -> Vec<Way> {
                 device: inside.as_ref().map(|inside| inside.summary.device.clone()).unwrap_or_default(),
                 made: inside.as_ref().map(|inside| inside.made.clone()).unwrap_or_default(),
                 bytes: inside.as_ref().map_or(0, |inside| inside.summary.bytes),
+                prompt: inside.as_ref().and_then(|inside| inside.summary.prompt.clone()),
                 title: inside.and_then(|inside| inside.summary.title),
             });
         }

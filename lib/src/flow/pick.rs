@@ -11,9 +11,11 @@ use super::ledger::{Finding, Ledger};
 use super::named::{self, Named};
 use super::signed::Consent;
 use super::{Error, Way};
+use crate::id::SessionId;
 use crate::signers::KnownSigners;
 use crate::store::chain;
 use crate::store::names;
+use crate::store::record::Summary;
 use crate::store::refs::{self, Change};
 use crate::store::unfold::{Checkpoint, Opened};
 
@@ -58,6 +60,13 @@ pub fn pick(
     }
 }
 
+/// This checkpoint of this session, if somebody believed has made it: for whoever asks nobody and the network neither.
+pub fn exactly(ledger: &Ledger<'_>, sid: &SessionId, id: &ObjectId) -> Result<Picked, Error> {
+    let checkpoint = ledger.checkpoint(sid, id)?;
+    let known = refs::of(&ledger.store, sid)?;
+    open(ledger, Named { sid: sid.clone(), known, exactly: Some(checkpoint) }, &[])
+}
+
 /// Somebody unknown has made a tip of it.
 fn stranger(named: &Named, findings: &[Finding]) -> Option<Box<Checkpoint>> {
     let (_, checkpoint) = findings.iter().filter_map(Finding::unknown).find(|(sid, _)| **sid == named.sid)?;
@@ -65,7 +74,7 @@ fn stranger(named: &Named, findings: &[Finding]) -> Option<Box<Checkpoint>> {
 }
 
 /// Believes its maker from here on, if somebody says so.
-fn accept(ledger: &mut Ledger<'_>, checkpoint: Checkpoint, trust: &Trust<'_>, consent: &mut dyn Consent) -> Result<(), Error> {
+pub(super) fn accept(ledger: &mut Ledger<'_>, checkpoint: Checkpoint, trust: &Trust<'_>, consent: &mut dyn Consent) -> Result<(), Error> {
     let name = called(ledger, &checkpoint);
     let mut asked = || !trust.dry_run && consent.accept_signer(&checkpoint.signer, &name);
     if !trust.named.contains(&checkpoint.signer.fingerprint) && !asked() {
@@ -144,7 +153,8 @@ fn open(ledger: &Ledger<'_>, named: Named, findings: &[Finding]) -> Result<Picke
 
 fn way(ledger: &Ledger<'_>, checkpoint: &Checkpoint, later: Option<&Checkpoint>) -> Result<Way, Error> {
     let record = checkpoint.open(&ledger.store, ledger.identities, later)?.record;
-    Ok(Way { commit: checkpoint.id(), device: record.device, made: record.made, title: record.summary.title, bytes: record.summary.bytes })
+    let Summary { title, prompt, bytes, .. } = record.summary;
+    Ok(Way { commit: checkpoint.id(), device: record.device, made: record.made, title, prompt, bytes })
 }
 
 fn refuse_deleted(opened: Opened) -> Result<Opened, Error> {

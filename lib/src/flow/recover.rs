@@ -108,7 +108,10 @@ pub fn settle(agent: &dyn Agent, home: &Home, journal: &mut Journal, dir: &Path)
     let (files, places) = journal.settled_view();
     let native = NativeId::parse(&journal.native_id).map_err(|error| crate::capsule::Error::Damaged(error.to_string()))?;
     let cwd = journal.cwd.clone();
-    agent.settle(home, &Incoming { native: &native, cwd: &cwd, files: &files }, &places)?;
+    match journal.aside {
+        true => agent.put_aside(home, &native)?,
+        false => agent.settle(home, &Incoming { native: &native, cwd: &cwd, files: &files }, &places)?,
+    }
     let _ = crate::fault::point("restore.settled");
     finish(journal, dir)
 }

@@ -3,6 +3,7 @@
 //! Knows the configuration, and no refs. What must stay true: a remote is never guessed where several could be meant.
 
 use super::Error;
+use super::address::{self, Address};
 use super::settings::STORE;
 use crate::git::{Config, Repository};
 use crate::path::typed;
@@ -10,7 +11,8 @@ use crate::store::names;
 
 /// The remote named, else the configured one, else `origin`, else the only one there is; `None` where there is none at all.
 pub fn store<'a>(repo: &'a Repository, named: Option<&'a str>) -> Result<Option<&'a str>, Error> {
-    let known = repo.remotes();
+    // This machine's agents are a remote, and no place to keep capsules.
+    let known: Vec<&str> = repo.remotes().into_iter().filter(|name| !is_agents(&repo.config, name)).collect();
     let configured = repo.config.get(STORE).filter(|name| !name.is_empty());
     if let Some(name) = named.or(configured) {
         return match known.contains(&name) {
@@ -23,6 +25,14 @@ pub fn store<'a>(repo: &'a Repository, named: Option<&'a str>) -> Result<Option<
         [only] => Ok(Some(only)),
         _ if known.contains(&"origin") => Ok(Some("origin")),
         _ => Err(Error::WhichRemote(owned(&known))),
+    }
+}
+
+fn is_agents(config: &Config, remote: &str) -> bool {
+    let helper = config.get(&format!("remote.{remote}.vcs")) == Some("session");
+    match config.get(&format!("remote.{remote}.url")) {
+        Some(url) => url.strip_prefix("session::").is_some_and(|address| matches!(address::parse(address, &[]), Ok(Address::Agents(_)))),
+        None => helper,
     }
 }
 

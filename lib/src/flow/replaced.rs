@@ -7,10 +7,10 @@ use std::collections::HashSet;
 
 use gix::hash::ObjectId;
 
-use super::Error;
 use super::ledger::Ledger;
 use super::readers::Readers;
 use super::remote::{self, Push, Verdict};
+use super::{Error, agents};
 use crate::device::Device;
 use crate::durable::At;
 use crate::fault;
@@ -188,6 +188,10 @@ impl Replacement<'_> {
         if let Some(chosen) = known.seen.get(names::CHOSEN) {
             changes.push(Change { name: names::chosen(sid), to: None, from: Some(*chosen) });
         }
+        if let Some(pin) = known.seen.get(names::AGENTS) {
+            changes.push(Change { name: names::seen(names::AGENTS, sid), to: None, from: Some(*pin) });
+        }
+        agents::forget_session(&ledger.store.repo, sid);
         if let Some(remote) = remote {
             let instead_of = known.tracking.get(remote).copied();
             push(ledger, remote, Push { sid: sid.clone(), tip, instead_of }).map_err(undo)?;

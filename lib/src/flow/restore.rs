@@ -11,10 +11,11 @@ use super::compare::{self, Relation};
 use super::journal::{Dir, Filed, Journal, New, Seen, State, Step as JournalStep};
 use super::plan::{self, Given, Plan, Step};
 use super::recover::{self, Recovered};
+use super::roster::Joined;
 use super::signed::{self, Belief, Consent, SignedBy};
 use super::stage;
 use super::workspace::{Arrived, Asked, Choice, Mode, Move, Place as Spot};
-use super::{Error, placed};
+use super::{Error, fork, placed};
 use crate::agent::{Agent, Copy, Home, Incoming, Place, Reached, ResumeCommand, StagedFile};
 use crate::capsule::{self, Manifest, SESSION_DIR, TORN_DIR};
 use crate::device::Device;
@@ -93,9 +94,17 @@ pub fn restore(
     gate: &mut Gate<'_>,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
+    let in_a_chain = matches!(capsule, Arriving::Checkpoint { .. });
+    let roster = capsule.roster().cloned().or_else(|| Joined::around(env).map(|joined| joined.roster));
     let mut staged = capsule.stage(env, options.dry_run, &options.limits, progress)?;
     fault::point("restore.staged").at("write", &staged.stage.dir)?;
-    let belief = Belief { trust: &options.trust, allow_unsigned: options.allow_unsigned, dry_run: options.dry_run };
+    let belief = Belief {
+        trust: &options.trust,
+        allow_unsigned: options.allow_unsigned,
+        roster: roster.as_ref(),
+        in_a_chain,
+        dry_run: options.dry_run,
+    };
     let (signed_by, new_signer) = signed::by(env, device, &belief, &staged.opened, consent)?;
     let (agent, home) = (staged.agent, staged.home.clone());
     let native = staged.opened.manifest.native_id()?;
@@ -128,6 +137,10 @@ pub fn restore(
     }
     let installed = env.program(agent.program());
     let caution = installed.as_deref().and_then(|program| agent.caution(&incoming, program));
+    // A note is enough for somebody who only looks; whoever starts it would spoil the session.
+    if let Some(why) = caution.as_ref().filter(|_| options.to_go_on) {
+        return Err(Error::CannotGoOn { title: agent.title(), why: why.clone() });
+    }
     // Not before: a capsule that is refused for what it is leaves everything as it was. What may stop it from here on lies
     // in this home, and nobody should have to answer twice because of that.
     if let Some(signer) = new_signer.filter(|_| !options.dry_run) {
@@ -139,7 +152,7 @@ pub fn restore(
     let seen = look(&places, &copies);
     let given = Given { files: &staged.files, places: &places, copies: &copies, set_aside: options.set_aside };
     let Plan { relation, steps } = plan::plan(&given).map_err(|error| match error {
-        Error::Diverged { local, .. } => Error::Diverged { local, keep_both: Some(agent.keep_both(&native)) },
+        Error::Diverged { local, .. } => Error::Diverged { local, keep_both: Some(fork::command(&native)) },
         error => error,
     })?;
     if options.set_aside {
@@ -152,7 +165,7 @@ pub fn restore(
         relation,
         torn: staged.opened.manifest.files.iter().filter(|file| file.path.strip_prefix(TORN_DIR).is_some()).map(|file| file.size).sum(),
         reached: None,
-        notes: caution.into_iter().chain(elsewhere).collect(),
+        notes: caution.into_iter().chain(elsewhere).chain(place.as_ref().and_then(Spot::note)).collect(),
         resume: agent.resume(&native, &cwd),
         installed,
         backup: None,

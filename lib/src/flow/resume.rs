@@ -16,7 +16,7 @@ use crate::env::Env;
 use crate::id::{NativeId, SessionId};
 use crate::lease::{Act, Kind, Lease, Standing};
 use crate::progress::Progress;
-use crate::seal::Callbacks;
+use crate::seal::{self, Callbacks};
 use crate::store;
 use crate::store::names;
 use crate::store::refs::{self, Known};
@@ -57,11 +57,52 @@ pub fn bring(
     exchange::fetch(ledger, remote, false, trust, findings, progress).map(drop)
 }
 
-/// The sessions that could be gone on with here, those that wait for this device first and alone.
-pub fn candidates(ledger: &Ledger<'_>, findings: &mut Vec<Finding>) -> Result<Vec<(SessionId, Candidate)>, Error> {
+/// The sessions that could be gone on with here, those that wait for this device first and alone. Where nobody that this
+/// device knows has made any, it is asked about those whom it does not know, as for one that is named.
+pub fn candidates(
+    ledger: &mut Ledger<'_>,
+    trust: &Trust<'_>,
+    consent: &mut dyn Consent,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<(SessionId, Candidate)>, Error> {
+    loop {
+        findings.clear();
+        let (found, mut sealed) = known_candidates(ledger, findings)?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let mut stranger = None;
+        for (_, checkpoint) in findings.iter().filter_map(Finding::unknown) {
+            match ledger.opened(checkpoint) {
+                Ok(opened) if !opened.is_deleted() => stranger = stranger.or_else(|| Some(checkpoint.clone())),
+                Err(Error::Seal(seal::Error::NoMatch { .. } | seal::Error::NoRecipient)) => sealed += 1,
+                _ => {}
+            }
+        }
+        let Some(stranger) = stranger else {
+            return if sealed > 0 { Err(sealed_to_others(ledger, sealed)) } else { Ok(found) };
+        };
+        pick::accept(ledger, stranger, trust, consent)?;
+    }
+}
+
+fn sealed_to_others(ledger: &Ledger<'_>, sessions: usize) -> Error {
+    Error::SealedToOthers { sessions, recipient: ledger.device.map(Device::recipient).unwrap_or_default() }
+}
+
+/// And, where nothing here opens any, how many there are.
+fn known_candidates(ledger: &Ledger<'_>, findings: &mut Vec<Finding>) -> Result<(Vec<(SessionId, Candidate)>, usize), Error> {
     let mut found: Vec<(bool, String, SessionId, Candidate)> = Vec::new();
+    let (mut sealed, mut opens) = (0, false);
     for (sid, known) in ledger.sync_all(findings)? {
-        let Ok(tips) = opened(ledger, &sid, &known) else { continue };
+        let tips = match opened(ledger, &sid, &known) {
+            Ok(tips) => tips,
+            Err(error) => {
+                sealed += usize::from(matches!(error, Error::Seal(seal::Error::NoMatch { .. } | seal::Error::NoRecipient)));
+                continue;
+            }
+        };
+        opens |= !tips.is_empty();
         let Some(tip) = tips.first().filter(|tip| !tip.is_deleted()) else { continue };
         let standing = lease::status(ledger, &sid, &known, &tips)?.standing;
         if matches!(standing, Standing::Held | Standing::Elsewhere) {
@@ -75,7 +116,7 @@ pub fn candidates(ledger: &Ledger<'_>, findings: &mut Vec<Finding>) -> Result<Ve
         found.retain(|(waits, ..)| *waits);
     }
     found.sort_by(|a, b| b.1.cmp(&a.1));
-    Ok(found.into_iter().map(|(_, _, sid, candidate)| (sid, candidate)).collect())
+    Ok((found.into_iter().map(|(_, _, sid, candidate)| (sid, candidate)).collect(), if opens { 0 } else { sealed }))
 }
 
 pub fn resume<C: Callbacks>(
@@ -88,7 +129,10 @@ pub fn resume<C: Callbacks>(
 ) -> Result<Outcome, Error> {
     for _ in 0..ATTEMPTS {
         let trust = Trust { named: &asked.restore.trust, dry_run: asked.restore.dry_run };
-        let picked = pick::pick(ledger, what, &trust, consent, findings)?;
+        let picked = match pick::pick(ledger, what, &trust, consent, findings) {
+            Err(Error::Seal(seal::Error::NoMatch { .. } | seal::Error::NoRecipient)) => return Err(sealed_to_others(ledger, 1)),
+            picked => picked?,
+        };
         match once(ledger, picked, asked, consent, progress) {
             // Somebody else was faster, with a checkpoint or with the lease: what they did is here by now.
             Err(Error::Store(store::Error::Moved { .. })) => findings.clear(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::select::{self, Selector};
 use super::{Error, placed};
-use crate::agent::{self, Artifact, Broken, Live, ResumeCommand, Session, Source};
+use crate::agent::{self, Artifact, Broken, Home, Live, ResumeCommand, Session, Source};
 use crate::env::Env;
 use crate::git::Repo;
 
@@ -19,6 +19,8 @@ pub struct Options {
 
 pub struct Listed {
     pub session: Session,
+    /// Where it stands.
+    pub home: Home,
     pub live: Option<Live>,
 }
 
@@ -42,7 +44,7 @@ pub fn sessions(env: &Env, options: &Options) -> Result<Outcome, Error> {
         for session in found.sessions {
             let wanted = options.all || select::belongs(&session, env, repo.as_ref());
             if wanted && (options.helpers || session.parent.is_none()) {
-                outcome.sessions.push(Listed { live: None, session });
+                outcome.sessions.push(Listed { live: None, home: home.clone(), session });
             }
         }
         let running = agent.running(&home);
@@ -56,6 +58,7 @@ pub fn sessions(env: &Env, options: &Options) -> Result<Outcome, Error> {
 
 pub struct Shown {
     pub session: Session,
+    pub home: Home,
     pub live: Option<Live>,
     pub files: Vec<ShownFile>,
     /// Where the same id stands besides.
@@ -78,6 +81,7 @@ pub fn show(env: &Env, selector: &Selector, only: Option<&str>) -> Result<Shown,
         copies: places.into_iter().map(|place| place.transcript).filter(|path| *path != session.transcript).collect(),
         resume: session.cwd.as_deref().map(|cwd| agent.resume(&session.native, cwd)),
         files,
+        home,
         session,
     })
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::ledger::{Finding, Ledger};
 use super::replaced::Replacement;
+use super::retention::Retention;
 use super::{Error, remote};
 use crate::id::SessionId;
 use crate::store::chain;
@@ -20,6 +21,8 @@ pub struct Keep {
     pub last: Option<usize>,
     /// Those that are younger.
     pub younger_than: Option<Duration>,
+    /// Fewer the older they are, from anywhere in the chain; goes before the others.
+    pub thinned: Option<Retention>,
 }
 
 #[derive(Debug, Clone)]
@@ -58,18 +61,23 @@ pub fn shorten(
     for (n, commit) in log.iter().enumerate() {
         let checkpoint = ledger.checkpoint(sid, &commit.id)?;
         let opened = checkpoint.open(&ledger.store, ledger.identities, Some(head))?;
-        if n == 0 || keep.keeps(n, &opened, ledger.env.now()) {
+        if n == 0 || keep.thinned.is_some() || keep.keeps(n, &opened, ledger.env.now()) {
             kept.push(opened);
         } else {
             break;
         }
+    }
+    // What came with one that goes counts for the one after it.
+    let mut inherited = vec![0; kept.len()];
+    if let Some(retention) = &keep.thinned {
+        (kept, inherited) = thinned(kept, retention, ledger.env.now());
     }
     let dropped = log.len() - kept.len();
     if dropped == 0 {
         return Ok(None);
     }
     let mut drafts = Vec::new();
-    for opened in kept.iter().rev() {
+    for (opened, inherited) in kept.iter().zip(inherited).rev() {
         let tree = opened.tree(&ledger.store)?;
         let mut draft = Draft::again(opened, &tree);
         // Whoever joined the chain since reads all of it.
@@ -80,7 +88,11 @@ pub fn shorten(
         draft.record.removed.clone_from(&tip.record.removed);
         draft.record.open.clear();
         // The first one is no longer the heir of those before it: all its parts are its own.
-        let own = if drafts.is_empty() { ledger.store.size_of(tree.tree.parts.values()) } else { opened.checkpoint.header.added };
+        let own = if drafts.is_empty() {
+            ledger.store.size_of(tree.tree.parts.values())
+        } else {
+            opened.checkpoint.header.added.saturating_add(inherited)
+        };
         draft.added = Some(own);
         drafts.push((draft, tree));
     }
@@ -88,6 +100,22 @@ pub fn shorten(
     let count = kept.len();
     Replacement { device, tip: &tip, drafts, why: "samesession: gc" }.put(ledger, sid, &known, remote)?;
     Ok(Some(Shortened { sid: sid.clone(), kept: count, dropped, remote: remote.map(str::to_owned) }))
+}
+
+/// Those that stay, newest first, and what was added by those that went before each.
+fn thinned(all: Vec<Opened>, retention: &Retention, now: SystemTime) -> (Vec<Opened>, Vec<u64>) {
+    let age = |opened: &Opened| time::parse(&opened.record.made).map(|made| now.duration_since(made).unwrap_or_default());
+    let keeps = retention.keeps(&all.iter().map(age).collect::<Vec<_>>());
+    let (mut kept, mut inherited) = (Vec::new(), Vec::new());
+    for (opened, stays) in all.into_iter().zip(keeps) {
+        if stays {
+            kept.push(opened);
+            inherited.push(0);
+        } else if let Some(last) = inherited.last_mut() {
+            *last += opened.checkpoint.header.added;
+        }
+    }
+    (kept, inherited)
 }
 
 impl Keep {

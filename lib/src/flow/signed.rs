@@ -6,6 +6,7 @@ use super::Error;
 use crate::capsule;
 use crate::device::Device;
 use crate::env::Env;
+use crate::roster::Roster;
 use crate::seal::{self, Signer};
 use crate::signers::KnownSigners;
 
@@ -41,6 +42,9 @@ pub struct Belief<'a> {
     /// Fingerprints that are believed without asking.
     pub trust: &'a [String],
     pub allow_unsigned: bool,
+    pub roster: Option<&'a Roster>,
+    /// It comes in a chain that others vouch for, or it would not have come so far.
+    pub in_a_chain: bool,
     /// Nobody is asked; whoever is unknown is only shown.
     pub dry_run: bool,
 }
@@ -65,7 +69,12 @@ pub fn by(
     if device.is_some_and(|device| device.signing().fingerprint() == fingerprint) {
         return Ok((SignedBy::ThisDevice, None));
     }
-    if let Some(name) = KnownSigners::load(env)?.name_of(&signer) {
+    let member = belief.roster.and_then(|roster| roster.member(&fingerprint));
+    if let Some(member) = member.filter(|member| member.is_active() || belief.in_a_chain) {
+        return Ok((SignedBy::Known { name: member.name.clone(), fingerprint }, None));
+    }
+    // Whoever was revoked is unknown, whatever was said of them before.
+    if let Some(name) = KnownSigners::load(env)?.name_of(&signer).filter(|_| member.is_none()) {
         return Ok((SignedBy::Known { name: name.to_owned(), fingerprint }, None));
     }
     let name = opened.manifest.origin.device.clone();

@@ -13,7 +13,7 @@ use super::select::{self, Selected, Selector};
 use super::turn::{self, Turn};
 use super::workspace::{self, Taken, Work};
 use super::{Error, placed, sessions};
-use crate::agent::{Artifact, Live};
+use crate::agent::{Agent, Artifact, Home, Live, Session};
 use crate::capsule::{self, MANIFEST_SCHEMA, Manifest, Origin, Repository, Target};
 use crate::device::Device;
 use crate::env::Env;
@@ -34,6 +34,8 @@ pub struct Source {
     pub live: Option<Live>,
     /// The work tree that travels with it.
     pub work: Option<Work>,
+    /// Why none does, although one was asked for.
+    pub without: Option<String>,
 }
 
 pub enum Attempt<T> {
@@ -46,14 +48,14 @@ impl Source {
     pub fn find(env: &Env, session: &Selector, agent: Option<&str>) -> Result<Source, Error> {
         let selected = select::select(env, session, agent)?;
         let live = selected.agent.live(&selected.home, &selected.session.native);
-        Ok(Source { artifacts: sized(&selected)?, selected, live, work: None })
+        Ok(Source { artifacts: sized(selected.agent, &selected.home, &selected.session)?, selected, live, work: None, without: None })
     }
 
     /// The same session as it stands when the turn is over that its agent is in, or when the time is.
     pub fn when_the_turn_is_over(&mut self, bound: Duration, waiting: &mut dyn FnMut()) -> Result<Turn, Error> {
         let turn = turn::wait(&mut self.selected, bound, waiting)?;
         self.live = self.selected.agent.live(&self.selected.home, &self.selected.session.native);
-        self.artifacts = sized(&self.selected)?;
+        self.artifacts = sized(self.selected.agent, &self.selected.home, &self.selected.session)?;
         Ok(turn)
     }
 
@@ -64,8 +66,15 @@ impl Source {
 
     /// The workspace comes along, if there is one around the session's working directory.
     pub fn with_workspace(mut self, env: &Env, options: &workspace::Options) -> Result<Source, Error> {
-        if let Some(cwd) = &self.selected.session.cwd {
-            self.work = Work::around(env, cwd, options)?;
+        let cwd = self.selected.session.cwd.as_deref();
+        self.work = cwd.map(|cwd| Work::around(env, cwd, options)).transpose()?.flatten();
+        if self.work.is_none() && !options.session_only {
+            self.without = Some(match cwd {
+                None => "the session does not say where it was used".to_owned(),
+                Some(cwd) if !cwd.is_dir() => format!("'{}' is not here any more", cwd.display()),
+                Some(cwd) if Work::is_bare(env, cwd)? => format!("'{}' is in a bare repository", cwd.display()),
+                Some(cwd) => format!("'{}' is in no repository", cwd.display()),
+            });
         }
         Ok(self)
     }
@@ -100,7 +109,8 @@ impl Source {
             return Err(Error::NoSuchSession(session.native.to_string()));
         }
         self.selected.session = found.swap_remove(same);
-        self.artifacts = sized(&self.selected)?;
+        let Selected { agent, home, session } = &self.selected;
+        self.artifacts = sized(*agent, home, session)?;
         Ok(())
     }
 
@@ -122,6 +132,11 @@ impl Source {
         })
     }
 
+    /// What its user asked for last, as far as it was captured.
+    fn prompt(&self, captured: &Captured) -> Option<String> {
+        self.selected.agent.last_prompt(&self.selected.session.transcript, captured.conversation)
+    }
+
     /// All but the files.
     pub fn manifest(&self, env: &Env, device: &Device, captured: &Captured) -> Manifest {
         let session = &self.selected.session;
@@ -133,6 +148,7 @@ impl Source {
             native_id: session.native.to_string(),
             agent_version: session.version.clone(),
             title: session.title.clone(),
+            prompt: self.prompt(captured),
             created: time::format(env.now()),
             origin: Origin {
                 device: device.name.clone(),
@@ -157,8 +173,9 @@ pub fn refuse_giant(bytes: u64) -> Result<(), Error> {
     Ok(())
 }
 
-fn sized(selected: &Selected) -> Result<Vec<(Artifact, u64)>, Error> {
-    let artifacts = selected.agent.artifacts(&selected.home, &selected.session)?;
+/// Everything that belongs to a session, with its size.
+fn sized(agent: &dyn Agent, home: &Home, session: &Session) -> Result<Vec<(Artifact, u64)>, Error> {
+    let artifacts = agent.artifacts(home, session)?;
     let most = Limits::default().files;
     if artifacts.len() > most {
         return Err(capsule::Error::TooLarge(format!("{} files, and {most} can be restored", artifacts.len())).into());

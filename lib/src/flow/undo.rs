@@ -10,7 +10,7 @@ use super::Error;
 use super::journal::{Journal, State};
 use super::recover::{self, Recovered};
 use super::stage::{self, DIR};
-use crate::agent::{self, Agent, Home};
+use crate::agent::{self, Agent, Home, Incoming};
 use crate::env::Env;
 use crate::id::NativeId;
 
@@ -40,6 +40,15 @@ pub fn undo(env: &Env, id: Option<&str>, force: bool) -> Result<Outcome, Error> 
     let work_tree = journal.workspace.as_ref().map(|moved| moved.undo.at.clone());
     if !journal.undo(env, &dir, force)? {
         return Err(Error::UsedSince(if journal.is_untouched() { work_tree.unwrap_or(journal.cwd) } else { journal.cwd }));
+    }
+    if journal.aside {
+        let (files, places) = journal.settled_view();
+        // The files stand, and an index that cannot be told is told by whoever restores it.
+        let _ = agent.settle(&home, &Incoming { native: &native, cwd: &journal.cwd, files: &files }, &places);
+    } else {
+        // What is gone must not stay listed; an index that is held says so, and nothing else is lost by that.
+        let files: Vec<PathBuf> = journal.steps.iter().map(|step| step.target.clone()).collect();
+        agent.unsettle(&home, &files)?;
     }
     Ok(Outcome { id: name().unwrap_or_default(), agent: agent.name(), native: journal.native_id, work_tree, recovered })
 }

@@ -5,12 +5,15 @@
 
 pub mod arrive;
 mod capture;
+mod home;
+mod known;
 mod same;
 mod summary;
 mod withheld;
 
 pub use arrive::{Arrived, Asked, Choice, Mode, Move, Moved, Place};
 pub use capture::{Taken, Work};
+pub use known::Known;
 pub use withheld::{KEY_FILES, Withheld};
 
 pub use crate::capsule::WORKSPACE_DIR as DIR;
@@ -21,6 +24,8 @@ use crate::capsule::Workspace;
 pub struct Summary {
     pub numbers: Workspace,
     pub notes: Vec<String>,
+    /// The state that was taken, to be remembered once the capsule is there.
+    pub state: Option<Box<Known>>,
 }
 
 /// The role of each of its files in a manifest.
@@ -34,8 +39,8 @@ pub struct Options {
     pub submodules: bool,
     /// Of what Git ignores, what these patterns name.
     pub include_ignored: Vec<String>,
-    /// Files stay behind whose names are on a list, or are those of files of keys.
-    pub withhold: bool,
+    /// What would stay behind by its name, too: for whoever compares, and takes nothing along.
+    pub whole: bool,
     /// Files of keys all the same; without an answer they stay.
     pub key_files: Option<bool>,
 }

@@ -122,6 +122,12 @@ impl Repository {
         self.config.remotes()
     }
 
+    /// The same without those that hold sessions and no code: what our own helper reaches.
+    pub fn code_remotes(&self) -> Vec<&str> {
+        let sessions = |name: &&str| self.config.get(&format!("remote.{name}.url")).is_some_and(|url| url.starts_with("session::"));
+        self.config.remotes().into_iter().filter(|name| !sessions(name)).collect()
+    }
+
     /// The same repository, asked once more: for whoever must know what others have changed meanwhile.
     pub fn again(&self) -> Result<Repository, Error> {
         Repository::ask(self.git.clone())
@@ -152,7 +158,7 @@ fn is_transport(key: &str) -> bool {
     let Some(remote) = key.strip_prefix("remote.") else {
         let sections = ["url.", "http.", "credential.", "protocol.", "ssh."];
         return sections.iter().any(|section| key.starts_with(section))
-            || ["core.sshcommand", "core.gitproxy", "core.askpass"].contains(&key);
+            || ["core.sshcommand", "core.gitproxy", "core.askpass", "samesession.namespace"].contains(&key);
     };
     // Not what it fetches, nor what is only promised there.
     let reached = ["url", "pushurl", "vcs", "uploadpack", "receivepack", "proxy", "proxyauthmethod", "serveroption"];

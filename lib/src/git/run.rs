@@ -32,6 +32,21 @@ const LOCAL: &[&str] = &[
     "GIT_QUARANTINE_PATH",
 ];
 
+/// Those of them that say where a repository is; the others are settings, which a new one has as well.
+pub const LOCATING: &[&str] = &[
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_GRAFT_FILE",
+    "GIT_INDEX_FILE",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+];
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot start git")]
@@ -57,13 +72,15 @@ pub struct Git {
     /// Before the verb.
     options: Vec<OsString>,
     trace: bool,
+    /// Its standard error is ours.
+    aloud: bool,
 }
 
 impl Git {
     /// In the repository that Git finds from this directory, by its own rules and the user's variables.
     pub fn at(env: &Env, dir: &Path) -> Git {
         let vars = env.vars().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Git { dir: dir.to_owned(), vars, options: Vec::new(), trace: env.var("SAMESESSION_TRACE").is_some() }
+        Git { dir: dir.to_owned(), vars, options: Vec::new(), trace: env.var("SAMESESSION_TRACE").is_some(), aloud: false }
     }
 
     /// In a bare repository of our own, whatever the user's variables say.
@@ -78,7 +95,7 @@ impl Git {
     /// In the repository that Git finds from another directory: nothing of what leads to this one goes along.
     pub fn elsewhere(&self, dir: &Path) -> Git {
         let vars = self.vars.iter().filter(|(name, _)| !LOCAL.iter().any(|local| name == local)).cloned().collect();
-        Git { dir: dir.to_owned(), vars, options: Vec::new(), trace: self.trace }
+        Git { dir: dir.to_owned(), vars, options: Vec::new(), trace: self.trace, aloud: false }
     }
 
     /// In a bare repository of our own, from this directory, with these settings besides those of the user's account.
@@ -122,6 +139,19 @@ impl Git {
         if alone { self.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes") } else { self }
     }
 
+    /// With our standard error for its own: a person watches what it says, in their own language. Nothing is heard of it
+    /// but whether it was done.
+    pub fn watched<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<(), Error> {
+        let mut command = Command::new("git");
+        command.args(&self.options).args(args).current_dir(&self.dir).env_clear().envs(self.vars.iter().map(|(n, v)| (n, v)));
+        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).status().map_err(Error::Start)?;
+        match status.success() {
+            true => Ok(()),
+            false if crate::progress::interrupted() => Err(Error::Interrupted),
+            false => Err(Error::Failed { verb: verb(args), said: "it says above why".to_owned(), code: status.code() }),
+        }
+    }
+
     /// What it printed; an exit code other than 0 is an error with its words.
     pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Vec<u8>, Error> {
         self.feed(args, b"")
@@ -159,12 +189,17 @@ impl Git {
         self.start(args, fed(input), input, Stdio::piped(), None)
     }
 
+    /// As `output`, and what it says on standard error goes to ours as it comes: progress, and what a server has to say.
+    pub fn aloud<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, Error> {
+        Git { aloud: true, ..self.clone() }.output(args, input)
+    }
+
     fn start<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio, input: &[u8], stdout: Stdio, memory: Option<u64>) -> Result<Output, Error> {
         let mut command = Command::new("git");
         command.args(&self.options).args(args).current_dir(&self.dir).env_clear().envs(self.vars.iter().map(|(n, v)| (n, v)));
         // Its words are parsed.
         command.env("LC_ALL", "C").env_remove("LANGUAGE");
-        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
+        command.stdin(stdin).stdout(stdout).stderr(if self.aloud { Stdio::inherit() } else { Stdio::piped() });
         if self.trace {
             let words: Vec<_> = self.options.iter().map(OsString::as_os_str).chain(args.iter().map(AsRef::as_ref)).collect();
             let _ = writeln!(io::stderr(), "trace: git {}", words.join(OsStr::new(" ")).display());

@@ -70,6 +70,9 @@ impl Draft {
     pub fn write(mut self, store: &Store, known: &ReadTree, key: &SigningKey, pack: &mut PackWriter) -> Result<ObjectId, Error> {
         let hash = store.repo.hash;
         self.record.nonce = random_hex::<16>();
+        if let Some((root, tip)) = &store.roster {
+            (self.record.store, self.record.roster) = (Some(root.clone()), Some(tip.clone()));
+        }
         let json = |error: serde_json::Error| Error::Capsule(crate::capsule::Error::Write(error.into()));
         let mut record = serde_json::to_vec_pretty(&self.record).map_err(json)?;
         record.push(b'\n');

@@ -14,6 +14,10 @@ pub const SEEN: &str = "refs/samesession-seen/";
 pub const HERE: &str = "@here";
 /// The store under which it is noted which of several ways somebody has chosen here.
 pub const CHOSEN: &str = "@chosen";
+/// The store under which it is kept what was captured for a `git fetch` from this machine's agents.
+pub const AGENTS: &str = "@agents";
+/// Where `git fetch` looks for what it asked the agents for, while it runs.
+pub const IMPORT: &str = "refs/samesession-import/";
 
 pub fn session(sid: &SessionId) -> String {
     format!("{SESSIONS}{sid}")
@@ -30,6 +34,34 @@ pub fn seen(store: &str, sid: &SessionId) -> String {
 /// Which of two ways of an open session somebody has chosen here.
 pub fn chosen(sid: &SessionId) -> String {
     seen(CHOSEN, sid)
+}
+
+/// Whose devices belong to the store.
+pub const ROSTER: &str = "refs/samesession/roster";
+/// Devices that ask to.
+pub const REQUESTS: &str = "refs/samesession/requests/";
+
+pub fn roster_seen() -> String {
+    format!("{SEEN}{HERE}/roster")
+}
+
+/// What a remote had of these.
+pub fn roster_of(remote: &str) -> String {
+    format!("{TRACKING}{remote}/roster")
+}
+
+pub fn requests_of(remote: &str) -> String {
+    format!("{TRACKING}{remote}/requests/")
+}
+
+/// Where one `git fetch` finds a session.
+pub fn import(token: &str, sid: &SessionId) -> String {
+    format!("{IMPORT}{token}/{sid}")
+}
+
+/// The names of the refs behind `import`, as a refspec of a remote helper.
+pub fn import_refspec(token: &str) -> String {
+    format!("{SESSIONS}*:{IMPORT}{token}/*")
 }
 
 /// What the refspec of a remote maps.

@@ -82,6 +82,11 @@ pub struct Record {
     /// Tips that went different ways; none of them was chosen yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<String>,
+    /// The store it was made for, by its roster's root, and that roster's tip then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roster: Option<String>,
     /// Who drives the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
@@ -99,8 +104,14 @@ pub struct Summary {
     pub native_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// What its user asked for last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
     pub files: usize,
     pub bytes: u64,
+    /// Bytes of the conversation alone, by which it is seen whether one has gone on since; nothing in early ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<u64>,
     /// When the session's files were captured.
     pub created: String,
     /// The device that captured them.
@@ -215,6 +226,8 @@ impl Record {
             parts: Pages::default(),
             dictionaries: BTreeMap::new(),
             open: Vec::new(),
+            store: None,
+            roster: None,
             lease: None,
             supersedes: Vec::new(),
             more: Map::new(),

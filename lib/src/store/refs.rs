@@ -3,6 +3,9 @@
 //! What must stay true: a ref moves from the value that its mover has seen, or not at all; several move together or none.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use gix::hash::ObjectId;
 
@@ -32,7 +35,8 @@ pub struct Known {
     pub local: Option<ObjectId>,
     pub tracking: BTreeMap<String, ObjectId>,
     pub seen: BTreeMap<String, ObjectId>,
-    /// Those of the pins whose remote has no ref any more: a fetch has pruned it, or the remote is gone.
+    /// Those of the pins whose remote has no ref any more (a fetch has pruned it, or the remote is gone), and what was
+    /// captured for a fetch from the agents, which may stand nowhere else.
     pub left: Vec<ObjectId>,
 }
 
@@ -77,7 +81,10 @@ fn read(store: &Store, patterns: &[&str]) -> Result<BTreeMap<SessionId, Known>, 
         }
     }
     for known in sessions.values_mut() {
-        let alone = known.seen.iter().filter(|(store, _)| !store.starts_with('@') && !known.tracking.contains_key(*store));
+        let alone = known.seen.iter().filter(|(store, _)| match store.strip_prefix('@') {
+            None => !known.tracking.contains_key(*store),
+            Some(_) => *store == names::AGENTS,
+        });
         known.left = alone.map(|(_, pin)| *pin).collect();
     }
     Ok(sessions)
@@ -95,9 +102,30 @@ pub fn update_each(store: &Store, why: &str, sets: &[Vec<Change>]) -> Result<(),
 
 /// When a ref of ours was moved last, in seconds since 1970 by this machine's clock, as far as its reflog tells.
 pub fn moved_at(store: &Store, name: &str) -> Result<Option<u64>, Error> {
+    // Where Git keeps reflogs as files the last line is all that is wanted, and Git need not be started for each ref.
+    if let Some(at) = end_of(&store.repo.common.join("logs").join(name)).as_deref().and_then(last_entry) {
+        return Ok(Some(at));
+    }
     let lines = store.repo.git.lines(&["reflog", "show", "-1", "--date=unix", "--format=%gd", name])?;
     let at = |line: &String| line.rsplit_once("@{")?.1.strip_suffix('}')?.parse().ok();
     Ok(lines.first().and_then(at))
+}
+
+fn end_of(file: &Path) -> Option<Vec<u8>> {
+    let file = File::open(file).ok()?;
+    let len = file.metadata().ok()?.len();
+    let from = len.saturating_sub(4096);
+    let mut end = vec![0; usize::try_from(len - from).ok()?];
+    file.read_exact_at(&mut end, from).ok()?;
+    Some(end)
+}
+
+/// `<old> <new> <who> <seconds> <zone>\t<why>`, by the line that ends last.
+fn last_entry(log: &[u8]) -> Option<u64> {
+    let end = log.strip_suffix(b"\n")?;
+    let line = &end[memchr::memrchr(b'\n', end).map_or(0, |at| at + 1)..];
+    let who = &line[..memchr::memchr(b'\t', line)?];
+    std::str::from_utf8(who).ok()?.rsplit(' ').nth(1)?.parse().ok()
 }
 
 /// All or none. Reflogs are written, so that what an accident removes can be found again.

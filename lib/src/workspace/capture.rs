@@ -33,6 +33,7 @@ use std::time::SystemTime;
 
 use gix::hash::ObjectId;
 
+pub use sparse::of as sparse;
 pub use tree::Reading;
 
 use super::Error;
@@ -55,6 +56,8 @@ pub struct Options {
 
 #[derive(Debug)]
 pub struct Capture {
+    /// The top of the work tree.
+    pub top: PathBuf,
     pub model: Workspace,
     /// In the order in which they belong into a capsule.
     pub files: Vec<CapturedFile>,
@@ -191,6 +194,7 @@ fn one(repo: &Repository, options: &Options, also: &[ObjectId], at: &str) -> Res
     let mut found = files::of(&work, &status, &index)?;
     let others = others::all(&work, &others, &found.replaced)?;
     found.add_others(&work, others)?;
+    found.add_emptied(&work)?;
     // What is staged and not changed since may be converted as any other.
     let changed: HashSet<&[u8]> = status.changes.iter().filter(|change| change.tree != b'.').map(|change| change.path).collect();
     found.add_converted(&work, &converted::find(&work, &index, &changed, &found, &attributes)?)?;
@@ -214,7 +218,7 @@ fn one(repo: &Repository, options: &Options, also: &[ObjectId], at: &str) -> Res
         unindexed: index.unindexed,
         files: work_files,
         operations: Vec::new(),
-        sparse: sparse::of(&work)?,
+        sparse: sparse::of(repo)?,
         submodules: submodules.models,
         more: serde_json::Map::new(),
     };
@@ -225,7 +229,7 @@ fn one(repo: &Repository, options: &Options, also: &[ObjectId], at: &str) -> Res
     files.extend(submodules.files);
     notes.extend(submodules.notes);
     files.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Capture { model, files, notes })
+    Ok(Capture { top: work.tree.path.clone(), model, files, notes })
 }
 
 /// Whatever the user has configured for his own `git status`, this is the whole truth.

@@ -6,6 +6,7 @@
 mod apply;
 mod ask;
 mod bisect;
+mod brings;
 mod check;
 mod draft;
 mod ends;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use apply::{Am, Apply, Current, Keep, Mail};
 pub use bisect::{Bisect, Start};
+pub use brings::stops_before;
 pub use check::check;
 pub use error::Error;
 pub use merge::{Merge, Prepared};

@@ -10,7 +10,9 @@ mod check;
 pub(crate) mod fixture;
 mod here;
 mod index;
+mod modules;
 mod objects;
+mod over;
 mod place;
 mod plan;
 mod tree;
@@ -19,11 +21,13 @@ mod undo;
 pub use apply::{Applied, Rebuild, apply};
 pub use branch::{Branch, worktrees};
 pub use check::check;
-pub use here::top;
-pub use plan::{Missing, Note, Plan, beside, plan};
+pub use here::{is_clean, may_go_over, top};
+pub use over::Over;
+pub use plan::{Missing, Note, Plan, beside, is_alike, plan};
 pub use undo::{Made, Undo, Undone, Was, prepare};
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::model::Oid;
 use super::name::Name;
@@ -58,6 +62,8 @@ pub enum Error {
     Missing { commit: Oid, said: String },
     #[error("the workspace names {} and did not bring it", .0.0)]
     NotBrought(Oid),
+    #[error("{0}")]
+    Submodule(String),
     #[error("the operation in progress cannot be brought back")]
     Operation(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("'{}' was used since", .0.display())]
@@ -69,7 +75,14 @@ pub enum Destination {
     /// A new linked worktree; `branch`: on its branch, where that is free.
     New { at: PathBuf, branch: bool },
     /// The work tree in which the repository was opened, which must be clean.
-    Here { branch: bool },
+    Here { branch: bool, home: Option<Home> },
+}
+
+/// The session is at home in that work tree: HEAD stays on its branch, where that stands at the commit already.
+#[derive(Debug, Clone)]
+pub struct Home {
+    /// What may be lost, since a capsule holds it.
+    pub over: Option<Arc<Over>>,
 }
 
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use memchr::memmem;
 use serde::Deserialize;
 
 use super::encoding::encode;
-use crate::agent::jsonl::Ends;
+use crate::agent::jsonl::{self, Ends};
 use crate::agent::{Broken, Session};
 use crate::id::NativeId;
 
@@ -36,6 +36,8 @@ struct Record<'a> {
     ai_title: Option<Cow<'a, str>>,
     #[serde(rename = "isMeta", default)]
     is_meta: bool,
+    #[serde(rename = "isSidechain", default)]
+    is_helpers: bool,
     #[serde(borrow, default)]
     message: Option<Message<'a>>,
 }
@@ -126,16 +128,23 @@ fn title(path: &Path, ends: &Ends) -> Option<String> {
 
 fn first_prompt(ends: &Ends) -> Option<String> {
     let of_user = memmem::Finder::new(b"\"user\"");
-    ends.first_lines().filter(|line| of_user.find(line).is_some()).find_map(|line| {
-        let record: Record<'_> = serde_json::from_slice(line).ok()?;
-        if record.kind != "user" || record.is_meta {
-            return None;
-        }
-        match record.message?.content? {
-            Content::Text(text) => typed(&text),
-            Content::Blocks(blocks) => blocks.iter().find_map(|block| typed(block.text.as_deref()?)),
-        }
-    })
+    ends.first_lines().filter(|line| of_user.find(line).is_some()).find_map(prompt)
+}
+
+pub fn last_prompt(path: &Path, upto: u64) -> Option<String> {
+    jsonl::last(path, upto, &[b"\"user\""], prompt)
+}
+
+/// What a person typed, if this record holds that.
+fn prompt(line: &[u8]) -> Option<String> {
+    let record: Record<'_> = serde_json::from_slice(line).ok()?;
+    if record.kind != "user" || record.is_meta || record.is_helpers {
+        return None;
+    }
+    match record.message?.content? {
+        Content::Text(text) => typed(&text),
+        Content::Blocks(blocks) => blocks.iter().find_map(|block| typed(block.text.as_deref()?)),
+    }
 }
 
 /// What a person typed; not what the program wraps around commands.

@@ -134,6 +134,44 @@ pub fn settle(home: &Home, threads: &[Thread<'_>]) -> Result<(), Error> {
     }
 }
 
+/// Takes out the rows of these threads, as far as they still lead to these files.
+pub fn forget(home: &Home, threads: &[(NativeId, &PathBuf)]) -> Result<(), Error> {
+    let Some(path) = file(home).filter(|_| !threads.is_empty()) else { return Ok(()) };
+    match Index::open(&path).and_then(|_| delete(&path, threads)) {
+        Err(error) if is_held(&error) => Err(held(path)),
+        // A row that leads nowhere is passed over by Codex.
+        _ => Ok(()),
+    }
+}
+
+fn delete(path: &Path, threads: &[(NativeId, &PathBuf)]) -> rusqlite::Result<()> {
+    let mut db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(Duration::from_secs(3))?;
+    let db = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (id, rollout) in threads {
+        db.execute("DELETE FROM threads WHERE id = ?1 AND rollout_path = ?2", [Some(id.as_str()), rollout.to_str()])?;
+    }
+    db.commit()
+}
+
+/// A thread whose rollout was put aside is offered no more than one that its user archived; `settle` takes that back.
+pub fn put_aside(home: &Home, id: &NativeId) -> Result<(), Error> {
+    let Some(path) = file(home) else { return Ok(()) };
+    let archive = || -> rusqlite::Result<()> {
+        let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        db.busy_timeout(Duration::from_secs(3))?;
+        if columns(&db)?.iter().any(|column| column.name == "archived") {
+            db.execute("UPDATE threads SET archived = 1 WHERE id = ?1", [id.as_str()])?;
+        }
+        Ok(())
+    };
+    match archive() {
+        Err(error) if is_held(&error) => Err(held(path)),
+        // Of a thread whose rollout is not there Codex says so itself.
+        _ => Ok(()),
+    }
+}
+
 pub fn is_held(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }

@@ -23,16 +23,27 @@ pub struct Member {
 
 type Family = BTreeMap<NativeId, Member>;
 
-/// The session's rollout and all that belong to it.
-pub fn of_session(home: &Home, session: &Session) -> Result<Family, Error> {
+/// Every rollout of a home, by its thread.
+pub type Known = HashMap<NativeId, Member>;
+
+pub fn known(home: &Home) -> Known {
     let rollouts = rollout::without_twins(rollout::walk(home).0);
     let heads = each(&rollouts, |found| Some(Member { path: found.path.clone(), meta: Meta::read(&found.path).ok()? }));
-    let mut known: HashMap<NativeId, Member> = HashMap::new();
+    let mut known = Known::new();
     for member in heads.into_iter().flatten() {
         // The first place of an id counts: `walk` gives those that are not archived first.
         known.entry(member.meta.id.clone()).or_insert(member);
     }
+    known
+}
+
+/// The session's rollout and all that belong to it.
+pub fn of_session(known: &Known, session: &Session) -> Result<Family, Error> {
+    if known.get(&session.native).is_some_and(|member| member.path == session.transcript) {
+        return gather(&session.native, known);
+    }
     let own = Member { path: session.transcript.clone(), meta: Meta::read(&session.transcript)? };
+    let mut known = known.clone();
     known.insert(session.native.clone(), own);
     gather(&session.native, &known)
 }

@@ -58,11 +58,21 @@ impl Names {
     }
 }
 
-/// The lines of these threads, as they are.
-pub fn lines_of(home: &Home, ids: &[NativeId]) -> Result<Vec<u8>, Error> {
-    let bytes = content(&home.root.join(FILE))?;
-    let own = jsonl::whole_lines(&bytes).filter(|line| is_name_of(line, ids));
-    Ok(own.flat_map(|line| line.iter().copied().chain([b'\n'])).collect())
+/// All whole lines, each with the thread that it names.
+pub struct Lines(Vec<(String, Vec<u8>)>);
+
+impl Lines {
+    pub fn read(home: &Home) -> Result<Lines, Error> {
+        let bytes = content(&home.root.join(FILE))?;
+        let named = |line: &[u8]| Some((serde_json::from_slice::<Entry>(line).ok()?.id, line.to_vec()));
+        Ok(Lines(jsonl::whole_lines(&bytes).filter_map(named).collect()))
+    }
+
+    /// Those of these threads, as they are.
+    pub fn of(&self, ids: &[NativeId]) -> Vec<u8> {
+        let own = self.0.iter().filter(|(named, _)| ids.iter().any(|id| id.as_str() == named));
+        own.flat_map(|(_, line)| line.iter().copied().chain([b'\n'])).collect()
+    }
 }
 
 /// The first line that is not a name of one of these threads.

@@ -80,6 +80,14 @@ pub fn settle(home: &Home, incoming: &Incoming<'_>, places: &[Place]) -> Result<
     threads.iter().try_for_each(|thread| history::settle(home, &thread.meta.id, thread.rollout))
 }
 
+/// A thread whose rollout is gone is not listed any more; one whose rollout is as before is drawn from it.
+pub fn unsettle(home: &Home, files: &[PathBuf]) -> Result<(), Error> {
+    let rollouts = files.iter().filter_map(|path| Some((Name::of(path)?.id, path)));
+    let (there, gone): (Vec<_>, Vec<_>) = { rollouts }.partition(|(_, path)| rollout::existing(path).is_some());
+    index::forget(home, &gone)?;
+    there.into_iter().try_for_each(|(id, path)| history::settle(home, &id, path))
+}
+
 /// The rollout that Codex itself would come to for this id; says why, where it would come to none.
 pub fn looked_up(home: &Home, id: &NativeId, notes: &mut Vec<String>) -> Option<Found> {
     let row = match index::read(home) {

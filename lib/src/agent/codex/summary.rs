@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::meta::Meta;
 use super::names::Names;
 use super::rollout::Found;
-use crate::agent::jsonl::Ends;
+use crate::agent::jsonl::{self, Ends};
 use crate::agent::{Broken, Session};
 
 /// The first line is about 22 kB, and the first prompt follows within a dozen lines.
@@ -149,6 +149,19 @@ pub fn first_prompt_of(path: &Path) -> Option<String> {
 
 fn first_prompt(path: &Path, ends: &Ends) -> Option<String> {
     prompt_in(ends).or_else(|| (ends.size > HEAD as u64).then(|| first_prompt_of(path)).flatten())
+}
+
+/// What a person asked for last. A prompt is written in two or three forms, whose last one is enough.
+pub fn last_prompt(path: &Path, upto: u64) -> Option<String> {
+    jsonl::last(path, upto, &[b"\"UserMessage\"", b"\"user_message\"", b"\"user\""], |line| {
+        let Record { kind, payload } = serde_json::from_slice(line).ok()?;
+        match (&*kind, &*payload.kind) {
+            ("event_msg", "item_completed") => text_of(payload.item.filter(|item| item.kind == "UserMessage")?.content),
+            ("event_msg", "user_message") => typed(&payload.message?),
+            ("response_item", "message") if payload.role == "user" => text_of(payload.content),
+            _ => None,
+        }
+    })
 }
 
 /// The event that stands for a prompt, else the first message of the user's that Codex did not write itself.

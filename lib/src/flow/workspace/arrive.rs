@@ -3,6 +3,7 @@
 //! What must stay true: a hostile one is refused before anything is planned, and what will be changed is in the journal
 //! before it is.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Error, placed};
 use super::capture::{Work, around};
-use super::same::is_same;
+use super::home::{self, Way};
+use super::known::{self, Known};
+use super::same::{self, is_same};
 use super::{DIR, Options, summary};
 use crate::agent::{Agent, Home};
 use crate::capsule::{self, FileEntry, Manifest};
@@ -24,7 +27,7 @@ use crate::progress::Progress;
 use crate::workspace::model::{FILE, PACK, What, Workspace};
 use crate::workspace::name::Name;
 use crate::workspace::operation::{self, Branch as End, Operation};
-use crate::workspace::restore::{self, Applied, Branch, Destination, Made, Plan, Undo};
+use crate::workspace::restore::{self, Applied, Branch, Destination, Home as AtHome, Made, Note, Plan, Undo};
 use crate::workspace::{self};
 
 /// More than any honest one needs: a million names.
@@ -106,7 +109,7 @@ impl Arrived {
             return Ok(if same {
                 Place::There(top)
             } else {
-                Place::Put { repo: Box::new(repo), top, how: Destination::Here { branch: choice.branch } }
+                Place::Put { repo: Box::new(repo), top, how: Destination::Here { branch: choice.branch, home: None }, why: None }
             });
         }
         if let Some(dir) = existing {
@@ -126,6 +129,21 @@ impl Arrived {
                 }
             }
         }
+        let mut why = None;
+        if into.is_none()
+            && let Some(dir) = &placed
+            && let Some(repo) = around(env, dir)?.filter(|repo| !repo.bare)
+            && restore::is_alike(&repo, &self.model)?
+        {
+            let top = restore::top(&repo)?;
+            match home::way(self, &repo, &top, asked, progress)? {
+                Way::In(home) => {
+                    let how = Destination::Here { branch: choice.branch, home: Some(home) };
+                    return Ok(Place::Put { repo: Box::new(repo), top, how, why });
+                }
+                Way::Elsewhere(because) => why = Some(format!("it does not come back into '{}': {because}", top.display())),
+            }
+        }
         let repo = match around(env, env.cwd())? {
             Some(repo) => Some(repo),
             None => placed.as_deref().map(|dir| around(env, dir)).transpose()?.flatten(),
@@ -135,11 +153,11 @@ impl Arrived {
             Some(dir) => real(env, dir)?,
             None => restore::beside(&repo, self.model.head.branch.as_ref(), asked.sid.short()).map_err(Error::from)?,
         };
-        Ok(Place::Put { repo: Box::new(repo), top: at.clone(), how: Destination::New { at, branch: choice.branch } })
+        Ok(Place::Put { repo: Box::new(repo), top: at.clone(), how: Destination::New { at, branch: choice.branch }, why })
     }
 
     fn is_at(&self, env: &Env, top: &Path, progress: &dyn Progress) -> Result<bool, Error> {
-        match Work::around(env, top, &Options { submodules: self.has_contents(), ..Options::default() })? {
+        match Work::around(env, top, &Options { submodules: self.has_contents(), whole: true, ..Options::default() })? {
             Some(work) => is_same(&work, &self.model, &self.files, progress),
             None => Ok(false),
         }
@@ -170,6 +188,8 @@ pub enum Place {
         repo: Box<Repository>,
         top: PathBuf,
         how: Destination,
+        /// Why it does not go where the session was before.
+        why: Option<String>,
     },
 }
 
@@ -177,6 +197,13 @@ impl Place {
     pub fn top(&self) -> &Path {
         match self {
             Place::There(top) | Place::Put { top, .. } => top,
+        }
+    }
+
+    pub fn note(&self) -> Option<String> {
+        match self {
+            Place::Put { why, .. } => why.clone(),
+            Place::There(_) => None,
         }
     }
 }
@@ -201,17 +228,21 @@ pub struct Move<'a> {
     end: End,
     /// What would have run, or would run, when an operation goes on.
     pub runs: Vec<String>,
+    env: &'a Env,
+    /// What stands there afterwards, if nothing is left out; and whose it is.
+    state: Option<Known>,
+    sid: &'a SessionId,
 }
 
 impl<'a> Move<'a> {
     pub fn plan(
         arrived: &'a mut Arrived,
         place: &'a Place,
-        asked: &Asked<'_>,
+        asked: &Asked<'a>,
         trusted: bool,
         backup: PathBuf,
     ) -> Result<Option<Self>, Error> {
-        let Place::Put { repo, top, how } = place else { return Ok(None) };
+        let Place::Put { repo, top, how, .. } = place else { return Ok(None) };
         let accept = trusted || asked.choice.accept_config;
         let mut runs = Vec::new();
         if !accept {
@@ -228,12 +259,14 @@ impl<'a> Move<'a> {
         let end = end(repo, &plan, asked, &mut undo)?;
         let from = if matches!(how, Destination::Here { .. }) { top.clone() } else { repo.common.clone() };
         let moved = Moved { repo: from, undo, operations: arrived.model.operations.clone() };
-        Ok(Some(Move { plan, moved, end, runs }))
+        let state = known::arriving(repo, &plan.at, &arrived.model, &arrived.files);
+        Ok(Some(Move { plan, moved, end, runs, env: asked.env, state, sid: asked.sid }))
     }
 
     pub fn apply(&self) -> Result<Applied, Error> {
         let end = &self.end;
         let made = &self.moved.undo.refs;
+        let brings = RefCell::new(Vec::new());
         let rebuild = |repo: &Repository, operations: &[Operation]| {
             for Made { name, at } in made {
                 let none = "0".repeat(repo.hash.len_in_hex());
@@ -247,9 +280,38 @@ impl<'a> Move<'a> {
                 ];
                 repo.git.run(&args)?;
             }
-            operation::rebuild(repo, operations, end.clone()).map(drop).map_err(|error| restore::Error::Operation(Box::new(error)))
+            let failed = |error| restore::Error::Operation(Box::new(error));
+            let mut operations = operations.to_vec();
+            if !self.plan.options.accept_config {
+                let known: Vec<_> = self.plan.model.prerequisites.iter().map(|one| one.commit).collect();
+                for operation in &mut operations {
+                    let (stops, said) = operation::stops_before(repo, operation, &known).map_err(failed)?;
+                    *operation = stops;
+                    brings.borrow_mut().extend(said.into_iter().map(Note::Brings));
+                }
+            }
+            operation::rebuild(repo, &operations, end.clone()).map(drop).map_err(failed)
         };
-        Ok(restore::apply(&self.plan, &self.moved.undo, &rebuild)?)
+        self.must_stand_still()?;
+        let mut applied = restore::apply(&self.plan, &self.moved.undo, &rebuild)?;
+        applied.notes.extend(brings.borrow().iter().cloned());
+        if let Some(state) = self.state.as_ref().filter(|_| applied.withheld.is_empty() && brings.borrow().is_empty()) {
+            state.remember(self.sid);
+        }
+        Ok(applied)
+    }
+
+    /// What goes is what was looked at, also where Git saw no difference before.
+    fn must_stand_still(&self) -> Result<(), Error> {
+        let Destination::Here { home: Some(AtHome { over: Some(over) }), .. } = &self.plan.destination else { return Ok(()) };
+        let known = known::all(self.plan.repo, &self.plan.at, self.sid);
+        let seen = known.iter().find(|known| known.fingerprint == over.fingerprint);
+        let work = seen.map(|known| Work::like(self.env, &self.plan.at, known)).transpose()?.flatten();
+        let now = work.map(|work| same::look(&work, &crate::progress::Silent)).transpose()?.flatten();
+        match now {
+            Some(now) if now.model == over.capture.model => Ok(()),
+            _ => Err(Error::Changing(self.plan.at.clone())),
+        }
     }
 }
 
@@ -257,7 +319,8 @@ impl Moved {
     /// Takes it all back; `force` also what was done there since.
     pub fn undo(&self, env: &Env, force: bool) -> Result<restore::Undone, Error> {
         let repo = Repository::with(Git::at(env, &self.repo).elsewhere(&self.repo))?;
-        if self.undo.was.is_some() && !self.operations.is_empty() {
+        // Before that an operation which looks the same is the one that was there.
+        if self.undo.was.is_some() && self.undo.begun() && !self.operations.is_empty() {
             operation::forget(&repo, &self.operations).map_err(workspace::Error::from)?;
         }
         Ok(self.undo.undo(&repo, force)?)

@@ -2,22 +2,24 @@
 //!
 //! What must stay true: a file that did not hold still is found out before the capsule is finished.
 
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::super::{Error, source};
 use super::withheld::{self, Withheld};
-use super::{Options, ROLE, Summary, summary};
+use super::{Known, Options, ROLE, Summary, summary};
 use crate::capsule::{self, Content, Target};
 use crate::env::Env;
 use crate::git::{self, Git, Repository};
+use crate::id::hex;
 use crate::path::RelPath;
 use crate::policy::Limits;
 use crate::progress::Progress;
 use crate::workspace::model::{FILE, Workspace};
 use crate::workspace::name::Name;
-use crate::workspace::{self, capture, identity, operation};
+use crate::workspace::{self, capture, fingerprint, identity, operation};
 
 /// The work tree that will be captured.
 pub struct Work {
@@ -46,9 +48,20 @@ impl Work {
         Ok(around(env, dir)?.filter(|repo| !repo.bare).map(|repo| Work {
             repo,
             options,
-            withhold: asked.withhold,
+            withhold: !asked.whole,
             key_files: asked.key_files,
         }))
+    }
+
+    pub fn is_bare(env: &Env, dir: &Path) -> Result<bool, Error> {
+        Ok(around(env, dir)?.is_some_and(|repo| repo.bare))
+    }
+
+    /// The same as this was looked at.
+    pub fn like(env: &Env, top: &Path, known: &Known) -> Result<Option<Work>, Error> {
+        let options = capture::Options { submodules: known.submodules, include_ignored: known.include_ignored.clone(), stores: Vec::new() };
+        // With what would stay behind: a work tree that holds it is not one that a capsule holds.
+        Ok(around(env, top)?.filter(|repo| !repo.bare).map(|repo| Work { repo, options, withhold: false, key_files: None }))
     }
 
     /// The same with these ignored files.
@@ -124,9 +137,11 @@ impl Work {
         if captured.files.len() > most {
             return Err(capsule::Error::TooLarge(format!("{} files, and {most} can be restored", captured.files.len())).into());
         }
+        let mut hashes = HashMap::new();
         for file in &captured.files {
-            if let Some(changed) = add(file, into)? {
-                return Ok(Taken::Changed(changed));
+            match add(file, into)? {
+                Added::Done(hash) => drop(hashes.insert(&file.name, hex(&hash))),
+                Added::Changed(path) => return Ok(Taken::Changed(path)),
             }
         }
         let json = written(&captured.model)?;
@@ -141,7 +156,9 @@ impl Work {
         })?;
         let numbers = summary::of(&captured.model, captured.files.len() + 1, bytes);
         let notes = captured.notes.iter().map(ToString::to_string).chain(withheld.iter().map(ToString::to_string)).collect();
-        Ok(Taken::Done(Summary { numbers, notes }))
+        let fingerprint = fingerprint::of(&captured.model, &|name| hashes.get(name).cloned());
+        let state = fingerprint.map(|fingerprint| Box::new(Known::new(&self.repo, &captured.top, fingerprint, &self.options)));
+        Ok(Taken::Done(Summary { numbers, notes, state }))
     }
 }
 
@@ -151,13 +168,18 @@ pub fn written(model: &Workspace) -> Result<Vec<u8>, Error> {
     Ok(json)
 }
 
-/// The file that did not hold still, if it did not.
-fn add<T: Target>(file: &capture::CapturedFile, into: &mut T) -> Result<Option<PathBuf>, Error>
+enum Added {
+    Done([u8; 32]),
+    /// The file that did not hold still.
+    Changed(PathBuf),
+}
+
+fn add<T: Target>(file: &capture::CapturedFile, into: &mut T) -> Result<Added, Error>
 where
     Error: From<T::Error>,
 {
     let mut reading = match file.open() {
-        Err(workspace::Error::Changed(path)) => return Ok(Some(path)),
+        Err(workspace::Error::Changed(path)) => return Ok(Added::Changed(path)),
         opened => opened?,
     };
     let mut short = Short { from: &mut reading, left: file.size, short: false };
@@ -166,12 +188,12 @@ where
     let added = into.add(content).map_err(Error::from);
     let was_short = short.short;
     match reading.finish() {
-        Err(workspace::Error::Changed(path)) => return Ok(Some(path)),
+        Err(workspace::Error::Changed(path)) => return Ok(Added::Changed(path)),
         finished => finished?,
     }
     match added {
-        Err(_) if was_short => Ok(Some(file.name.as_path().to_owned())),
-        added => added.map(|_| None),
+        Err(_) if was_short => Ok(Added::Changed(file.name.as_path().to_owned())),
+        added => added.map(Added::Done),
     }
 }
 

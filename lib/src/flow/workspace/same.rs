@@ -11,8 +11,8 @@ use crate::capsule::FileEntry;
 use crate::durable::At;
 use crate::id::hex;
 use crate::progress::Progress;
-use crate::workspace::capture::{Capture, CapturedFile};
-use crate::workspace::model::{PACK, Submodule, What, Workspace};
+use crate::workspace::capture::{Capture, CapturedFile, Source};
+use crate::workspace::model::{Submodule, What, Workspace};
 use crate::workspace::name::Name;
 use crate::workspace::operation::Operation;
 use crate::workspace::{self};
@@ -47,7 +47,7 @@ pub fn is_same(work: &Work, model: &Workspace, files: &[FileEntry], progress: &d
         return Ok(false);
     }
     let listed: HashMap<_, _> = files.iter().map(|file| (&file.path, file)).collect();
-    for file in here.files.iter().filter(|file| file.name.as_bytes() != PACK.as_bytes()) {
+    for file in here.files.iter().filter(|file| !matches!(file.source, Source::Pack(_))) {
         let Some(there) = listed.get(&file.name) else { return Ok(false) };
         if there.size != file.size || there.sha256 != hash(file)? {
             return Ok(false);
@@ -56,7 +56,7 @@ pub fn is_same(work: &Work, model: &Workspace, files: &[FileEntry], progress: &d
     Ok(true)
 }
 
-fn look(work: &Work, progress: &dyn Progress) -> Result<Option<Capture>, Error> {
+pub fn look(work: &Work, progress: &dyn Progress) -> Result<Option<Capture>, Error> {
     match work.look(progress) {
         Err(workspace::Error::Changed(_)) => Ok(None),
         here => Ok(Some(here?)),
@@ -84,10 +84,27 @@ fn plain(operation: &Operation) -> Operation {
 
 /// One that is not checked out here is as a restore leaves it.
 fn is_same_module(now: &Submodule, then: &Submodule) -> bool {
-    now == then || now.path == then.path && now.commit.is_none() && then.contents.is_none()
+    let alike = |now: &Submodule| match (&now.contents, &then.contents) {
+        (Some(now), Some(then)) => is_same_inside(now, then),
+        (now, then) => now.is_none() && then.is_none(),
+    };
+    let dirt = |module: &Submodule| (module.commit, module.changed, module.untracked);
+    now.path == then.path && (dirt(now) == dirt(then) && alike(now) || now.commit.is_none() && then.contents.is_none())
 }
 
-fn hash(file: &CapturedFile) -> Result<String, Error> {
+/// What its remotes have is no difference, nor is the branch; its files are compared with the others.
+fn is_same_inside(now: &Workspace, then: &Workspace) -> bool {
+    now.head.commit == then.head.commit
+        && now.index == then.index
+        && now.unindexed == then.unindexed
+        && now.files == then.files
+        && now.sparse == then.sparse
+        && now.submodules.len() == then.submodules.len()
+        && now.submodules.iter().zip(&then.submodules).all(|(now, then)| is_same_module(now, then))
+}
+
+/// Of one that changes meanwhile it is none that anything has.
+pub fn hash(file: &CapturedFile) -> Result<String, Error> {
     let mut reading = file.open()?;
     let mut hash = Sha256::new();
     let mut block = vec![0; 1 << 16];
@@ -99,7 +116,6 @@ fn hash(file: &CapturedFile) -> Result<String, Error> {
             Err(error) => return Err(error).at("read", file.name.as_path()).map_err(Error::from),
         }
     }
-    // One that changes meanwhile is not the same.
     let settled = reading.finish().is_ok();
     Ok(if settled { hex(&hash.finalize()) } else { String::new() })
 }

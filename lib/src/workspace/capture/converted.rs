@@ -85,9 +85,8 @@ fn spoken(work: &Work<'_>, index: &Index<'_>, found: &Files, elsewhere: &[PathBu
     for path in index.attributes.iter().copied().chain(untracked) {
         match work.tree.look(path)? {
             Seen::File(seen) => spoken.hear(work.tree.file(path, &seen)?),
-            // Git takes them from the index then.
-            Seen::Nothing => spoken = Spoken { of_lines: true, of_content: true, to_crlf: true, ..spoken },
-            _ => {}
+            // Git takes them from the index then: it reads no link and no directory.
+            _ => spoken = Spoken { of_lines: true, of_content: true, to_crlf: true, ..spoken },
         }
     }
     for file in elsewhere {

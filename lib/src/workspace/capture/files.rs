@@ -2,7 +2,7 @@
 //!
 //! Every file that some answer of Git names is looked at once, and a file's look is kept: who reads it later must find the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 
 use gix::hash::{Kind, ObjectId};
@@ -105,6 +105,31 @@ impl Files {
             self.files.insert(path, Found::Directory);
         }
         self.notes.extend(others.notes);
+        Ok(())
+    }
+
+    /// Directories that stand although all that Git had in them is gone.
+    pub fn add_emptied(&mut self, work: &Work<'_>) -> Result<(), Error> {
+        let gone = self.files.iter().filter(|(_, found)| matches!(found, Found::Gone)).map(|(path, _)| path.as_slice());
+        let (mut seen, mut empty) = (HashSet::new(), Vec::new());
+        for path in gone {
+            let mut above = path;
+            while let Some(end) = above.iter().rposition(|&byte| byte == b'/') {
+                above = &above[..end];
+                if !seen.insert(above) {
+                    break;
+                }
+                match work.tree.look(above)? {
+                    Seen::Nothing => continue,
+                    Seen::Directory if work.tree.list(above)?.is_empty() => empty.push(above.to_vec()),
+                    _ => {}
+                }
+                break;
+            }
+        }
+        for dir in empty {
+            self.files.entry(dir).or_insert(Found::Directory);
+        }
         Ok(())
     }
 

@@ -6,17 +6,18 @@ use memchr::memmem;
 
 use super::{Error, Work, answers};
 use crate::durable::At;
+use crate::git::Repository;
 use crate::workspace::model::Sparse;
 use crate::workspace::name::Name;
 
 const DIRECTORY: &[u8] = b" 040000 ";
 
-pub fn of(work: &Work<'_>) -> Result<Option<Sparse>, Error> {
-    let config = &work.repo.config;
+pub fn of(repo: &Repository) -> Result<Option<Sparse>, Error> {
+    let config = &repo.config;
     if config.flag("core.sparsecheckout") != Some(true) {
         return Ok(None);
     }
-    let file = work.repo.git_dir.join("info/sparse-checkout");
+    let file = repo.git_dir.join("info/sparse-checkout");
     let patterns = match std::fs::read(&file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.at("read", &file)?,

@@ -37,7 +37,7 @@ pub fn of(work: &Work<'_>, status: &Status<'_>, index: &Index<'_>) -> Result<Sub
         if work.options.submodules && work.at.matches(DIRECTORY).count() < MOST_DEEP {
             let at = format!("{}/{DIRECTORY}/{}", work.at, all.models.len());
             let repo = work.repo.elsewhere(&work.tree.whole(row.path))?;
-            let Capture { model: contents, files, notes } = one(&repo, work.options, &[], &at)?;
+            let Capture { model: contents, files, notes, .. } = one(&repo, work.options, &[], &at)?;
             model.contents = Some(Box::new(contents));
             all.files.extend(files);
             all.notes.extend(notes);

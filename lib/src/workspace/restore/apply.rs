@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::index::Index;
 use super::undo::{Undo, Was};
-use super::{Branch, Destination, Error, Note, Plan, calm, here, objects, tree};
+use super::{Branch, Destination, Error, Home, Note, Over, Plan, calm, here, modules, objects, tree};
 use crate::durable::{self, At};
 use crate::fault;
 use crate::git::{Git, Repository};
@@ -31,6 +31,35 @@ pub type Rebuild<'a> = dyn Fn(&Repository, &[Operation]) -> Result<(), Error> + 
 /// `undo` is what `prepare` made of this plan, written down by now. What was done before an error is not taken
 /// back here.
 pub fn apply(plan: &Plan<'_>, undo: &Undo, rebuild: &Rebuild<'_>) -> Result<Applied, Error> {
+    let (withheld, mut notes) = put(plan, undo)?;
+    let mut names: Vec<Name> = withheld.iter().map(|path| Name::new(path.as_slice())).collect();
+    if let Destination::New { .. } = plan.destination {
+        let modules = modules::bring(plan, undo, &withheld)?;
+        names.extend(modules.withheld);
+        notes.extend(modules.notes);
+    }
+    if !plan.model.operations.is_empty() {
+        rebuild(&plan.repo.elsewhere(&plan.at)?, &plan.model.operations)?;
+    }
+    fault::point("workspace.rebuilt").at("write", &plan.at)?;
+    objects::let_go(&plan.repo.objects, &undo.mark);
+    undo.note_stamp(&tree::stamp(&plan.repo.git, &plan.at)?)?;
+    Ok(Applied { withheld: names, notes })
+}
+
+/// The same in a submodule that was just checked out; its work tree is ours.
+pub fn checked_out(plan: &Plan<'_>, undo: &Undo) -> Result<modules::Brought, Error> {
+    let (withheld, notes) = put(plan, undo)?;
+    let mut brought = modules::bring(plan, undo, &withheld)?;
+    objects::let_go(&plan.repo.objects, &undo.mark);
+    brought.withheld.extend(withheld.iter().map(|path| Name::new(path.as_slice())));
+    let inside = |note: &Note| !plan.notes.contains(note);
+    brought.notes.extend(notes.into_iter().filter(inside));
+    Ok(brought)
+}
+
+/// Objects, index, files and HEAD; with what was left out.
+fn put(plan: &Plan<'_>, undo: &Undo) -> Result<(BTreeSet<Vec<u8>>, Vec<Note>), Error> {
     durable::create_dirs(&plan.options.backup)?;
     objects::fetch(plan)?;
     objects::take_in(plan, &undo.mark)?;
@@ -39,7 +68,7 @@ pub fn apply(plan: &Plan<'_>, undo: &Undo, rebuild: &Rebuild<'_>) -> Result<Appl
     let withheld = withheld(plan)?;
     let git = match &plan.destination {
         Destination::New { .. } => new_worktree(plan, undo)?,
-        Destination::Here { .. } => this_worktree(plan, undo)?,
+        Destination::Here { home, .. } => this_worktree(plan, undo, home.as_ref())?,
     };
     fault::point("workspace.made").at("write", &plan.at)?;
     let here = matches!(plan.destination, Destination::Here { .. });
@@ -51,13 +80,7 @@ pub fn apply(plan: &Plan<'_>, undo: &Undo, rebuild: &Rebuild<'_>) -> Result<Appl
     fault::point("workspace.filled").at("write", &plan.at)?;
     put_head(&git, plan)?;
     fault::point("workspace.headed").at("write", &plan.at)?;
-    if !plan.model.operations.is_empty() {
-        rebuild(&plan.repo.elsewhere(&plan.at)?, &plan.model.operations)?;
-    }
-    fault::point("workspace.rebuilt").at("write", &plan.at)?;
-    objects::let_go(&plan.repo.objects, &undo.mark);
-    undo.note_stamp(&tree::stamp(&plan.repo.git, &plan.at)?)?;
-    Ok(Applied { withheld: withheld.into_iter().map(Name::new).collect(), notes })
+    Ok((withheld, notes))
 }
 
 /// Configuration that runs programs and that no remote is known to have.
@@ -100,18 +123,30 @@ fn new_worktree(plan: &Plan<'_>, undo: &Undo) -> Result<Git, Error> {
     Ok(git)
 }
 
-fn this_worktree(plan: &Plan<'_>, undo: &Undo) -> Result<Git, Error> {
+fn this_worktree(plan: &Plan<'_>, undo: &Undo, home: Option<&Home>) -> Result<Git, Error> {
     let git = calm(&plan.repo.git.elsewhere(&plan.at));
-    here::must_be_clean(plan.repo, &plan.at)?;
-    here::must_be_free(plan.repo, &plan.at, plan.model)?;
+    let over = home.and_then(|home| home.over.as_deref());
+    let standing = over.map(|over| &over.capture.model);
+    if over.is_none() {
+        here::must_be_clean(plan.repo, &plan.at)?;
+    }
+    here::must_be_free(plan.repo, &plan.at, plan.model, standing)?;
     if let Some(commit) = plan.model.head.commit {
-        let all = objects::tree(&plan.repo.git, commit)?;
-        let now = objects::names(&git.run(&["ls-files", "-z"])?);
-        here::not_in_the_way(plan.repo, &plan.at, &all.difference(&now).cloned().collect())?;
+        here::commit_must_fit(plan.repo, &plan.at, commit, standing)?;
     }
     undo.keep_old(plan.repo)?;
+    over.map_or(Ok(()), |over| over.keep(plan.repo, &plan.options.backup))?;
+    fault::point("workspace.kept").at("write", &plan.at)?;
+    // Nothing is to be taken back where this stops.
+    over.map_or(Ok(()), Over::must_stand)?;
     undo.note_begun()?;
+    if let Some(over) = over {
+        over.clear(plan.repo, &git)?;
+        fault::point("workspace.cleared").at("write", &plan.at)?;
+    }
     match plan.model.head.commit.map(|commit| commit.0.to_string()) {
+        // On its branch, and there already.
+        Some(_) if home.is_some() && matches!(plan.branch, Branch::There { .. }) && stays(plan)? => {}
         Some(commit) => drop(git.run(&["checkout", "--quiet", "--detach", "--no-overwrite-ignore", &commit, "--"])?),
         None => {
             git.run(&["read-tree", "--reset", "-u", &empty_tree(&git)?])?;
@@ -122,7 +157,11 @@ fn this_worktree(plan: &Plan<'_>, undo: &Undo) -> Result<Git, Error> {
     Ok(git)
 }
 
-fn empty_tree(git: &Git) -> Result<String, Error> {
+fn stays(plan: &Plan<'_>) -> Result<bool, Error> {
+    Ok(Branch::where_it_is(&plan.repo.elsewhere(&plan.at)?, &plan.model.head)?.as_ref() == Some(&plan.branch))
+}
+
+pub fn empty_tree(git: &Git) -> Result<String, Error> {
     let out = git.run(&["hash-object", "-t", "tree", "-w", "--stdin"])?;
     Ok(String::from_utf8_lossy(&out).trim().to_owned())
 }
@@ -147,7 +186,9 @@ fn put_head(git: &Git, plan: &Plan<'_>) -> Result<(), Error> {
         git.run(&args)?;
         follow(git, plan)?;
     }
-    git.run(&["symbolic-ref".as_ref(), "-m".as_ref(), "samesession: restored".as_ref(), "HEAD".as_ref(), name])?;
+    if !stays(plan)? {
+        git.run(&["symbolic-ref".as_ref(), "-m".as_ref(), "samesession: restored".as_ref(), "HEAD".as_ref(), name])?;
+    }
     Ok(())
 }
 

@@ -46,6 +46,16 @@ impl Branch {
         }
     }
 
+    /// The branch that HEAD is on here, if it is the right one and stands at the commit.
+    pub fn where_it_is(repo: &Repository, head: &Head) -> Result<Option<Branch>, Error> {
+        let now = head_of(repo)?;
+        let same = now.commit == head.commit && (head.branch.is_none() || head.branch == now.branch);
+        Ok(match now.branch {
+            Some(name) if same && head.commit.is_some() => Some(Branch::There { name }),
+            _ => None,
+        })
+    }
+
     pub fn name(&self) -> Option<&Name> {
         match self {
             Branch::Detached => None,
@@ -90,6 +100,13 @@ impl Taken {
 
 fn numbered(name: &Name, n: usize) -> Name {
     if n == 1 { name.clone() } else { Name::new([name.as_bytes(), format!("-{n}").as_bytes()].concat()) }
+}
+
+fn head_of(repo: &Repository) -> Result<Head, Error> {
+    let symbolic = repo.git.output(&["symbolic-ref", "-q", "HEAD"], b"")?;
+    let commit = repo.git.output(&["rev-parse", "-q", "--verify", "HEAD^{commit}"], b"")?;
+    let line = |out: std::process::Output| out.stdout.strip_suffix(b"\n").filter(|_| out.status.success()).map(<[u8]>::to_vec);
+    Ok(Head { branch: line(symbolic).map(Name::new), commit: line(commit).and_then(|oid| ObjectId::from_hex(&oid).ok()).map(Oid) })
 }
 
 pub struct Worktree {

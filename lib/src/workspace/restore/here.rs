@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::place::Root;
-use super::{Error, objects};
+use super::{Error, Over, objects, over};
 use crate::durable::At;
 use crate::git::Repository;
-use crate::workspace::model::{What, Workspace};
+use crate::workspace::model::{Oid, What, Workspace};
 use crate::workspace::name::Name;
 
 /// What Git leaves in its directory while something is in progress.
@@ -57,14 +57,48 @@ pub fn must_be_clean(repo: &Repository, top: &Path) -> Result<(), Error> {
     }
 }
 
-/// No file that Git does not have may stand where the workspace puts one; what Git was told not to look at counts as such.
-pub fn must_be_free(repo: &Repository, top: &Path, model: &Workspace) -> Result<(), Error> {
-    let files = model.files.iter().filter(|file| file.what != What::Gone).map(|file| file.path.as_bytes());
-    let wanted: BTreeSet<Vec<u8>> = files.chain(model.index.iter().map(|entry| entry.path.as_bytes())).map(<[u8]>::to_vec).collect();
-    not_in_the_way(repo, top, &wanted)
+/// Nothing that is not in a commit, and no commit that only HEAD leads to: whoever goes on here takes nothing away.
+pub fn is_clean(repo: &Repository, top: &Path) -> Result<(), Error> {
+    must_be_clean(repo, top)?;
+    let git = repo.git.elsewhere(top).env("GIT_OPTIONAL_LOCKS", "0");
+    let out = git.run(&["ls-files", "-z", "--others", "--directory", "--no-empty-directory", "--exclude-standard"])?;
+    if let Some(path) = out.split(|&b| b == 0).find(|path| !path.is_empty()) {
+        return Err(Error::Dirty(Name::new(path).to_string()));
+    }
+    if git.output(&["symbolic-ref", "-q", "HEAD"], b"")?.status.success() {
+        return Ok(());
+    }
+    let refs = ["for-each-ref", "--count=1", "--contains=HEAD", "refs/heads/", "refs/remotes/", "refs/tags/"];
+    if git.run(&refs)?.is_empty() { Err(Error::Dirty("HEAD".to_owned())) } else { Ok(()) }
 }
 
-pub fn not_in_the_way(repo: &Repository, top: &Path, wanted: &BTreeSet<Vec<u8>>) -> Result<(), Error> {
+/// No file that would be lost stands in the way, as far as that is known before the commits are here.
+pub fn may_go_over(repo: &Repository, top: &Path, model: &Workspace, over: Option<&Over>) -> Result<(), Error> {
+    let over = over.map(|over| &over.capture.model);
+    must_be_free(repo, top, model, over)?;
+    match model.head.commit.filter(|commit| objects::absent(&repo.git, [*commit].into_iter()).is_ok_and(|absent| absent.is_empty())) {
+        Some(commit) => commit_must_fit(repo, top, commit, over),
+        None => Ok(()),
+    }
+}
+
+/// The same for what a checkout of the commit brings.
+pub fn commit_must_fit(repo: &Repository, top: &Path, commit: Oid, over: Option<&Workspace>) -> Result<(), Error> {
+    let all = objects::tree(&repo.git, commit)?;
+    let now = objects::names(&repo.git.elsewhere(top).run(&["ls-files", "-z"])?);
+    not_in_the_way(repo, top, &all.difference(&now).cloned().collect(), over)
+}
+
+/// No file that Git does not have may stand where the workspace puts one; what Git was told not to look at counts as such.
+/// What is in `over` goes before.
+pub fn must_be_free(repo: &Repository, top: &Path, model: &Workspace, over: Option<&Workspace>) -> Result<(), Error> {
+    let files = model.files.iter().filter(|file| file.what != What::Gone).map(|file| file.path.as_bytes());
+    let wanted: BTreeSet<Vec<u8>> = files.chain(model.index.iter().map(|entry| entry.path.as_bytes())).map(<[u8]>::to_vec).collect();
+    not_in_the_way(repo, top, &wanted, over)
+}
+
+fn not_in_the_way(repo: &Repository, top: &Path, wanted: &BTreeSet<Vec<u8>>, over: Option<&Workspace>) -> Result<(), Error> {
+    let goes: BTreeSet<&[u8]> = over.into_iter().flat_map(over::names).map(Name::as_bytes).collect();
     let git = repo.git.elsewhere(top).env("GIT_OPTIONAL_LOCKS", "0");
     let mut others = objects::names(&git.run(&["ls-files", "-z", "--others"])?);
     let mut root = Root::open(top).at("open", top)?;
@@ -76,7 +110,7 @@ pub fn not_in_the_way(repo: &Repository, top: &Path, wanted: &BTreeSet<Vec<u8>>)
             others.insert(path.to_vec());
         }
     }
-    for other in others {
+    for other in others.into_iter().filter(|other| !goes.contains(other.as_slice())) {
         let other = other.strip_suffix(b"/").unwrap_or(&other);
         let below = [other, b"/"].concat();
         let name = Name::new(other);

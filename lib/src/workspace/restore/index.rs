@@ -7,12 +7,13 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::place::Root;
 use super::{Error, Note, Plan, calm, objects};
 use crate::durable::{self, At};
 use crate::git::Git;
-use crate::workspace::model::{Entry, What};
+use crate::workspace::model::{Entry, What, Workspace};
 
 const MAX_ATTRIBUTES: u64 = 100 << 20;
 
@@ -46,10 +47,16 @@ impl Index<'_, '_> {
         let passed: Vec<&[u8]> = ours.iter().copied().filter(|path| !hidden.contains(path) && !unmerged.contains(*path)).collect();
         if self.here {
             let unindexed = model.unindexed.iter().map(|path| path.as_bytes());
+            let goes = ours.iter().copied().chain(unmerged.iter().map(Vec::as_slice)).chain(unindexed);
+            let goes: BTreeSet<&[u8]> = goes.chain(hidden.iter().copied()).collect();
             let mut root = self.root()?;
-            for path in ours.iter().copied().chain(unmerged.iter().map(Vec::as_slice)).chain(unindexed) {
+            // What is below goes first: a file may take the place of a directory.
+            for path in goes.into_iter().rev() {
                 root.remove(path).at("remove", self.plan.at.join(OsStr::from_bytes(path)))?;
             }
+        }
+        if self.here {
+            self.unseen(&passed)?;
         }
         self.mark("--skip-worktree", hidden.iter().copied())?;
         self.mark("--skip-worktree", passed.iter().copied())?;
@@ -61,38 +68,20 @@ impl Index<'_, '_> {
         Ok(notes)
     }
 
-    /// What the work tree has otherwise, links last.
+    /// What the work tree has otherwise.
     pub fn write_files(&self) -> Result<(), Error> {
-        let mut root = self.root()?;
-        let order = |what: &What| match what {
-            What::Gone => 0,
-            What::Directory => 1,
-            What::File { .. } => 2,
-            What::Link { .. } => 3,
-        };
-        for turn in 0..4 {
-            for file in self.plan.model.files.iter().filter(|file| order(&file.what) == turn) {
-                let path = file.path.as_bytes();
-                if self.withheld.contains(path) {
-                    continue;
-                }
-                if crate::progress::interrupted() {
-                    return Err(crate::git::Error::Interrupted.into());
-                }
-                let done = match &file.what {
-                    What::Gone => match root.remove(path) {
-                        // A directory with other files in it stands where it was.
-                        Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(()),
-                        removed => removed.map(drop),
-                    },
-                    What::Directory => root.directory(path),
-                    What::File { at, mode, .. } => root.file(path, &self.plan.staged.join(at.as_path()), *mode),
-                    What::Link { to } => root.link(path, to.as_bytes()),
-                };
-                done.at("write", self.plan.at.join(file.path.as_path()))?;
-            }
-        }
-        Ok(())
+        write_files(&mut self.root()?, self.plan.model, &self.plan.at, &self.plan.staged, self.withheld)
+    }
+
+    /// Entries as if their files had never been looked at: what a filter wrote before may have had another size, and Git
+    /// takes that for another content.
+    fn unseen(&self, paths: &[&[u8]]) -> Result<(), Error> {
+        let intended: BTreeSet<&[u8]> = self.marked(|entry| entry.intent_to_add).collect();
+        let wanted: BTreeSet<&[u8]> = paths.iter().copied().filter(|path| !intended.contains(path)).collect();
+        let rows = self.git.run(&["ls-files", "--stage", "-z"])?;
+        let path = |row: &[u8]| row.iter().position(|&byte| byte == b'\t').is_some_and(|tab| wanted.contains(&row[tab + 1..]));
+        let rows = rows.split(|&byte| byte == 0).filter(|row| path(row) && !row.starts_with(b"160000"));
+        self.feed(&["update-index", "-z", "--index-info"], &list(rows))
     }
 
     /// Those of the work tree decide what the checkout writes, as they decided there what counts as changed.
@@ -116,7 +105,7 @@ impl Index<'_, '_> {
 
     /// Where the sparse checkout does not come along, its files are all there.
     fn sparse_is_left(&self) -> bool {
-        self.here && self.plan.model.sparse.is_some()
+        self.here && self.plan.model.sparse.is_some() && !self.plan.same_sparse
     }
 
     fn marked(&self, which: impl Fn(&Entry) -> bool) -> impl Iterator<Item = &[u8]> {
@@ -223,11 +212,44 @@ impl Index<'_, '_> {
     }
 }
 
+/// Links last.
+pub fn write_files(root: &mut Root, model: &Workspace, top: &Path, staged: &Path, withheld: &BTreeSet<Vec<u8>>) -> Result<(), Error> {
+    let order = |what: &What| match what {
+        What::Gone => 0,
+        What::Directory => 1,
+        What::File { .. } => 2,
+        What::Link { .. } => 3,
+    };
+    for turn in 0..4 {
+        for file in model.files.iter().filter(|file| order(&file.what) == turn) {
+            let path = file.path.as_bytes();
+            if withheld.contains(path) {
+                continue;
+            }
+            if crate::progress::interrupted() {
+                return Err(crate::git::Error::Interrupted.into());
+            }
+            let done = match &file.what {
+                What::Gone => match root.remove(path) {
+                    // A directory with other files in it stands where it was.
+                    Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(()),
+                    removed => removed.map(drop),
+                },
+                What::Directory => root.directory(path),
+                What::File { at, mode, .. } => root.file(path, &staged.join(at.as_path()), *mode),
+                What::Link { to } => root.link(path, to.as_bytes()),
+            };
+            done.at("write", top.join(file.path.as_path()))?;
+        }
+    }
+    Ok(())
+}
+
 fn unmerged(list: &[u8]) -> BTreeSet<Vec<u8>> {
     let path = |line: &[u8]| line.iter().position(|&b| b == b'\t').map(|tab| line[tab + 1..].to_vec());
     list.split(|&b| b == 0).filter_map(path).collect()
 }
 
-fn list<'p>(paths: impl Iterator<Item = &'p [u8]>) -> Vec<u8> {
+pub fn list<'p>(paths: impl Iterator<Item = &'p [u8]>) -> Vec<u8> {
     paths.flat_map(|path| path.iter().copied().chain([0])).collect()
 }

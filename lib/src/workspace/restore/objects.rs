@@ -18,7 +18,7 @@ use crate::workspace::model::{Oid, PACK, Workspace};
 use crate::workspace::{self, identity};
 
 /// A few bytes of deltas can unpack to any size; Git holds one such object for each processor.
-const MAX_MEMORY: u64 = 4 << 30;
+pub const MAX_MEMORY: u64 = 4 << 30;
 
 /// Those of them that the repository does not have; nothing is fetched to find out.
 pub fn absent(git: &Git, oids: impl Iterator<Item = Oid>) -> Result<Vec<Oid>, Error> {
@@ -46,7 +46,7 @@ pub fn needed(model: &Workspace) -> Vec<Missing> {
 /// Remotes that may have the commits: those of the workspace's own addresses first.
 pub fn sources(repo: &Repository, model: &Workspace, stores: &[String]) -> Vec<String> {
     let known = |name: &str| identity::addresses(&repo.config, name).iter().any(|url| model.identity.remotes.contains(url));
-    let code = repo.remotes().into_iter().filter(|name| !name.starts_with('-') && !stores.iter().any(|store| store == name));
+    let code = repo.code_remotes().into_iter().filter(|name| !name.starts_with('-') && !stores.iter().any(|store| store == name));
     let mut names: Vec<String> = code.map(str::to_owned).collect();
     names.sort_by_key(|name| !known(name));
     names
@@ -105,7 +105,8 @@ fn fetch_from(git: &Git, repo: &Repository, remote: &str, missing: &[Missing], b
 /// Takes the pack in, kept from `git gc` until something refers to it.
 pub fn take_in(plan: &Plan<'_>, mark: &str) -> Result<(), Error> {
     let Some(pack) = &plan.model.pack else { return Ok(()) };
-    let name = RelPath::parse(PACK.as_bytes()).map_err(|error| damaged(error.to_string()))?;
+    let name = PACK.replacen("workspace", &plan.dir, 1);
+    let name = RelPath::parse(name.as_bytes()).map_err(|error| damaged(error.to_string()))?;
     let path = plan.staged.join(name.as_path());
     let mut header = [0; 12];
     File::open(&path).and_then(|mut file| file.read_exact(&mut header)).at("read", &path)?;
@@ -174,6 +175,12 @@ pub fn brought(git: &Git, model: &Workspace) -> Result<BTreeSet<Vec<u8>>, Error>
         None if model.pack.is_none() => Ok(BTreeSet::new()),
         None => tree(git, head),
     }
+}
+
+/// Of the index, what a checkout writes: neither what is unmerged nor what is left out.
+pub fn checked_out(git: &Git) -> Result<BTreeSet<Vec<u8>>, Error> {
+    let list = git.run(&["ls-files", "-z", "-v"])?;
+    Ok(list.split(|&b| b == 0).filter(|line| matches!(line.first(), Some(b'H' | b'h'))).map(|line| line[2..].to_vec()).collect())
 }
 
 /// All paths of a commit's tree.

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::branch::{Branch, worktrees};
 use super::{Destination, Error, Options, here, objects, place};
+use crate::capsule::WORKSPACE_DIR;
 use crate::git::Repository;
 use crate::policy;
+use crate::workspace::capture;
 use crate::workspace::identity::{self, Likeness};
 use crate::workspace::model::{Oid, What, Workspace};
 use crate::workspace::name::Name;
@@ -18,6 +20,8 @@ pub struct Plan<'a> {
     pub model: &'a Workspace,
     /// The capsule's files lie below it.
     pub staged: PathBuf,
+    /// The directory in the capsule: that of the whole, or of a submodule.
+    pub dir: String,
     pub destination: Destination,
     pub options: Options,
     /// The top of the work tree.
@@ -33,6 +37,8 @@ pub struct Plan<'a> {
     pub bytes: u64,
     /// Files that make programs run, as far as it is known before the commits are here.
     pub executable: Vec<Name>,
+    /// The work tree that is there is narrowed already, as this one was.
+    pub same_sparse: bool,
     pub notes: Vec<Note>,
 }
 
@@ -55,8 +61,14 @@ pub enum Note {
     FilterMissing(String),
     /// Not checked out: `git submodule update --init` does that.
     Submodule(Name),
+    /// Its contents came along and could not be put back.
+    SubmoduleLeft { path: Name, why: String },
+    /// A file that makes programs run, which an operation will bring when it goes on.
+    Brings(String),
     /// A sparse checkout is only made in a new worktree.
     SparseLeft,
+    /// The work tree has one of its own, which stays.
+    SparseHere,
     /// `extensions.worktreeConfig` is turned on, which a sparse checkout in one worktree needs.
     WorktreeConfig,
 }
@@ -73,7 +85,12 @@ impl fmt::Display for Note {
                 write!(f, "the filter '{name}' is not set up here: its files are as they were, and Git takes them for changed")
             }
             Note::Submodule(path) => write!(f, "submodule '{path}' is not checked out: git submodule update --init"),
+            Note::SubmoduleLeft { path, why } => write!(f, "submodule '{path}' could not be put back, and stays in the capsule: {why}"),
+            Note::Brings(what) => {
+                write!(f, "the operation in progress would bring {what}, which makes programs run: look at it before you go on")
+            }
             Note::SparseLeft => write!(f, "the sparse checkout was left out: every file is there"),
+            Note::SparseHere => write!(f, "another part of the tree is checked out here: what is outside of it did not come"),
             Note::WorktreeConfig => write!(f, "extensions.worktreeConfig is turned on for the sparse checkout"),
         }
     }
@@ -83,6 +100,18 @@ pub fn plan<'a>(
     repo: &'a Repository,
     model: &'a Workspace,
     staged: &Path,
+    destination: &Destination,
+    options: &Options,
+) -> Result<Plan<'a>, Error> {
+    plan_in(repo, model, staged, WORKSPACE_DIR, destination, options)
+}
+
+/// The same of what stands elsewhere in the capsule.
+pub fn plan_in<'a>(
+    repo: &'a Repository,
+    model: &'a Workspace,
+    staged: &Path,
+    dir: &str,
     destination: &Destination,
     options: &Options,
 ) -> Result<Plan<'a>, Error> {
@@ -102,16 +131,29 @@ pub fn plan<'a>(
             let (branch, taken) = Branch::choose(repo, &model.head, *branch, None)?;
             (at.clone(), branch, taken)
         }
-        Destination::Here { branch } => {
+        Destination::Here { branch, home } => {
             let at = here::top(repo)?;
-            here::must_be_clean(repo, &at)?;
-            here::must_be_free(repo, &at, model)?;
-            let (branch, taken) = Branch::choose(repo, &model.head, *branch, Some(&at))?;
-            (at, branch, taken)
+            let over = home.as_ref().and_then(|home| home.over.as_deref()).map(|over| &over.capture.model);
+            if over.is_none() {
+                here::must_be_clean(repo, &at)?;
+            }
+            here::must_be_free(repo, &at, model, over)?;
+            match home.as_ref().map(|_| Branch::where_it_is(repo, &model.head)).transpose()?.flatten() {
+                Some(branch) => (at, branch, None),
+                None => {
+                    let (branch, taken) = Branch::choose(repo, &model.head, *branch, Some(&at))?;
+                    (at, branch, taken)
+                }
+            }
         }
     };
     let sizes = model.files.iter().filter_map(|file| if let What::File { size, .. } = file.what { Some(size) } else { None });
-    let notes = notes(repo, model, &at, matches!(destination, Destination::New { .. }));
+    let new = matches!(destination, Destination::New { .. });
+    let narrowed = if new { None } else { capture::sparse(repo)? };
+    let same_sparse = narrowed.is_some() && narrowed == model.sparse;
+    let home = matches!(destination, Destination::Here { home: Some(_), .. });
+    let mut notes = notes(repo, model, &at, (new, same_sparse || narrowed.is_some(), home));
+    notes.extend((narrowed.is_some() && !same_sparse).then_some(Note::SparseHere));
     Ok(Plan {
         missing: needed.into_iter().filter(|one| absent.contains(&one.commit)).collect(),
         sources: objects::sources(repo, model, &options.stores),
@@ -121,14 +163,28 @@ pub fn plan<'a>(
         repo,
         model,
         staged: staged.to_owned(),
+        dir: dir.to_owned(),
         destination: destination.clone(),
         options: options.clone(),
         at,
         branch,
         taken,
         likeness,
+        same_sparse,
         notes,
     })
+}
+
+/// Whether it is the same repository, as far as that is seen without fetching.
+pub fn is_alike(repo: &Repository, model: &Workspace) -> Result<bool, Error> {
+    let needed = objects::needed(model);
+    let roots = model.identity.roots.iter().copied();
+    let absent: BTreeSet<Oid> = objects::absent(&repo.git, needed.iter().map(|one| one.commit).chain(roots))?.into_iter().collect();
+    let options = Options { force_repository: false, accept_config: false, stores: Vec::new(), backup: PathBuf::new() };
+    match likeness(repo, model, &options, &absent) {
+        Err(Error::OtherRepository { .. }) => Ok(false),
+        likeness => likeness.map(|_| true),
+    }
 }
 
 fn likeness(repo: &Repository, model: &Workspace, options: &Options, absent: &BTreeSet<Oid>) -> Result<Likeness, Error> {
@@ -149,7 +205,7 @@ fn executable(model: &Workspace) -> Vec<Name> {
     all.cloned().collect::<BTreeSet<Name>>().into_iter().collect()
 }
 
-fn notes(repo: &Repository, model: &Workspace, at: &Path, new: bool) -> Vec<Note> {
+fn notes(repo: &Repository, model: &Workspace, at: &Path, (new, same_sparse, home): (bool, bool, bool)) -> Vec<Note> {
     let mut notes = Vec::new();
     let existing = at.ancestors().find(|dir| dir.is_dir()).unwrap_or(at);
     if place::folds_case(existing) {
@@ -160,8 +216,10 @@ fn notes(repo: &Repository, model: &Workspace, at: &Path, new: bool) -> Vec<Note
             notes.push(Note::LineEndings { setting, value: value.to_owned() });
         }
     }
-    notes.extend(model.submodules.iter().map(|module| Note::Submodule(module.path.clone())));
-    if model.sparse.is_some() {
+    // At home they stay as they are.
+    let left = model.submodules.iter().filter(|module| !home && (module.contents.is_none() || !new));
+    notes.extend(left.map(|module| Note::Submodule(module.path.clone())));
+    if model.sparse.is_some() && !same_sparse {
         let extended = repo.config.flag("extensions.worktreeconfig") == Some(true);
         notes.extend(if !new { Some(Note::SparseLeft) } else { (!extended).then_some(Note::WorktreeConfig) });
     }
@@ -198,4 +256,20 @@ pub fn beside(repo: &Repository, branch: Option<&Name>, short_sid: &str) -> Resu
         |n: u32| dir.join(if n == 1 { format!("{stem}{middle}-{short_sid}") } else { format!("{stem}{middle}-{short_sid}-{n}") });
     let free = (1..10_000).map(numbered).find(|path| std::fs::symlink_metadata(path).is_err());
     free.ok_or_else(|| Error::Exists(numbered(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_one_file_where_case_is_folded_are_found() {
+        let file = |path: &str| crate::workspace::model::WorkFile { path: Name::new(path), what: What::Directory };
+        let json = serde_json::json!({"schema": "x", "identity": {"format": "sha1"}, "head": {}});
+        let mut model: Workspace = serde_json::from_value(json).expect("a model");
+        model.files = vec![file("read me"), file("a/File"), file("a/file")];
+        assert_eq!(collisions(&model), [Note::CaseCollision(Name::new("a/File"), Name::new("a/file"))]);
+        model.files[2].what = What::Gone;
+        assert_eq!(collisions(&model), []);
+    }
 }

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::apply::head_of;
 use super::branch::worktrees;
+use super::index::list;
 use super::place::Root;
-use super::{Branch, Destination, Error, Plan, calm, here, objects, tree};
+use super::{Branch, Destination, Error, Plan, calm, here, modules, objects, over, tree};
 use crate::durable::{self, At};
 use crate::fault;
 use crate::git::{Git, Repository};
@@ -44,7 +45,7 @@ pub struct Undo {
     /// Configuration of the branch that was there before it.
     #[serde(default)]
     pub configured: bool,
-    /// Files that were put there; those of the commit are not among them.
+    /// Files that were put there, or taken away; those that only the commit has are not among them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub placed: Vec<Name>,
 }
@@ -82,13 +83,15 @@ pub fn prepare(plan: &Plan<'_>) -> Result<Undo, Error> {
     let section = name.map(|name| format!("branch.{name}."));
     let configured = section.is_some_and(|section| plan.repo.config.keys().any(|key| key.starts_with(&section)));
     let stem = plan.options.backup.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let work = plan.model.files.iter().map(|file| &file.path).chain(plan.model.index.iter().map(|entry| &entry.path));
+    let index = plan.model.index.iter().map(|entry| &entry.path).chain(&plan.model.unindexed);
+    let work = plan.model.files.iter().map(|file| &file.path).chain(index);
     let above = plan.at.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty());
     let mut made: Vec<Name> =
         above.take_while(|dir| fs::symlink_metadata(dir).is_err()).map(|dir| Name::new(dir.as_os_str().as_bytes())).collect();
     made.reverse();
-    // A directory that is there is not ours to take away.
-    let work = work.filter(|path| !plan.at.join(path.as_path()).is_dir());
+    // A directory that is there is not ours to take away, unless it is put back.
+    let over = matches!(&plan.destination, Destination::Here { home: Some(home), .. } if home.over.is_some());
+    let work = work.filter(|path| over || !plan.at.join(path.as_path()).is_dir());
     let placed = if here { work.cloned().collect::<BTreeSet<Name>>().into_iter().collect() } else { Vec::new() };
     Ok(Undo {
         at: plan.at.clone(),
@@ -119,10 +122,11 @@ impl Undo {
             fs::write(self.backup.join("undoing"), "").at("write", &self.backup)?;
             match &self.was {
                 None => self.remove_worktree(repo)?,
-                Some(was) => self.put_back(repo, was)?,
+                Some(was) => self.put_back(repo, was, force)?,
             }
             fault::point("workspace.removed").at("write", &self.at)?;
             undone.kept = self.remove_refs(repo)?;
+            modules::forget(repo, &self.backup)?;
         } else if self.was.is_none() {
             // Made and not noted: then it is empty.
             let _ = fs::remove_dir(&self.at);
@@ -133,6 +137,10 @@ impl Undo {
         objects::let_go(&repo.objects, &self.mark);
         for file in ["begun", "stamp", "undoing", "index"] {
             let _ = fs::remove_file(self.backup.join(file));
+        }
+        for kept in over::ALL {
+            let kept = self.backup.join(kept);
+            let _ = if kept.is_dir() { fs::remove_dir_all(&kept) } else { fs::remove_file(&kept) };
         }
         let _ = fs::remove_dir(&self.backup);
         Ok(undone)
@@ -149,18 +157,19 @@ impl Undo {
     /// The index as it was, byte for byte.
     pub(super) fn keep_old(&self, repo: &Repository) -> Result<(), Error> {
         let index = repo.git_dir.join("index");
-        let bytes = match fs::read(&index) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            read => read.at("read", &index)?,
-        };
-        Ok(durable::write_atomic(&self.old_index(), &bytes)?)
+        match fs::read(&index) {
+            // Where nothing was ever staged there is none.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            read => Ok(durable::write_atomic(&self.old_index(), &read.at("read", &index)?)?),
+        }
     }
 
     fn stamp(&self) -> PathBuf {
         self.backup.join("stamp")
     }
 
-    fn begun(&self) -> bool {
+    /// Whether anything of the work tree may have been changed.
+    pub fn begun(&self) -> bool {
         self.backup.join("begun").exists()
     }
 
@@ -190,7 +199,7 @@ impl Undo {
         Ok(())
     }
 
-    fn put_back(&self, repo: &Repository, was: &Was) -> Result<(), Error> {
+    fn put_back(&self, repo: &Repository, was: &Was, force: bool) -> Result<(), Error> {
         let git = calm(&repo.git.elsewhere(&self.at));
         let finished = self.stamp().exists();
         if !finished {
@@ -202,30 +211,48 @@ impl Undo {
             let path = repo.git_dir.join(name);
             let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         }
+        let over = over::kept(&self.backup)?;
+        if over.is_some() {
+            over::objects_back(repo, &self.backup)?;
+        }
         let old = self.old_index();
-        let kept = objects::names(&calm(&repo.git.elsewhere(&self.at)).env("GIT_INDEX_FILE", &old).run(&["ls-files", "-z"])?);
+        let old_git = calm(&repo.git.elsewhere(&self.at)).env("GIT_INDEX_FILE", &old);
+        let kept = objects::names(&old_git.run(&["ls-files", "-z"])?);
         let mut ours = objects::names(&git.run(&["ls-files", "-z"])?);
         ours.extend(self.placed.iter().map(|path| path.as_bytes().to_vec()));
+        let mut touched = kept.clone();
         if let Some(commit) = &self.commit {
-            ours.extend(objects::names(&git.run(&[
-                "ls-tree".as_ref(),
-                "-r".as_ref(),
-                "-z".as_ref(),
-                "--full-tree".as_ref(),
-                "--name-only".as_ref(),
-                commit.as_os_str(),
-            ])?));
+            let commit = commit.as_os_str();
+            let tree = ["ls-tree".as_ref(), "-r".as_ref(), "-z".as_ref(), "--full-tree".as_ref(), "--name-only".as_ref(), commit];
+            ours.extend(objects::names(&git.run(&tree)?));
+            let differ = ["diff-index".as_ref(), "--cached".as_ref(), "-z".as_ref(), "--name-only".as_ref(), commit];
+            touched = self.placed.iter().map(|path| path.as_bytes().to_vec()).collect();
+            touched.extend(objects::names(&old_git.run(&differ)?));
         }
+        touched.extend(over.iter().flat_map(over::names).map(|name| name.as_bytes().to_vec()));
         let mut root = Root::open(&self.at).at("open", &self.at)?;
         for path in ours.iter().rev().filter(|path| !kept.contains(*path)) {
             // A directory with something in it is not ours alone.
             let _ = root.remove(path);
         }
         self.put_head_back(&git, was)?;
-        let bytes = fs::read(&old).at("read", &old)?;
-        durable::write_atomic(&repo.git_dir.join("index"), &bytes)?;
-        git.run(&["checkout-index", "--all", "--index", "--force", "--quiet"])?;
-        Ok(())
+        match fs::read(&old) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => drop(fs::remove_file(repo.git_dir.join("index"))),
+            read => durable::write_atomic(&repo.git_dir.join("index"), &read.at("read", &old)?)?,
+        }
+        // Unless it is asked for, what nobody but its owner has touched is left to its owner. What comes raw is not written by
+        // a filter first: Git would take another size for another content.
+        let raw: BTreeSet<&[u8]> = over.iter().flat_map(|model| &model.files).map(|file| file.path.as_bytes()).collect();
+        let paths = objects::checked_out(&git)?;
+        let paths = paths.iter().filter(|path| (force || touched.contains(*path)) && !raw.contains(path.as_slice()));
+        let paths = list(paths.map(Vec::as_slice));
+        if !paths.is_empty() {
+            git.feed(&["checkout-index", "--index", "--force", "--quiet", "-z", "--stdin"], &paths)?;
+        }
+        match over {
+            Some(model) => over::put_back(repo, &model, &self.backup, &self.at),
+            None => Ok(()),
+        }
     }
 
     fn put_head_back(&self, git: &Git, was: &Was) -> Result<(), Error> {

@@ -32,7 +32,7 @@ fn what_is_captured_is_what_is_restored() {
         // Nothing that the hand-made model put there.
         case.place.git("", &["clone", "-q", &format!("file://{}", case.place.path("up").display()), "third"]);
         let third = case.place.open(&case.place.path("third"));
-        for to in [case.new_at(false), Destination::Here { branch: false }] {
+        for to in [case.new_at(false), Destination::Here { branch: false, home: None }] {
             let (undo, _) = case.restore(&third, &to).expect("restored");
             let tree = undo.at.file_name().expect("has one").to_str().expect("text").to_owned();
             assert_eq!(listing(&undo.at), listing(&case.place.path("src")));

@@ -18,7 +18,7 @@ fn everything(case: &Case, tree: &str) -> Everything {
 }
 
 fn here(branch: bool) -> Destination {
-    Destination::Here { branch }
+    Destination::Here { branch, home: None }
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! What hooks did, for whoever wonders: a line each in the repository's own directory, for its owner's eyes only.
+//!
+//! Bounded: when it has grown long its older half goes. That it cannot be written is nobody's trouble.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::{durable, time};
+
+const MOST: u64 = 64 << 10;
+const SHOWN: usize = 10;
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Line {
+    pub at: String,
+    pub what: String,
+}
+
+pub fn path(common: &Path) -> PathBuf {
+    super::queue::dir(common).join("log")
+}
+
+/// One write, so that lines of many processes do not mix.
+pub fn add(common: &Path, now: SystemTime, what: &str) {
+    let path = path(common);
+    let words: String = what.chars().map(|c| if c.is_control() { ' ' } else { c }).take(1000).collect();
+    let line = format!("{} {words}\n", time::format(now));
+    let _ = durable::create_dirs(durable::parent(&path));
+    if let Ok(mut file) = OpenOptions::new().append(true).create(true).mode(0o600).open(&path) {
+        let _ = file.write_all(line.as_bytes());
+        if file.metadata().is_ok_and(|meta| meta.len() > MOST) {
+            halve(&path);
+        }
+    }
+}
+
+fn halve(path: &Path) {
+    let Ok(bytes) = fs::read(path) else { return };
+    let half = bytes.len() / 2;
+    let from = bytes[half..].iter().position(|&byte| byte == b'\n').map_or(half, |newline| half + newline + 1);
+    let _ = durable::write_atomic(path, &bytes[from..]);
+}
+
+/// The newest, oldest first.
+pub fn tail(common: &Path) -> Vec<Line> {
+    let text = fs::read(path(common)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let mut lines: Vec<Line> = text
+        .lines()
+        .rev()
+        .take(SHOWN)
+        .filter_map(|line| line.split_once(' ').map(|(at, what)| Line { at: at.to_owned(), what: what.to_owned() }))
+        .collect();
+    lines.reverse();
+    lines
+}

@@ -1,0 +1,10 @@
+//! Hooks: checkpoints that nobody has asked for, and everything that they must not be in the way of.
+
+#[path = "hooks/agents.rs"]
+mod agents;
+#[path = "hooks/beside.rs"]
+mod beside;
+#[path = "hooks/scene.rs"]
+mod scene;
+#[path = "hooks/survives.rs"]
+mod survives;

@@ -1,0 +1,105 @@
+//! A machine that pushes code, with a session in its project, and what the server has of both.
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::support::chains::{Team, id};
+use crate::support::clones::sid_of;
+use crate::support::sandbox::{Machine, Ran};
+
+pub struct Scene {
+    pub team: Team,
+    pub laptop: Machine,
+}
+
+/// Git's hooks are installed and nothing was pushed yet; session 1 has begun.
+pub fn scene() -> Scene {
+    let scene = bare_scene();
+    scene.laptop.run_here(["hook", "install", "--git"]).ok();
+    scene
+}
+
+/// The same without hooks.
+pub fn bare_scene() -> Scene {
+    let team = Team::new();
+    let laptop = team.machine("laptop");
+    laptop.begin(&id(1));
+    Scene { team, laptop }
+}
+
+impl Scene {
+    /// The chain of the `n`th session on the server.
+    pub fn sent(&self, n: usize) -> Option<String> {
+        let name = format!("refs/samesession/sessions/{}", sid_of(&id(n)));
+        self.team.server.refs(&name).into_iter().next().map(|(tip, _)| tip)
+    }
+
+    /// What the server has as the user's own branch.
+    pub fn main(&self) -> Option<String> {
+        self.team.server.refs("refs/heads/main").into_iter().next().map(|(tip, _)| tip)
+    }
+}
+
+impl Machine {
+    pub fn push_code(&self) -> Ran {
+        self.try_git(["push", "-q", "origin", "HEAD:refs/heads/main"])
+    }
+
+    #[track_caller]
+    pub fn commit_code(&self, words: &str) {
+        self.git(["commit", "-q", "--allow-empty", "-m", words]);
+    }
+
+    /// What an agent would run, with what it would say.
+    pub fn fires(&self, command: &str, id: &str) -> Ran {
+        let mut shell = self.command("sh");
+        shell.args(["-c", command]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = shell.spawn().expect("a shell");
+        let said =
+            serde_json::json!({"session_id": id, "transcript_path": null, "cwd": self.cwd, "hook_event_name": "x", "more": {"a": [1]}});
+        child.stdin.take().expect("piped").write_all(said.to_string().as_bytes()).expect("written");
+        Ran(child.wait_with_output().expect("it ends"))
+    }
+
+    /// The chain of the `n`th session here.
+    pub fn chain(&self, n: usize) -> Option<String> {
+        let name = format!("refs/samesession/sessions/{}", sid_of(&id(n)));
+        self.refs(&name).into_iter().next().map(|(tip, _)| tip)
+    }
+
+    /// What hooks have written down.
+    pub fn hook_log(&self) -> String {
+        let dir = self.git(["rev-parse", "--path-format=absolute", "--git-common-dir"]);
+        fs::read_to_string(format!("{}/samesession/hooks/log", dir.trim())).unwrap_or_default()
+    }
+
+    /// No process works in the background for this machine any more, and no request was left.
+    pub fn at_rest(&self) {
+        let home = self.home.to_str().expect("text").to_owned();
+        soon("no process is left", || !processes().iter().any(|(env, command)| env.contains(&home) && command.contains("--foreground")));
+        let dir = self.git(["rev-parse", "--path-format=absolute", "--git-common-dir"]);
+        for entry in fs::read_dir(format!("{}/samesession/hooks", dir.trim())).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            assert!(![".asked", ".push", ".over"].iter().any(|end| name.ends_with(end)), "{name}");
+        }
+    }
+}
+
+/// Environment and command line of all processes.
+fn processes() -> Vec<(String, String)> {
+    let read = |path: &std::path::Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\0', " ");
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.map(|entry| (read(&entry.path().join("environ")), read(&entry.path().join("cmdline")))).collect()
+}
+
+/// Waits for it; a minute is given up after.
+#[track_caller]
+pub fn soon(what: &str, mut happened: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !happened() {
+        assert!(Instant::now() < deadline, "{what}: not within a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
