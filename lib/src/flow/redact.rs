@@ -55,6 +55,7 @@ pub fn header(mut header: Header) -> Header {
 pub fn manifest<T>(mut manifest: Manifest, copy: &Redacting<T>, of: Option<&[u8]>) -> Manifest {
     manifest.requires.push(REDACTED.to_owned());
     manifest.title = manifest.title.as_deref().map(masked);
+    manifest.prompt = manifest.prompt.as_deref().map(masked);
     let of = of.map(|bytes| hex(&Sha256::digest(bytes)));
     manifest.more.remove("allowed_secrets");
     manifest.more.insert("redacted".to_owned(), json!({ "secrets": copy.masked, "left_out": copy.left_out, "of": of }));
