@@ -253,7 +253,7 @@ pub struct Init {
     /// Where sessions go; by default the remote it was before, else 'origin', else the only one there is
     #[arg(long, value_name = "REMOTE")]
     pub remote: Option<String>,
-    /// Where sessions go: a repository of its own, as 'session::<address>', which becomes a remote; the code's gets none
+    /// Where sessions go: a repository of its own, as 'session::ADDRESS', which becomes a remote; the code's gets none
     #[arg(long, value_name = "URL", conflicts_with = "remote")]
     pub store: Option<String>,
     /// Who may open the sessions that begin here, besides this device: an age or SSH public key, or a file of them
