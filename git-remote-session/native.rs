@@ -236,7 +236,7 @@ impl Remote for Native<'_> {
                         self.note(&format!("'{}' went its own way; to replace it and keep it aside, push with '+'", local.display()));
                         Err("fetch first".to_owned())
                     } else {
-                        Err(say::with_causes(&refusal))
+                        Err(flow::with_causes(&refusal))
                     }
                 }
             };

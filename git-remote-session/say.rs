@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use samesession::flow;
+use samesession::flow::{self, with_causes};
 use samesession::progress::Progress;
 
 pub fn line(text: &str) {
@@ -18,19 +18,6 @@ pub fn failure(failure: &crate::Failure) {
     {
         line(&format!("hint: {hint}"));
     }
-}
-
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !said.ends_with(&words) {
-            said = format!("{said}: {words}");
-        }
-        cause = error.source();
-    }
-    said
 }
 
 fn hint(error: &flow::Error) -> Option<String> {

@@ -324,3 +324,18 @@ pub struct Candidate {
 pub fn agent_named(name: &str) -> Result<&'static dyn Agent, Error> {
     agent::by_name(name).ok_or_else(|| Error::UnknownAgent(name.chars().take(40).collect()))
 }
+
+/// On one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        // A transparent error's source has the same words.
+        if !said.ends_with(&words) {
+            said = format!("{said}: {words}");
+        }
+        cause = error.source();
+    }
+    said
+}

@@ -11,7 +11,7 @@ use gix::hash::ObjectId;
 
 use super::on_demand::Far;
 use super::roster::Joined;
-use super::{Error, replaced};
+use super::{Error, replaced, with_causes};
 use crate::device::Device;
 use crate::env::Env;
 use crate::git::Repository;
@@ -404,21 +404,6 @@ fn passed_by(name: String, error: Error) -> Result<Finding, Error> {
         Error::UnknownMaker { checkpoint } => Ok(Finding::Unknown { name, checkpoint }),
         error => Ok(Finding::Ignored { name, why: error.to_string() }),
     }
-}
-
-/// On one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        // A transparent error's source has the same words.
-        if !said.ends_with(&words) {
-            said = format!("{said}: {words}");
-        }
-        cause = error.source();
-    }
-    said
 }
 
 fn moves(sid: &SessionId, before: &Known, after: &Known) -> Vec<Change> {

@@ -15,7 +15,7 @@ use super::{detached, log, policy, queue, tell, waiting, work};
 use crate::agent::hooks::{self, Moment};
 use crate::device::Device;
 use crate::env::Env;
-use crate::flow::{Error, remotes};
+use crate::flow::{Error, remotes, with_causes};
 use crate::git::Repository;
 use crate::id::SessionId;
 
@@ -56,7 +56,7 @@ pub fn run(env: &Env, asked: &Asked<'_>, input: impl Read) -> Answer {
     };
     done.unwrap_or_else(|error| {
         if let Some(common) = common(env.cwd()) {
-            log::add(&common, env.now(), &format!("{}: NOT done: {}", asked.name, work::causes(&error)));
+            log::add(&common, env.now(), &format!("{}: NOT done: {}", asked.name, with_causes(&error)));
         }
         Answer::Nothing
     })
@@ -105,8 +105,8 @@ fn before_push(env: &Env, asked: &Asked<'_>) -> Result<Answer, Error> {
     let repo = Repository::open(env, env.cwd())?;
     let policy = policy::of(&repo);
     let strictly = |error: &Error| match policy.strict {
-        true => Answer::Refused(format!("sessions cannot be sent: {}", work::causes(error))),
-        false => Answer::Note(format!("sessions were not sent: {}", work::causes(error))),
+        true => Answer::Refused(format!("sessions cannot be sent: {}", with_causes(error))),
+        false => Answer::Note(format!("sessions were not sent: {}", with_causes(error))),
     };
     if !policy::concerns(&repo, asked.global) || Device::load(env)?.is_none() {
         return Ok(Answer::Nothing);
@@ -124,7 +124,7 @@ fn before_push(env: &Env, asked: &Asked<'_>) -> Result<Answer, Error> {
         Ok(None) => Ok(Answer::Nothing),
         Ok(Some(child)) => Ok(wait(child, &policy)),
         Err(error) => {
-            log::add(&repo.common, env.now(), &format!("{}: NOT done: {}", asked.name, work::causes(&error)));
+            log::add(&repo.common, env.now(), &format!("{}: NOT done: {}", asked.name, with_causes(&error)));
             Ok(strictly(&error))
         }
     }

@@ -17,7 +17,7 @@ use crate::flow::ledger::Ledger;
 use crate::flow::select::Selector;
 use crate::flow::shorten::{self, Keep};
 use crate::flow::source::Source;
-use crate::flow::{Error, keys, placed, release, remotes, sessions, workspace};
+use crate::flow::{Error, keys, placed, release, remotes, sessions, with_causes, workspace};
 use crate::git::Repository;
 use crate::id::SessionId;
 use crate::progress::Silent;
@@ -224,7 +224,7 @@ impl<'a> Job<'a> {
         let words = match done {
             Ok(None) => return,
             Ok(Some(done)) => format!("{} shortened: {} checkpoints stay, {} went", sid.short(), done.kept, done.dropped),
-            Err(error) => format!("{} NOT shortened: {}", sid.short(), causes(&error)),
+            Err(error) => format!("{} NOT shortened: {}", sid.short(), with_causes(&error)),
         };
         log::add(&self.repo.common, self.env.now(), &words);
     }
@@ -235,7 +235,7 @@ impl<'a> Job<'a> {
         }
         let pushed = self.ledger().and_then(|ledger| exchange::push(&ledger, remote, Some(sids), &NoCallbacks, &mut Vec::new(), &Silent));
         match pushed {
-            Err(error) => report.trouble = Some(causes(&error)),
+            Err(error) => report.trouble = Some(with_causes(&error)),
             Ok(pushed) => {
                 for one in pushed {
                     let word = match one.result {
@@ -274,18 +274,5 @@ fn write_down(env: &Env, common: &Path, who: &str, report: &Report) {
 }
 
 fn trouble(report: &mut Report, sid: &SessionId, error: &Error) {
-    report.trouble = Some(format!("{}: {}", sid.short(), causes(error)));
-}
-
-pub fn causes(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !said.ends_with(&words) {
-            said = format!("{said}: {words}");
-        }
-        cause = error.source();
-    }
-    said
+    report.trouble = Some(format!("{}: {}", sid.short(), with_causes(error)));
 }
