@@ -143,6 +143,16 @@ fn codex_goes_there_and_comes_home() {
     around(CODEX, false);
 }
 
+#[test]
+fn claude_does_so_through_git_daemon() {
+    around(CLAUDE, false);
+}
+
+#[test]
+fn codex_does_so_through_http() {
+    around(CODEX, true);
+}
+
 /// The agent hands itself over, in the middle of its own turn.
 fn from_inside(kind: Kind) {
     let Some(circle) = Circle::new(false) else { return };

@@ -216,3 +216,25 @@ fn of_several_that_wait_one_is_named() {
     let taken = desktop.run_here(["resume", "--no-launch", "--json"]).ok().json();
     assert_eq!(taken["native_id"], "dddddddd-0007-4000-8000-000000000007");
 }
+
+#[test]
+fn a_place_that_is_taken_or_in_use_is_left_alone_and_so_is_the_lease() {
+    let scene = Scene::new();
+    let (laptop, desktop) = (&scene.laptop, &scene.desktop);
+    laptop.say("a word");
+    laptop.puts("one", "changed\n");
+    laptop.run_here(["move", SESSION]).ok();
+    desktop.puts("one", "not committed here\n");
+    let before = scene.origin_refs();
+    let taken = desktop.home.join("taken");
+    std::fs::create_dir(&taken).and_then(|()| std::fs::write(taken.join("file"), "")).expect("made");
+    desktop.run_here(["resume", "--no-launch", "--into", taken.to_str().expect("text")]).fails_with(1);
+    desktop.run_here(["resume", "--no-launch", "--here"]).fails_with(1);
+    assert_eq!(scene.origin_refs(), before);
+    // The branch is checked out in another work tree: HEAD is detached, and no branch moves.
+    desktop.git(["worktree", "add", "-q", desktop.home.join("other").to_str().expect("text"), "-B", "main", "origin/main"]);
+    let main = desktop.rev("main");
+    let taken = desktop.run_here(["resume", "--no-launch", "--branch", "--json"]).ok().json();
+    assert_ne!(taken["workspace"]["on"], "refs/heads/main", "{taken:#}");
+    assert_eq!((desktop.rev("main"), desktop.reads("one")), (main, "not committed here\n".to_owned()));
+}
