@@ -4,7 +4,8 @@
 //! stays short; what is not listed is counted.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, SyncSender};
+use std::thread;
 
 use super::stream::Stream;
 use super::{Allowed, Confidence, Finding, Match, rules};
@@ -13,6 +14,9 @@ use crate::path::RelPath;
 
 /// So many are listed.
 const MOST: usize = 500;
+/// What is shown is copied in pieces of this size, and so many of them wait.
+const PIECE: usize = 256 << 10;
+const WAITING: usize = 16;
 /// What unpacks to more is no rollout; the rest of it is not looked at.
 const MOST_UNPACKED: u64 = 8 << 30;
 
@@ -35,9 +39,30 @@ impl Found {
     }
 }
 
-/// Shared by whoever shows it files and whoever asks what was found.
-#[derive(Clone, Default)]
-pub struct Watch(Arc<Mutex<State>>);
+/// Shared by whoever shows it files and whoever asks what was found. It looks on a thread of its own: whoever reads and cuts
+/// files has enough to do.
+#[derive(Clone)]
+pub struct Watch(SyncSender<Say>);
+
+enum Say {
+    Begin(String, bool),
+    Known(Vec<u8>),
+    Fresh(Vec<u8>),
+    End,
+    /// By whoever has shown everything.
+    Asked(SyncSender<Found>),
+}
+
+impl Default for Watch {
+    fn default() -> Watch {
+        let (say, hear) = mpsc::sync_channel(WAITING);
+        thread::spawn(move || {
+            let mut state = State::default();
+            hear.into_iter().for_each(|said| state.hear(said));
+        });
+        Watch(say)
+    }
+}
 
 #[derive(Default)]
 struct State {
@@ -82,27 +107,58 @@ impl Write for Unpacked {
 
 impl Watch {
     pub fn found(&self) -> Found {
-        self.state().found.clone()
+        let (say, hear) = mpsc::sync_channel(1);
+        let asked = self.0.send(Say::Asked(say)).ok().and_then(|()| hear.recv().ok());
+        // To go on as if nothing had been found would be worse.
+        asked.unwrap_or_else(|| std::panic::resume_unwind(Box::new("the search for secrets has died")))
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// That it has died is heard by whoever asks.
+    fn say(&self, said: Say) {
+        let _ = self.0.send(said);
     }
 }
 
 impl Observer for Watch {
     fn begin(&mut self, name: &RelPath) {
-        let packed = name.as_bytes().ends_with(b".zst").then(|| zstd::stream::write::Decoder::new(Unpacked::default()));
-        let kind = match packed {
+        self.say(Say::Begin(name.to_string(), name.as_bytes().ends_with(b".zst")));
+    }
+
+    fn known(&mut self, bytes: &[u8]) {
+        bytes.chunks(PIECE).for_each(|piece| self.say(Say::Known(piece.to_vec())));
+    }
+
+    fn fresh(&mut self, bytes: &[u8]) {
+        bytes.chunks(PIECE).for_each(|piece| self.say(Say::Fresh(piece.to_vec())));
+    }
+
+    fn end(&mut self) {
+        self.say(Say::End);
+    }
+}
+
+impl State {
+    fn hear(&mut self, said: Say) {
+        match said {
+            Say::Begin(file, packed) => self.begin(file, packed),
+            Say::Known(bytes) => self.known(&bytes),
+            Say::Fresh(bytes) => self.fresh(&bytes),
+            Say::End => self.end(),
+            Say::Asked(answer) => drop(answer.send(self.found.clone())),
+        }
+    }
+
+    fn begin(&mut self, file: String, packed: bool) {
+        let kind = match packed.then(|| zstd::stream::write::Decoder::new(Unpacked::default())) {
             None => Kind::Plain(Stream::default(), Vec::new()),
             Some(Ok(decoder)) => Kind::Packed(Box::new(decoder)),
             Some(Err(_)) => Kind::Broken,
         };
-        self.state().now = Some(Now { file: name.to_string(), kind });
+        self.now = Some(Now { file, kind });
     }
 
     fn known(&mut self, bytes: &[u8]) {
-        if let Some(Now { kind: Kind::Plain(stream, matches), .. }) = self.state().now.as_mut() {
+        if let Some(Now { kind: Kind::Plain(stream, matches), .. }) = self.now.as_mut() {
             return stream.known(bytes, matches);
         }
         // A packed one that changed is another file as a whole.
@@ -110,8 +166,7 @@ impl Observer for Watch {
     }
 
     fn fresh(&mut self, bytes: &[u8]) {
-        let mut state = self.state();
-        let Some(now) = state.now.as_mut() else { return };
+        let Some(now) = self.now.as_mut() else { return };
         match &mut now.kind {
             Kind::Plain(stream, matches) => {
                 stream.push(bytes, matches);
@@ -123,7 +178,7 @@ impl Observer for Watch {
                     left.stream.finish(&mut left.matches);
                     let file = now.file.clone();
                     now.kind = Kind::Broken;
-                    state.found.take(&file, left.matches);
+                    self.found.take(&file, left.matches);
                 }
             }
             Kind::Broken => {}
@@ -131,8 +186,7 @@ impl Observer for Watch {
     }
 
     fn end(&mut self) {
-        let mut state = self.state();
-        let Some(Now { file, kind }) = state.now.take() else { return };
+        let Some(Now { file, kind }) = self.now.take() else { return };
         let matches = match kind {
             Kind::Plain(mut stream, mut matches) => {
                 stream.finish(&mut matches);
@@ -146,7 +200,7 @@ impl Observer for Watch {
             }
             Kind::Broken => return,
         };
-        state.found.take(&file, matches);
+        self.found.take(&file, matches);
     }
 }
 
