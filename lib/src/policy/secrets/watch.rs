@@ -42,7 +42,11 @@ impl Found {
 /// Shared by whoever shows it files and whoever asks what was found. It looks on a thread of its own: whoever reads and cuts
 /// files has enough to do.
 #[derive(Clone)]
-pub struct Watch(SyncSender<Say>);
+pub struct Watch {
+    say: SyncSender<Say>,
+    /// What came in smaller pieces than are worth waking somebody for.
+    fresh: Vec<u8>,
+}
 
 enum Say {
     Begin(String, bool),
@@ -60,7 +64,7 @@ impl Default for Watch {
             let mut state = State::default();
             hear.into_iter().for_each(|said| state.hear(said));
         });
-        Watch(say)
+        Watch { say, fresh: Vec::new() }
     }
 }
 
@@ -108,14 +112,17 @@ impl Write for Unpacked {
 impl Watch {
     pub fn found(&self) -> Found {
         let (say, hear) = mpsc::sync_channel(1);
-        let asked = self.0.send(Say::Asked(say)).ok().and_then(|()| hear.recv().ok());
+        let asked = self.say.send(Say::Asked(say)).ok().and_then(|()| hear.recv().ok());
         // To go on as if nothing had been found would be worse.
         asked.unwrap_or_else(|| std::panic::resume_unwind(Box::new("the search for secrets has died")))
     }
 
     /// That it has died is heard by whoever asks.
-    fn say(&self, said: Say) {
-        let _ = self.0.send(said);
+    fn say(&mut self, said: Say) {
+        if !self.fresh.is_empty() {
+            let _ = self.say.send(Say::Fresh(std::mem::take(&mut self.fresh)));
+        }
+        let _ = self.say.send(said);
     }
 }
 
@@ -129,7 +136,13 @@ impl Observer for Watch {
     }
 
     fn fresh(&mut self, bytes: &[u8]) {
-        bytes.chunks(PIECE).for_each(|piece| self.say(Say::Fresh(piece.to_vec())));
+        for piece in bytes.chunks(PIECE) {
+            if self.fresh.len() + piece.len() > PIECE {
+                let full = std::mem::take(&mut self.fresh);
+                self.say(Say::Fresh(full));
+            }
+            self.fresh.extend_from_slice(piece);
+        }
     }
 
     fn end(&mut self) {
