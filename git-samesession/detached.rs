@@ -47,14 +47,16 @@ impl Detached {
 }
 
 /// Nothing that Git or SSH would want to know can be asked for.
-pub fn silent(command: &mut Command) {
+fn silent(command: &mut Command) {
     command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "").env("SSH_ASKPASS_REQUIRE", "never");
     // A command of the user's own is theirs to make silent.
     command.env("SAMESESSION_UNATTENDED", "1");
 }
 
 /// Held as long as it lives.
-pub struct Only(#[allow(dead_code, reason = "what it holds is the lock")] File);
+pub struct Only {
+    _lock: File,
+}
 
 /// `None` if another process has it.
 pub fn only(repo: &Repository, name: &str) -> io::Result<Option<Only>> {
@@ -62,7 +64,7 @@ pub fn only(repo: &Repository, name: &str) -> io::Result<Option<Only>> {
     create_parent(&path)?;
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(Only(file))),
+        Ok(()) => Ok(Some(Only { _lock: file })),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -34,9 +34,8 @@ pub fn recipients(to: &SealTo, device: Option<&Device>) -> Result<Recipients, Er
     Ok(recipients)
 }
 
-/// The public keys that a word stands for, as text: a key itself, or a file of them. Every option that names somebody comes
-/// here, so this is where names of people and devices are to be looked up, once there is a list of them: the signers that
-/// this device knows have no keys to seal to.
+/// The public keys that a word stands for, as text: a key itself, or a file of them. Names on the
+/// roster are keys by the time they come here, where an option takes them: `enrol::named`.
 fn keys_of(word: &str) -> Result<Cow<'_, str>, Error> {
     if is_secret(word) {
         return Err(Error::Seal(seal::Error::SecretKey));
