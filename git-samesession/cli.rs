@@ -3,11 +3,14 @@
 //! `tests/manual.rs` holds this tree against the man page, so a flag cannot be in one and not in the other.
 
 // Said whole, since `tests/manual.rs` reads this tree as well.
+#[path = "cli/keys.rs"]
+mod keys;
 #[path = "cli/moving.rs"]
 mod moving;
 
 use std::path::PathBuf;
 
+pub use keys::*;
 pub use moving::*;
 
 use clap::{Args, Parser, Subcommand};
@@ -98,6 +101,17 @@ pub enum DeviceCommand {
         /// What others will see it called; by default the host name
         #[arg(long)]
         name: Option<String>,
+        #[command(flatten)]
+        passphrase: NewPassphrase,
+    },
+    /// Set, change or take off the passphrase of this machine's keys
+    Passphrase {
+        /// Take it off
+        #[arg(long, conflicts_with = "passphrase_file")]
+        remove: bool,
+        /// Read the new one from the first line of a file
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
     },
     /// Show the name, the key to encrypt to and the fingerprint to compare
     Show,

@@ -242,10 +242,14 @@ impl Failure {
                 E::Unsigned | E::Seal(seal::Error::BadSignature(_)) => ("unsigned", 1),
                 E::OutputExists(_) => ("exists", 1),
                 E::Device(device::Error::Exists(_)) => ("exists", 1),
+                E::Device(device::Error::HasPassphrase | device::Error::NoPassphrase) => ("passphrase", 1),
                 E::Ambiguous { .. } => ("ambiguous", 1),
                 E::NoSuchSession(_) | E::NoCurrentSession(_) => ("no-session", 1),
                 E::Seal(seal::Error::NoMatch { .. }) => ("no-key", 1),
-                E::Seal(seal::Error::WrongPassphrase | seal::Error::NeedsPassphrase) => ("passphrase", 1),
+                E::Seal(
+                    seal::Error::WrongPassphrase | seal::Error::NeedsPassphrase | seal::Error::Locked | seal::Error::WrongDevicePassphrase,
+                )
+                | E::Device(device::Error::Seal(seal::Error::WrongDevicePassphrase)) => ("passphrase", 1),
                 E::Capsule(capsule::Error::Newer { .. } | capsule::Error::Requires(_)) => ("newer", 128),
                 E::Capsule(capsule::Error::NotACapsule(_)) | E::Seal(seal::Error::NotSealed) => ("not-a-capsule", 128),
                 E::Capsule(_) | E::Foreign(_) | E::Agent(agent::Error::Foreign { .. }) => ("bad-capsule", 128),
@@ -478,6 +482,7 @@ fn seal_hints(error: &seal::Error) -> Vec<String> {
         }
         seal::Error::NotSealed => "capsules are what 'git samesession checkpoint' writes",
         seal::Error::NeedsPassphrase => "open it with --passphrase; in scripts with --passphrase-file or --passphrase-fd",
+        seal::Error::Locked => "run it at a terminal, or take the passphrase off: git samesession device passphrase --remove",
         seal::Error::Damaged(_) => "get the capsule again; nothing was installed",
         seal::Error::Mixed => "use either --passphrase or --recipient",
         seal::Error::SecretKey => "name the file with its public half, or what 'git samesession device show' prints over there",

@@ -132,7 +132,7 @@ impl<'a> Ledger<'a> {
 
     /// The name under which this signer is known here.
     pub fn name_of(&self, signer: &Signer) -> Option<&str> {
-        let own = self.device.is_some_and(|device| device.signing().fingerprint() == signer.fingerprint);
+        let own = self.device.is_some_and(|device| device.is_own(&signer.fingerprint));
         if own {
             return Some("this device");
         }

@@ -178,6 +178,8 @@ impl<C: Callbacks> Work<'_, C> {
                 error,
                 seal::Error::NoMatch { .. }
                     | seal::Error::NeedsPassphrase
+                    | seal::Error::Locked
+                    | seal::Error::WrongDevicePassphrase
                     | seal::Error::WrongPassphrase
                     | seal::Error::Damaged(_)
                     | seal::Error::BadSignature(_)

@@ -86,7 +86,7 @@ pub fn carry(ledger: &Ledger<'_>, new: &Checkpoint, local: &ObjectId) -> Result<
     let mut ours = Vec::new();
     for id in since {
         let checkpoint = ledger.checkpoint(&new.sid, &id)?;
-        if checkpoint.signer.fingerprint != device.signing().fingerprint() {
+        if !device.is_own(&checkpoint.signer.fingerprint) {
             return Ok(None);
         }
         ours.push(ledger.opened(&checkpoint)?);

@@ -71,7 +71,8 @@ impl Epoch {
         for wrap in wraps {
             match super::stream::unseal(&wrap[..], with) {
                 Ok(mut plain) => {
-                    let mut text = Zeroizing::new(String::new());
+                    // Of its full size from the start: a string that grows leaves pieces behind that nobody wipes.
+                    let mut text = Zeroizing::new(String::with_capacity(1024));
                     plain.by_ref().take(1024).read_to_string(&mut text).map_err(|error| Error::Damaged(error.to_string()))?;
                     let key = text.trim().parse().map_err(|_| Error::Damaged("an epoch's key is none".to_owned()))?;
                     return Ok(Epoch::of(id.clone(), key));

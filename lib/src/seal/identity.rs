@@ -5,11 +5,13 @@
 use age_core::format::{FileKey, Stanza};
 use sha2::{Digest, Sha256};
 
-use super::{Callbacks, Error, SecretString};
+use super::{Callbacks, Envelope, Error, OwnKey, SecretString};
 
 #[derive(Default)]
 pub struct Identities {
     keys: Vec<Box<dyn age::Identity>>,
+    /// This device's.
+    own: Vec<OwnKey>,
     names: Vec<String>,
     /// What is sealed to for them to open it, where that can be told.
     public: Vec<String>,
@@ -50,10 +52,12 @@ impl Identities {
         Ok(())
     }
 
-    pub fn add_device(&mut self, identity: age::x25519::Identity) {
-        self.mark.update(identity.to_public().to_string());
-        self.public.push(identity.to_public().to_string());
-        self.push(Box::new(identity), "this device's key");
+    pub fn add_device(&mut self, key: impl Into<OwnKey>) {
+        let key = key.into();
+        self.mark.update(key.recipient());
+        self.public.push(key.recipient());
+        self.named("this device's key");
+        self.own.push(key);
     }
 
     pub fn set_passphrase(&mut self, passphrase: SecretString) {
@@ -72,6 +76,10 @@ impl Identities {
 
     fn push(&mut self, key: Box<dyn age::Identity>, name: &str) {
         self.keys.push(key);
+        self.named(name);
+    }
+
+    fn named(&mut self, name: &str) {
         if !self.names.iter().any(|known| known == name) {
             self.names.push(name.to_owned());
         }
@@ -81,8 +89,16 @@ impl Identities {
         if self.names.is_empty() { "nothing, there is no key".to_owned() } else { self.names.join(", ") }
     }
 
+    /// What asks for a passphrase comes last: another one may fit without.
     pub(super) fn keys(&self) -> impl Iterator<Item = &dyn age::Identity> {
-        self.keys.iter().map(|key| &**key)
+        let own = |locked: bool| self.own.iter().filter(move |key| key.is_locked() == locked).map(|key| key as &dyn age::Identity);
+        own(false).chain(self.keys.iter().map(|key| &**key)).chain(own(true))
+    }
+
+    /// Why this device's key did not open what may well have been sealed to it.
+    pub(super) fn refusal(&self, envelope: &Envelope) -> Option<Error> {
+        let meant = envelope.recipients.contains_key("X25519");
+        self.own.iter().find_map(OwnKey::refusal).filter(|_| meant).map(Error::from)
     }
 
     pub(super) fn passphrase(&self) -> Option<age::scrypt::Identity> {

@@ -4,44 +4,122 @@
 //! every manifest is signed, and a signature is checked before anything is believed.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use age::secrecy::zeroize::Zeroizing;
 use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 
-use super::Error;
+use super::own::{Lock, Refusal};
+use super::{Error, ExposeSecret, SecretString};
 
 /// What we sign, and what Git does: a signature made for one is none for the other.
 pub const NAMESPACE: &str = "samesession";
 pub const GIT_NAMESPACE: &str = "git";
 
-pub struct SigningKey(PrivateKey);
+/// A key that signs, wherever it is kept. Who it is can be said without opening it.
+pub struct SigningKey {
+    public: PublicKey,
+    held: Held,
+}
+
+enum Held {
+    Open(Box<PrivateKey>),
+    /// In OpenSSH's own encrypted form.
+    Locked {
+        file: Box<PrivateKey>,
+        lock: Lock,
+        opened: OnceLock<Result<Box<PrivateKey>, Refusal>>,
+    },
+    Elsewhere(Box<dyn Elsewhere>),
+}
+
+/// A key that is not ours to hold: in an agent, in hardware, in a file that its own tools open.
+pub trait Elsewhere: Send + Sync {
+    /// An armoured SSHSIG.
+    fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, Error>;
+}
 
 impl SigningKey {
     pub fn generate(comment: &str) -> Result<SigningKey, Error> {
         let mut key = PrivateKey::random(&mut ssh_key::rand_core::OsRng, Algorithm::Ed25519).map_err(Error::SigningKey)?;
         key.set_comment(comment);
-        Ok(SigningKey(key))
+        Ok(SigningKey::of(key))
     }
 
     pub fn from_openssh(text: &str) -> Result<SigningKey, Error> {
-        PrivateKey::from_openssh(text).map(SigningKey).map_err(Error::SigningKey)
+        SigningKey::under(text, &Lock::default())
+    }
+
+    /// The same, where it may be under a passphrase.
+    pub fn under(text: &str, lock: &Lock) -> Result<SigningKey, Error> {
+        let key = PrivateKey::from_openssh(text).map_err(Error::SigningKey)?;
+        if !key.is_encrypted() {
+            return Ok(SigningKey::of(key));
+        }
+        let public = key.public_key().clone();
+        Ok(SigningKey { public, held: Held::Locked { file: Box::new(key), lock: lock.clone(), opened: OnceLock::new() } })
+    }
+
+    /// `line` is the public key, as `.pub` files have it.
+    pub fn elsewhere(line: &str, key: Box<dyn Elsewhere>) -> Result<SigningKey, Error> {
+        Ok(SigningKey { public: PublicKey::from_openssh(line).map_err(Error::SigningKey)?, held: Held::Elsewhere(key) })
+    }
+
+    fn of(key: PrivateKey) -> SigningKey {
+        SigningKey { public: key.public_key().clone(), held: Held::Open(Box::new(key)) }
+    }
+
+    fn key(&self) -> Result<&PrivateKey, Error> {
+        match &self.held {
+            Held::Open(key) => Ok(key),
+            Held::Elsewhere(_) => Err(Error::KeyElsewhere),
+            Held::Locked { file, lock, opened } => {
+                let open = || {
+                    let key = file.decrypt(lock.passphrase()?.expose_secret()).map_err(|_| Refusal::Wrong)?;
+                    if key.public_key().key_data() == self.public.key_data() { Ok(Box::new(key)) } else { Err(Refusal::Damaged) }
+                };
+                Ok(opened.get_or_init(open).as_ref().map_err(|refusal| *refusal)?)
+            }
+        }
+    }
+
+    pub fn is_locked(&self) -> bool {
+        matches!(self.held, Held::Locked { .. })
     }
 
     pub fn to_openssh(&self) -> Result<Zeroizing<String>, Error> {
-        self.0.to_openssh(LineEnding::LF).map_err(Error::SigningKey)
+        self.key()?.to_openssh(LineEnding::LF).map_err(Error::SigningKey)
+    }
+
+    /// With a passphrase over it, which `ssh-keygen -Y sign` asks for.
+    pub fn to_openssh_under(&self, passphrase: &SecretString) -> Result<Zeroizing<String>, Error> {
+        let key = self.key()?.encrypt(&mut ssh_key::rand_core::OsRng, passphrase.expose_secret()).map_err(Error::SigningKey)?;
+        key.to_openssh(LineEnding::LF).map_err(Error::SigningKey)
     }
 
     /// The public key as one line, as `.pub` files have it.
     pub fn public_line(&self) -> Result<String, Error> {
-        self.0.public_key().to_openssh().map_err(Error::SigningKey)
+        self.public.to_openssh().map_err(Error::SigningKey)
+    }
+
+    /// The same with its comment, which an OpenSSH key under a passphrase keeps to itself.
+    pub fn commented_line(&self) -> Result<String, Error> {
+        self.key()?.public_key().to_openssh().map_err(Error::SigningKey)
     }
 
     pub fn fingerprint(&self) -> String {
-        self.0.fingerprint(HashAlg::Sha256).to_string()
+        self.public.fingerprint(HashAlg::Sha256).to_string()
     }
 
     pub fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, Error> {
-        let signature = self.0.sign(namespace, HashAlg::Sha512, message).map_err(Error::Sign)?;
+        if let Held::Elsewhere(key) = &self.held {
+            let signature = key.sign(namespace, message)?;
+            // What a reader could not verify must not be sent to one.
+            let signer = verify(namespace, message, signature.as_bytes())?;
+            let meant = signer.fingerprint == self.fingerprint();
+            return if meant { Ok(signature) } else { Err(Error::BadSignature("another key than the one named made it".to_owned())) };
+        }
+        let signature = self.key()?.sign(namespace, HashAlg::Sha512, message).map_err(Error::Sign)?;
         signature.to_pem(LineEnding::LF).map_err(Error::Sign)
     }
 }
