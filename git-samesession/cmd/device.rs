@@ -8,6 +8,8 @@ use std::path::Path;
 
 use samesession::device::Device;
 use samesession::env::Env;
+use samesession::flow::keys;
+use samesession::git::Repository;
 use samesession::seal::{Callbacks, SecretString};
 use serde::Serialize;
 
@@ -62,6 +64,9 @@ pub fn run(env: &Env, ui: &Ui, command: &DeviceCommand) -> Result<(), Failure> {
         }
         DeviceCommand::Revoke { who, remote } => return roster::revoke(env, ui, who, remote.as_deref()),
     };
+    if let Ok(repo) = Repository::open(env, env.cwd()) {
+        keys::sign_as_configured(env, &repo, &device)?;
+    }
     let shown = Shown {
         recipient: device.recipient(),
         signing_key: device.signing().public_line().map_err(samesession::flow::Error::from)?,

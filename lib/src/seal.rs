@@ -25,7 +25,7 @@ pub use identity::Identities;
 pub use own::{Lock, OwnKey, identity_in, identity_text, is_sealed_identity, reseal_identity, seal_identity};
 pub use readahead::ReadAhead;
 pub use recipient::{Recipients, Via, is_secret};
-pub use signature::{Elsewhere, GIT_NAMESPACE, NAMESPACE, Signer, SigningKey, fingerprint_of, verify};
+pub use signature::{Elsewhere, GIT_NAMESPACE, NAMESPACE, Signer, SigningKey, fingerprint_of, public_half, verify};
 pub use stream::{Sealer, open, open_small, seal, seal_small};
 
 #[derive(Debug, thiserror::Error)]

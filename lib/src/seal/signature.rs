@@ -111,13 +111,23 @@ impl SigningKey {
         self.public.fingerprint(HashAlg::Sha256).to_string()
     }
 
+    /// Whom its signatures will name.
+    pub fn signer(&self) -> Result<Signer, Error> {
+        let line = self.public_line()?;
+        let key = line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        Ok(Signer { fingerprint: self.fingerprint(), key: key.trim().to_owned() })
+    }
+
     pub fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, Error> {
         if let Held::Elsewhere(key) = &self.held {
             let signature = key.sign(namespace, message)?;
             // What a reader could not verify must not be sent to one.
-            let signer = verify(namespace, message, signature.as_bytes())?;
-            let meant = signer.fingerprint == self.fingerprint();
-            return if meant { Ok(signature) } else { Err(Error::BadSignature("another key than the one named made it".to_owned())) };
+            let made = verify(namespace, message, signature.as_bytes()).map(|signer| signer.fingerprint);
+            return match made {
+                Ok(by) if by == self.fingerprint() => Ok(signature),
+                Ok(_) => Err(Error::SignElsewhere("another key has signed".to_owned())),
+                Err(_) => Err(Error::SignElsewhere("readers could not verify what it makes".to_owned())),
+            };
         }
         let signature = self.key()?.sign(namespace, HashAlg::Sha512, message).map_err(Error::Sign)?;
         signature.to_pem(LineEnding::LF).map_err(Error::Sign)
@@ -145,6 +155,11 @@ pub fn verify(namespace: &str, message: &[u8], signature: &[u8]) -> Result<Signe
     key.verify(namespace, message, &signature).map_err(|_| bad("it does not fit what it signs"))?;
     let line = key.to_openssh().map_err(|_| bad("its key cannot be written"))?;
     Ok(Signer { fingerprint: key.fingerprint(HashAlg::Sha256).to_string(), key: line.trim().to_owned() })
+}
+
+/// The public key of an OpenSSH private key, which says it in the clear even under a passphrase.
+pub fn public_half(private: &str) -> Option<String> {
+    PrivateKey::from_openssh(private).ok()?.public_key().to_openssh().ok()
 }
 
 /// The fingerprint of a public key line.
