@@ -159,17 +159,22 @@ pub enum RecipientCommand {
     /// Let somebody open sessions, those that are here with their whole history, and those that will begin here
     Add {
         /// An age or SSH public key, or a file of them
-        #[arg(value_name = "KEY|FILE", required = true)]
+        #[arg(value_name = "KEY|FILE", required_unless_present = "reader", conflicts_with = "reader")]
         keys: Vec<String>,
         /// Only this session: the others and the defaults stay as they are
         #[arg(long = "session", value_name = "SESSION")]
         sessions: Vec<String>,
+        #[command(flatten)]
+        reader: NewReader,
     },
     /// Seal nothing more to somebody; what they could read until now they keep
     Remove {
         /// An age or SSH public key, or a file of them
-        #[arg(value_name = "KEY|FILE", required = true)]
+        #[arg(value_name = "KEY|FILE", required_unless_present = "passphrase")]
         keys: Vec<String>,
+        /// Every passphrase that opens sessions
+        #[arg(long, conflicts_with = "keys")]
+        passphrase: bool,
         /// Only from this session: the others and the defaults stay as they are
         #[arg(long = "session", value_name = "SESSION")]
         sessions: Vec<String>,

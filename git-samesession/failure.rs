@@ -207,6 +207,7 @@ impl Failure {
                 E::NotAFinding(_) => ("usage", 129),
                 E::Redacted => ("redacted", 1),
                 E::NoDevice => ("no-device", 1),
+                E::TooManyPassphrases { .. } => ("exists", 1),
                 E::Leased { .. } => ("leased", 1),
                 E::NotOnRoster | E::NobodyAsks(_) | E::NoSuchMember(_) => ("no-member", 1),
                 E::WasRevoked { .. } => ("revoked", 1),
@@ -396,6 +397,7 @@ impl Failure {
                 E::LocksOut { .. } => {
                     hint("it could neither restore it nor make another checkpoint of it; if that is meant, repeat the command with --force")
                 }
+                E::TooManyPassphrases { .. } => hint("to take them away: git samesession recipient remove --passphrase"),
                 E::NoRepositoryHere => hint("go into a clone of it, or leave the workspace in the capsule: --session-only"),
                 E::NoWorkTree => hint("go into a work tree, or leave out --here for a new one"),
                 E::WorkspaceThere(_) => vec![

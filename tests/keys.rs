@@ -2,6 +2,7 @@
 //! that holds secrets tells nobody.
 
 mod passphrase;
+mod reader;
 mod secrecy;
 mod signing;
 

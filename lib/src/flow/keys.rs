@@ -62,6 +62,7 @@ pub fn identities<C: Callbacks>(
     callbacks: &C,
 ) -> Result<Identities, Error> {
     let mut identities = Identities::default();
+    identities.ask_passphrase(callbacks.clone());
     if let Some(passphrase) = passphrase {
         identities.set_passphrase(passphrase);
     }

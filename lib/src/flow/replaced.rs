@@ -112,6 +112,7 @@ pub fn carry(ledger: &Ledger<'_>, new: &Checkpoint, local: &ObjectId) -> Result<
         draft.epoch = epoch;
         draft.record.seed = hex(&seed);
         (draft.record.recipients, draft.record.removed) = (readers.names, readers.removed);
+        draft.record.passphrases = readers.passphrases;
         (draft.wraps, draft.new_wraps) = (wraps.kept, wraps.new);
         sequence += 1;
         draft.parents = vec![tip];

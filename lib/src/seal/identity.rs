@@ -5,6 +5,7 @@
 use age_core::format::{FileKey, Stanza};
 use sha2::{Digest, Sha256};
 
+use super::passphrase::Passphrases;
 use super::{Callbacks, Envelope, Error, OwnKey, SecretString};
 
 #[derive(Default)]
@@ -15,7 +16,7 @@ pub struct Identities {
     names: Vec<String>,
     /// What is sealed to for them to open it, where that can be told.
     public: Vec<String>,
-    passphrase: Option<SecretString>,
+    passphrases: Passphrases,
     mark: Sha256,
 }
 
@@ -61,7 +62,19 @@ impl Identities {
     }
 
     pub fn set_passphrase(&mut self, passphrase: SecretString) {
-        self.passphrase = Some(passphrase);
+        self.passphrases.say(passphrase);
+    }
+
+    /// Who is asked, once, where no key fits and a passphrase would.
+    pub fn ask_passphrase<C: Callbacks>(&mut self, callbacks: C) {
+        self.passphrases.ask(callbacks);
+    }
+
+    /// The key that a passphrase opens.
+    pub(super) fn by_passphrase(&self, file: &[u8]) -> Result<Identities, Error> {
+        let mut opened = Identities::default();
+        opened.add_device(self.passphrases.open(file)?);
+        Ok(opened)
     }
 
     /// The public keys, as far as they can be told.
@@ -102,7 +115,7 @@ impl Identities {
     }
 
     pub(super) fn passphrase(&self) -> Option<age::scrypt::Identity> {
-        self.passphrase.clone().map(age::scrypt::Identity::new)
+        self.passphrases.said().cloned().map(age::scrypt::Identity::new)
     }
 }
 

@@ -15,8 +15,8 @@ use super::{Callbacks, Error, ExposeSecret, SecretString};
 
 /// As much as the age program takes: about a second.
 const WORK: u8 = 18;
-/// What it opens at most.
-const MAX_WORK: u8 = 22;
+/// What is opened at most: a gigabyte of memory.
+const MAX_WORK: u8 = 20;
 /// No identity file of ours is as long.
 const MAX: u64 = 64 << 10;
 
@@ -172,10 +172,15 @@ pub fn seal_identity(text: &str, passphrase: &SecretString) -> Result<String, Er
     String::from_utf8(sealed).map_err(|_| Error::Damaged("armor is text".to_owned()))
 }
 
-pub(super) fn open_identity(sealed: &str, passphrase: &SecretString) -> Result<Zeroizing<String>, Refusal> {
+fn open_identity(sealed: &str, passphrase: &SecretString) -> Result<Zeroizing<String>, Refusal> {
+    open_file(sealed.as_bytes(), passphrase)
+}
+
+/// An age file under a passphrase, armoured or not.
+pub(super) fn open_file(sealed: &[u8], passphrase: &SecretString) -> Result<Zeroizing<String>, Refusal> {
     let mut key = age::scrypt::Identity::new(passphrase.clone());
     key.set_max_work_factor(MAX_WORK);
-    let decryptor = age::Decryptor::new(ArmoredReader::new(sealed.as_bytes())).map_err(|_| Refusal::Damaged)?;
+    let decryptor = age::Decryptor::new(ArmoredReader::new(sealed)).map_err(|_| Refusal::Damaged)?;
     if !decryptor.is_scrypt() {
         return Err(Refusal::Damaged);
     }
