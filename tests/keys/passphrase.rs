@@ -132,6 +132,16 @@ fn hooks_ask_nobody_stop_nothing_and_say_why_they_do_nothing() {
     assert_eq!(team.server.refs("refs/heads/main").len(), 1, "the user's own push is not stopped");
     assert!(team.server.refs("refs/samesession").is_empty());
     assert!(laptop.run(["hook", "status"]).ok().stdout().contains("NOT done"));
+    laptop.git(["config", "samesession.hook.strict", "true"]);
+    let refused = laptop.try_git(["push", "-q", "origin", "HEAD:refs/heads/other"]);
+    assert!(refused.code() != Some(0) && refused.stderr().contains("nobody can be asked"), "{}", refused.stderr());
+    let again = laptop.run(["hook", "install", "--git"]).ok();
+    assert!(again.stderr().contains("hooks ask nobody"), "{}", again.stderr());
+    // In an agent's own turn nobody could be asked when it is over, so nothing is registered.
+    let inside = laptop.env("CLAUDE_CODE_SESSION_ID", id(1)).env("CLAUDECODE", "1");
+    inside.run(["move", "--remote", "origin"]).fails(1, "nobody can be asked");
+    assert!(!laptop.cwd.join(".git/samesession/registered").exists());
+    assert!(laptop.run(["doctor"]).stdout().contains("its keys under a passphrase"));
 }
 
 #[test]

@@ -58,8 +58,12 @@ fn the_users_own_key_signs_and_others_verify_restore_and_go_on() {
     laptop.begin(&id(1));
     laptop.run(["checkpoint", &id(1)]).ok();
     let own = laptop.fingerprint();
-    let kinds: [(&str, &[&str]); 3] =
-        [("ed", &["-t", "ed25519"]), ("ec", &["-t", "ecdsa", "-b", "256"]), ("rsa", &["-t", "rsa", "-b", "2048"])];
+    let kinds: [(&str, &[&str]); 4] = [
+        ("ed", &["-t", "ed25519"]),
+        ("ec384", &["-t", "ecdsa", "-b", "384"]),
+        ("ec", &["-t", "ecdsa", "-b", "256"]),
+        ("rsa", &["-t", "rsa", "-b", "2048"]),
+    ];
     for (n, (name, options)) in kinds.into_iter().enumerate() {
         let key = ssh_key(&laptop, name, options);
         // By its private half, by its public one beside it, and once more.

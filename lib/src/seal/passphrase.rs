@@ -56,6 +56,7 @@ pub(super) struct Passphrases {
 impl Passphrases {
     pub fn say(&mut self, passphrase: SecretString) {
         self.answer = OnceLock::from(Some(passphrase));
+        self.tried = Mutex::default();
     }
 
     pub fn ask<C: Callbacks>(&mut self, callbacks: C) {

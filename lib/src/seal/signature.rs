@@ -184,4 +184,26 @@ mod tests {
         let again = SigningKey::from_openssh(&key.to_openssh().expect("text")).expect("the same key");
         assert_eq!(again.fingerprint(), key.fingerprint());
     }
+
+    /// What OpenSSH makes with a FIDO key: over the hashes of the application and of the message, with flags between them.
+    #[test]
+    fn a_security_keys_signature_holds() {
+        use sha2::{Digest, Sha256};
+        use ssh_key::public::{KeyData, SkEd25519};
+        fn raw<K: ssh_key::SigningKey>(key: &K, message: &[u8]) -> Vec<u8> {
+            key.try_sign(message).expect("signed").as_bytes().to_vec()
+        }
+        let key = PrivateKey::random(&mut ssh_key::rand_core::OsRng, Algorithm::Ed25519).expect("a key");
+        let public = *key.public_key().key_data().ed25519().expect("Ed25519");
+        let data = SshSig::signed_data(NAMESPACE, HashAlg::Sha512, b"words").expect("data");
+        let touched = [1, 0, 0, 0, 7];
+        let signed = raw(&key, &[&Sha256::digest("ssh:")[..], &touched, &Sha256::digest(&data)].concat());
+        let signature = ssh_key::Signature::new(Algorithm::SkEd25519, [signed, touched.to_vec()].concat()).expect("a signature");
+        let public = KeyData::SkEd25519(SkEd25519::new(public, "ssh:"));
+        let signature =
+            SshSig::new(public, NAMESPACE, HashAlg::Sha512, signature).and_then(|sig| sig.to_pem(LineEnding::LF)).expect("text");
+        let signer = verify(NAMESPACE, b"words", signature.as_bytes()).expect("it holds");
+        assert!(signer.key.starts_with("sk-ssh-ed25519@openssh.com "), "{}", signer.key);
+        assert!(verify(NAMESPACE, b"other words", signature.as_bytes()).is_err());
+    }
 }
