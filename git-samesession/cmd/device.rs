@@ -102,5 +102,5 @@ fn change(env: &Env, ui: &Ui, remove: bool, file: Option<&Path>) -> Result<Devic
         (false, true) => "the passphrase is changed",
         (false, false) => "the keys have a passphrase; hooks cannot use them any more: see git help samesession",
     });
-    Ok(Device::load(env)?.ok_or(Failure::NoDevice)?)
+    Device::load(env)?.ok_or(Failure::NoDevice)
 }

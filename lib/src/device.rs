@@ -85,7 +85,10 @@ impl Device {
             true => about.recipient.as_deref().and_then(|public| OwnKey::locked(identity.to_string(), public, lock.clone())),
             false => seal::identity_in(&identity).map(OwnKey::from),
         };
-        let key = key.ok_or_else(|| damaged(&dir.join(IDENTITY), "it holds no age key"))?;
+        // Put there by hand: without its public half nothing could be sealed to it.
+        let bare = seal::is_sealed_identity(&identity) && about.recipient.is_none();
+        let why = if bare { "it is under a passphrase, and device.json does not name its recipient" } else { "it holds no age key" };
+        let key = key.ok_or_else(|| damaged(&dir.join(IDENTITY), why))?;
         let signing = SigningKey::under(&private(&dir.join(SIGNING))?, &lock)?;
         Ok(Device { name: about.name, created: about.created, key, signing, chosen: OnceLock::new(), lock, dir })
     }

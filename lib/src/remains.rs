@@ -16,7 +16,7 @@ static BEFORE: OnceLock<Rlimit> = OnceLock::new();
 /// No core dump of this process from now on. What it starts inherits the limit, but for what `as_before` starts.
 pub fn no_core() -> io::Result<()> {
     let before = getrlimit(Resource::Core);
-    let none = Rlimit { current: Some(0), ..before.clone() };
+    let none = Rlimit { current: Some(0), ..before };
     let _ = BEFORE.set(before);
     setrlimit(Resource::Core, none)?;
     // The limit means nothing where cores go through a pipe to a program; this holds there, and ends with the next exec.
@@ -28,9 +28,9 @@ pub fn no_core() -> io::Result<()> {
 /// Starts something with the limit that we were started with.
 pub fn as_before<T>(start: impl FnOnce() -> T) -> T {
     let Some(before) = BEFORE.get() else { return start() };
-    let _ = setrlimit(Resource::Core, before.clone());
+    let _ = setrlimit(Resource::Core, *before);
     let started = start();
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), ..before.clone() });
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), ..*before });
     started
 }
 

@@ -4,9 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
+use samesession::seal;
+
 use super::{installed, keys_of};
+use crate::roster::joins;
 use crate::support::chains::{Team, id, write_script};
-use crate::support::clones::sid_of;
+use crate::support::clones::{Project, SESSION, sid_of};
 use crate::support::sandbox::Machine;
 
 fn ssh_key(machine: &Machine, name: &str, options: &[&str]) -> PathBuf {
@@ -162,4 +165,25 @@ fn what_cannot_sign_says_so_in_one_line_and_nothing_is_made() {
     refused("another key has signed");
     laptop.git(["config", "samesession.sign", "perhaps"]);
     refused("samesession.sign is 'perhaps', and can be 'device' or 'git'");
+}
+
+#[test]
+fn a_member_of_a_roster_is_known_by_the_users_key() {
+    if !installed("ssh-keygen") {
+        return;
+    }
+    let project = Project::new();
+    let (laptop, desktop) = (project.clone("laptop"), project.clone("desktop"));
+    fs::create_dir_all(laptop.home.join(".ssh")).expect("made");
+    let key = ssh_key(&laptop, ".ssh/id_ed25519", &["-t", "ed25519"]);
+    signs_with_git(&laptop, "~/.ssh/id_ed25519");
+    laptop.say("a word");
+    laptop.run_here(["checkpoint", SESSION, "--push"]).ok();
+    laptop.run_here(["device", "join"]).ok();
+    // By name, which is sealed to the key that signed the roster.
+    joins(&desktop, &laptop);
+    desktop.run_here(["fetch"]).ok();
+    let restored = desktop.run_here(["restore", SESSION]).ok();
+    let fingerprint = seal::fingerprint_of(&public(&key)).expect("a key");
+    assert!(restored.stdout().contains(&format!("signed by laptop ({fingerprint})")), "{}", restored.stdout());
 }

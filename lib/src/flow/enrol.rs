@@ -129,6 +129,8 @@ pub fn asking(ledger: &Ledger<'_>, device: &Device, remote: &str) -> Result<Vec<
         if print != print_of(&signer.key) {
             continue;
         }
+        // The member's request was sealed to the key that signed the roster, which may be the user's own.
+        let called = called.or_else(|| chain::asked(&ledger.store, &commit, ledger.identities).ok()?.2);
         let called = called.map(|name| name.chars().filter(|c| !c.is_control()).take(64).collect());
         found.push(Asking {
             print: print.to_owned(),
