@@ -15,7 +15,7 @@ use samesession::env::Env;
 use samesession::flow::address::{self, Address};
 use samesession::flow::wrapped;
 use samesession::git::Repository;
-use samesession::{fault, flow, progress};
+use samesession::{fault, flow, progress, remains};
 
 use crate::mapped::Mapped;
 use crate::native::Native;
@@ -43,6 +43,8 @@ impl From<samesession::env::Error> for Failure {
 }
 
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| say::line(&remains::said_of(panic))));
+    let _ = remains::no_core();
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     let word = args.first().and_then(|arg| arg.to_str());
     match (word, args.len()) {

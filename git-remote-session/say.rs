@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use samesession::flow::{self, with_causes};
 use samesession::progress::Progress;
+use samesession::seal;
 
 pub fn line(text: &str) {
     let harmless: String = text.chars().filter(|c| !c.is_control() && !('\u{202a}'..='\u{202e}').contains(c)).collect();
@@ -30,6 +31,9 @@ fn hint(error: &flow::Error) -> Option<String> {
             "to see what there is: git ls-remote 'session::?all'".to_owned()
         }
         flow::Error::NoBeginning => "bring its first commits: git fetch --unshallow".to_owned(),
+        flow::Error::Seal(seal::Error::Locked) => {
+            "git samesession checkpoint and restore ask for it; to take it off: git samesession device passphrase --remove".to_owned()
+        }
         flow::Error::Address(_) => "see git help remote-session".to_owned(),
         flow::Error::UnknownMaker { checkpoint } => {
             format!("to believe it: git samesession fetch --trust {}", checkpoint.signer.fingerprint)

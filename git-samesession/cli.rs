@@ -3,11 +3,14 @@
 //! `tests/manual.rs` holds this tree against the man page, so a flag cannot be in one and not in the other.
 
 // Said whole, since `tests/manual.rs` reads this tree as well.
+#[path = "cli/keys.rs"]
+mod keys;
 #[path = "cli/moving.rs"]
 mod moving;
 
 use std::path::PathBuf;
 
+pub use keys::*;
 pub use moving::*;
 
 use clap::{Args, Parser, Subcommand};
@@ -98,6 +101,17 @@ pub enum DeviceCommand {
         /// What others will see it called; by default the host name
         #[arg(long)]
         name: Option<String>,
+        #[command(flatten)]
+        passphrase: NewPassphrase,
+    },
+    /// Set, change or take off the passphrase of this machine's keys
+    Passphrase {
+        /// Take it off
+        #[arg(long, conflicts_with = "passphrase_file")]
+        remove: bool,
+        /// Read the new one from the first line of a file
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
     },
     /// Show the name, the key to encrypt to and the fingerprint to compare
     Show,
@@ -145,17 +159,22 @@ pub enum RecipientCommand {
     /// Let somebody open sessions, those that are here with their whole history, and those that will begin here
     Add {
         /// An age or SSH public key, or a file of them
-        #[arg(value_name = "KEY|FILE", required = true)]
+        #[arg(value_name = "KEY|FILE", required_unless_present = "reader", conflicts_with = "reader")]
         keys: Vec<String>,
         /// Only this session: the others and the defaults stay as they are
         #[arg(long = "session", value_name = "SESSION")]
         sessions: Vec<String>,
+        #[command(flatten)]
+        reader: NewReader,
     },
     /// Seal nothing more to somebody; what they could read until now they keep
     Remove {
         /// An age or SSH public key, or a file of them
-        #[arg(value_name = "KEY|FILE", required = true)]
+        #[arg(value_name = "KEY|FILE", required_unless_present = "passphrase")]
         keys: Vec<String>,
+        /// Every passphrase that opens sessions
+        #[arg(long, conflicts_with = "keys")]
+        passphrase: bool,
         /// Only from this session: the others and the defaults stay as they are
         #[arg(long = "session", value_name = "SESSION")]
         sessions: Vec<String>,

@@ -48,6 +48,9 @@ use crate::terminal::{self, Terminal};
 use crate::ui::{Ui, harmless};
 
 pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<ExitCode, Failure> {
+    if env.var("SAMESESSION_UNATTENDED").is_some() {
+        terminal::leave_alone();
+    }
     let done = match command {
         // Its exit code is that of the agent.
         Command::Resume(options) => return resume::run(env, ui, options),
@@ -87,25 +90,32 @@ pub use secrets::line as secret_line;
 /// This machine's keys; made on first use, and said so.
 fn device_or_new(env: &Env, ui: &Ui) -> Result<Device, flow::Error> {
     let (device, made) = Device::ensure(env)?;
+    let device = device.asking(Terminal { quiet: ui.quiet });
     if made {
         ui.note(&format!("made keys for this device, '{}' ({})", device.name, device.signing().fingerprint()));
     }
     Ok(device)
 }
 
-/// The repository around, with this machine's keys, if it has any. What is worth saying of its refs is said afterwards.
-fn with_ledger<T>(env: &Env, ui: &Ui, work: impl FnOnce(&mut Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>) -> Result<T, Failure> {
-    with_ledger_as(env, ui, &Terminal { quiet: ui.quiet }, work)
+/// This machine's keys, if it has any. Whoever is at the terminal is asked for their passphrase, if they have one.
+fn own_device(env: &Env, ui: &Ui) -> Result<Option<Device>, Failure> {
+    Ok(Device::load(env)?.map(|device| device.asking(Terminal { quiet: ui.quiet })))
 }
 
-/// The same, with somebody else to be asked for what keys may need.
+/// The repository around, with this machine's keys, if it has any. What is worth saying of its refs is said afterwards.
+fn with_ledger<T>(env: &Env, ui: &Ui, work: impl FnOnce(&mut Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>) -> Result<T, Failure> {
+    let terminal = Terminal { quiet: ui.quiet };
+    with_ledger_as(env, ui, own_device(env, ui)?, &terminal, work)
+}
+
+/// The same, with somebody else to be asked for what the user's other keys may need.
 fn with_ledger_as<T, C: Callbacks>(
     env: &Env,
     ui: &Ui,
+    device: Option<Device>,
     callbacks: &C,
     work: impl FnOnce(&mut Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let device = Device::load(env)?;
     let identities = flow::keys::identities(env, device.as_ref(), &[], None, callbacks)?;
     let mut ledger = Ledger::open(env, device.as_ref(), &identities)?;
     let mut findings = Vec::new();
@@ -178,7 +188,7 @@ fn device_for(env: &Env, ui: &Ui, keys: &cli::Keys) -> Result<Option<Device>, Fa
             ui.note(&format!("warning: {error}"));
             Ok(None)
         }
-        loaded => Ok(loaded?),
+        loaded => Ok(loaded?.map(|device| device.asking(Terminal { quiet: ui.quiet }))),
     }
 }
 

@@ -207,6 +207,7 @@ impl Failure {
                 E::NotAFinding(_) => ("usage", 129),
                 E::Redacted => ("redacted", 1),
                 E::NoDevice => ("no-device", 1),
+                E::TooManyPassphrases { .. } => ("exists", 1),
                 E::Leased { .. } => ("leased", 1),
                 E::NotOnRoster | E::NobodyAsks(_) | E::NoSuchMember(_) => ("no-member", 1),
                 E::WasRevoked { .. } => ("revoked", 1),
@@ -242,10 +243,15 @@ impl Failure {
                 E::Unsigned | E::Seal(seal::Error::BadSignature(_)) => ("unsigned", 1),
                 E::OutputExists(_) => ("exists", 1),
                 E::Device(device::Error::Exists(_)) => ("exists", 1),
+                E::Device(device::Error::HasPassphrase | device::Error::NoPassphrase) => ("passphrase", 1),
                 E::Ambiguous { .. } => ("ambiguous", 1),
                 E::NoSuchSession(_) | E::NoCurrentSession(_) => ("no-session", 1),
                 E::Seal(seal::Error::NoMatch { .. }) => ("no-key", 1),
-                E::Seal(seal::Error::WrongPassphrase | seal::Error::NeedsPassphrase) => ("passphrase", 1),
+                E::Seal(seal::Error::SignElsewhere(_)) => ("no-key", 1),
+                E::Seal(
+                    seal::Error::WrongPassphrase | seal::Error::NeedsPassphrase | seal::Error::Locked | seal::Error::WrongDevicePassphrase,
+                )
+                | E::Device(device::Error::Seal(seal::Error::WrongDevicePassphrase)) => ("passphrase", 1),
                 E::Capsule(capsule::Error::Newer { .. } | capsule::Error::Requires(_)) => ("newer", 128),
                 E::Capsule(capsule::Error::NotACapsule(_)) | E::Seal(seal::Error::NotSealed) => ("not-a-capsule", 128),
                 E::Capsule(_) | E::Foreign(_) | E::Agent(agent::Error::Foreign { .. }) => ("bad-capsule", 128),
@@ -391,6 +397,7 @@ impl Failure {
                 E::LocksOut { .. } => {
                     hint("it could neither restore it nor make another checkpoint of it; if that is meant, repeat the command with --force")
                 }
+                E::TooManyPassphrases { .. } => hint("to take them away: git samesession recipient remove --passphrase"),
                 E::NoRepositoryHere => hint("go into a clone of it, or leave the workspace in the capsule: --session-only"),
                 E::NoWorkTree => hint("go into a work tree, or leave out --here for a new one"),
                 E::WorkspaceThere(_) => vec![
@@ -478,6 +485,8 @@ fn seal_hints(error: &seal::Error) -> Vec<String> {
         }
         seal::Error::NotSealed => "capsules are what 'git samesession checkpoint' writes",
         seal::Error::NeedsPassphrase => "open it with --passphrase; in scripts with --passphrase-file or --passphrase-fd",
+        seal::Error::SignElsewhere(_) => "it is as for Git: gpg.format ssh, and user.signingKey; or git config samesession.sign device",
+        seal::Error::Locked => "run it at a terminal, or take the passphrase off: git samesession device passphrase --remove",
         seal::Error::Damaged(_) => "get the capsule again; nothing was installed",
         seal::Error::Mixed => "use either --passphrase or --recipient",
         seal::Error::SecretKey => "name the file with its public half, or what 'git samesession device show' prints over there",

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, waitpid};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use samesession::agent::ResumeCommand;
+use samesession::remains;
 use signal_hook::consts::{SIGHUP, SIGTERM};
 
 use crate::signals::Caught;
@@ -41,7 +42,8 @@ pub fn launch(command: &ResumeCommand, more: &[String], meanwhile: &mut dyn FnMu
     let caught = Caught::begin()?;
     let mut command_line = Command::new(program);
     command_line.args(args).args(more).current_dir(&command.cwd).env("PWD", &command.cwd);
-    let child = command_line.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit()).spawn()?;
+    command_line.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
+    let child = remains::as_before(|| command_line.spawn())?;
     let pid = Pid::from_child(&child);
     let (tell, hear) = mpsc::channel();
     thread::spawn(move || {

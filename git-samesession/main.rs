@@ -10,15 +10,21 @@ mod signals;
 mod terminal;
 mod ui;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use failure::Failure;
 use samesession::env::Env;
-use samesession::fault;
+use samesession::{fault, remains};
 use ui::Ui;
 
 fn main() -> ExitCode {
+    // Before anything is read that is nobody else's business.
+    std::panic::set_hook(Box::new(|panic| {
+        let _ = writeln!(io::stderr(), "{}", remains::said_of(panic));
+    }));
+    let _ = remains::no_core();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return failure::usage(&error, std::env::args_os().any(|arg| arg == "--json")),

@@ -5,18 +5,19 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use samesession::flow::pick::short;
 use samesession::flow::signed::Consent;
 use samesession::flow::{Candidate, Way};
-use samesession::seal::{Callbacks, ExposeSecret, SecretString, Signer};
+use samesession::seal::{Callbacks, ExposeSecret, SecretString, Signer, Zeroizing};
 
 use crate::cli;
 use crate::failure::Failure;
 use crate::ui::{bytes, clipped, harmless};
 
-const MAX_PASSPHRASE: u64 = 4096;
+const MAX_PASSPHRASE: usize = 4096;
 
 #[derive(Clone)]
 pub struct Terminal {
@@ -49,15 +50,32 @@ pub fn passphrase(options: &cli::Passphrase, twice: bool) -> Result<Option<Secre
 
 fn first_line(path: PathBuf) -> Result<SecretString, Failure> {
     let unreadable = |error| Failure::PassphraseFile(path.clone(), error);
-    let mut line = String::new();
-    BufReader::new(File::open(&path).map_err(unreadable)?).take(MAX_PASSPHRASE).read_line(&mut line).map_err(unreadable)?;
-    while line.ends_with(['\n', '\r']) {
+    // Of its full size from the start, and read without a buffer: nothing is copied to a place that nobody wipes.
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE));
+    let mut file = File::open(&path).map_err(unreadable)?;
+    let mut byte = Zeroizing::new([0]);
+    while line.len() < MAX_PASSPHRASE && file.read(&mut *byte).map_err(unreadable)? == 1 && byte[0] != b'\n' {
+        line.push(byte[0]);
+    }
+    while line.last() == Some(&b'\r') {
         line.pop();
     }
-    if line.is_empty() { Err(Failure::EmptyPassphrase) } else { Ok(SecretString::from(line)) }
+    let text = std::str::from_utf8(&line).map_err(|_| unreadable(io::ErrorKind::InvalidData.into()))?;
+    if text.is_empty() { Err(Failure::EmptyPassphrase) } else { Ok(SecretString::from(text)) }
+}
+
+/// Set where we are behind the user's back: a terminal that happens to be there is not ours to ask at.
+static ALONE: AtomicBool = AtomicBool::new(false);
+
+/// Nobody is asked anything from now on.
+pub fn leave_alone() {
+    ALONE.store(true, Ordering::Relaxed);
 }
 
 fn tty() -> Option<File> {
+    if ALONE.load(Ordering::Relaxed) {
+        return None;
+    }
     OpenOptions::new().read(true).write(true).open("/dev/tty").ok()
 }
 
@@ -80,10 +98,10 @@ fn ask_secret(prompt: &str) -> Option<SecretString> {
 }
 
 fn typed(tty: &mut File) -> Option<SecretString> {
-    let mut bytes = Vec::with_capacity(MAX_PASSPHRASE as usize);
-    let mut byte = [0];
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE));
+    let mut byte = Zeroizing::new([0]);
     loop {
-        match tty.read(&mut byte) {
+        match tty.read(&mut *byte) {
             Ok(1) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             _ => return None,
@@ -94,11 +112,11 @@ fn typed(tty: &mut File) -> Option<SecretString> {
             0x04 if bytes.is_empty() => return None,
             0x7f | 0x08 => drop(pop_char(&mut bytes)),
             0x15 => bytes.clear(),
-            other if bytes.len() < MAX_PASSPHRASE as usize => bytes.push(other),
+            other if bytes.len() < MAX_PASSPHRASE => bytes.push(other),
             _ => {}
         }
     }
-    String::from_utf8(bytes).ok().map(SecretString::from)
+    std::str::from_utf8(&bytes).ok().map(SecretString::from)
 }
 
 fn pop_char(bytes: &mut Vec<u8>) -> Option<u8> {
@@ -190,7 +208,7 @@ impl Callbacks for Terminal {
         let mut tty = tty()?;
         write!(tty, "{}: ", harmless(description)).and_then(|()| tty.flush()).ok()?;
         let mut line = String::new();
-        BufReader::new(tty).take(MAX_PASSPHRASE).read_line(&mut line).ok()?;
+        BufReader::new(tty).take(MAX_PASSPHRASE as u64).read_line(&mut line).ok()?;
         Some(line.trim_end().to_owned())
     }
 

@@ -22,7 +22,7 @@ const SESSION: &str = "aaaaaaaa-0001-4000-8000-000000000001";
 /// The points that the scenes below must reach, by the beginnings of their names.
 const HERE: [&str; 7] = ["capture.", "commit.", "join.", "carry.", "replace.", "pack.", "push."];
 /// Those of others: `crash` and `interrupted`, `packs`, `workspace`, `moving`.
-const ELSEWHERE: [&str; 6] = ["lease.", "publish.", "checkpoint.", "restore.", "tidy.", "workspace."];
+const ELSEWHERE: [&str; 7] = ["lease.", "publish.", "checkpoint.", "restore.", "tidy.", "workspace.", "device."];
 
 struct Scene {
     team: Team,

@@ -2,7 +2,7 @@
 
 mod clone;
 mod crash;
-mod launch;
+pub mod launch;
 mod own_ways;
 mod races;
 mod status;

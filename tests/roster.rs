@@ -14,7 +14,7 @@ fn standing(machine: &Machine) -> String {
 
 /// Asked there, and approved here by what both can see.
 #[track_caller]
-fn joins(newcomer: &Machine, member: &Machine) {
+pub fn joins(newcomer: &Machine, member: &Machine) {
     let asked = newcomer.run_here(["device", "join", "--json"]).ok().json();
     assert_eq!(asked["result"], "asked");
     let fingerprint = asked["fingerprint"].as_str().expect("a fingerprint").to_owned();

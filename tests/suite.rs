@@ -18,6 +18,7 @@ mod hostile;
 mod hostile_chains;
 mod init;
 mod interrupted;
+mod keys;
 mod leaving;
 mod listing;
 mod manual;

@@ -145,7 +145,7 @@ pub fn run(env: &Env, ui: &Ui) -> Result<(), Failure> {
     };
     let origin = there.join("origin.git");
     let (first, second) = (machine("laptop").map_err(demo)?, machine("desktop").map_err(demo)?);
-    let (laptop, desktop) = (Device::create(&first, Some("laptop"))?, Device::create(&second, Some("desktop"))?);
+    let (laptop, desktop) = (Device::create(&first, Some("laptop"), None)?, Device::create(&second, Some("desktop"), None)?);
     Git::at(&first, &there).run(&["init".as_ref(), "--quiet".as_ref(), "--bare".as_ref(), origin.as_os_str()])?;
     workspace::begin(&first, &origin)?;
     let git = Git::at(&second, second.cwd());

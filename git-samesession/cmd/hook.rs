@@ -140,7 +140,9 @@ pub fn run(env: &Env, ui: &Ui, command: &HookCommand) -> Result<(), Failure> {
 fn install(env: &Env, ui: &Ui, options: &cli::Hooks) -> Result<(), Failure> {
     let hooks = hook::install(env, &chosen(options))?.into_iter().map(One::from).collect();
     // Where there are none, hooks do nothing: nobody would be there to be told of new ones.
-    super::device_or_new(env, ui)?;
+    if super::device_or_new(env, ui)?.is_locked() {
+        ui.note("note: this device's keys have a passphrase, for which hooks ask nobody: they do nothing until it is taken off");
+    }
     if let Ok(repo) = Repository::open(env, env.cwd())
         && !options.global
         && samesession::flow::remote::choose(&repo, None).is_err()

@@ -83,7 +83,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Inspect) -> Result<(), Failure> {
             Signature::Missing => answer.signature = Some("missing"),
             Signature::Bad(_) => answer.signature = Some("bad"),
             Signature::Good(signer) => {
-                let own = device.is_some_and(|device| device.signing().fingerprint() == signer.fingerprint);
+                let own = device.is_some_and(|device| device.is_own(&signer.fingerprint));
                 let known = KnownSigners::load(env)?;
                 answer.signer_name = if own { Some("this device".to_owned()) } else { known.name_of(&signer).map(str::to_owned) };
                 answer.signature = Some("good");

@@ -109,7 +109,10 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
     answer.next = format!("git samesession resume {}", &answer.sid[..8]);
     let title = source.selected.agent.title();
     if source.is_around_us(env) && !leaving.after_turn {
-        // The turn that calls us is not over before we have returned.
+        // The turn that calls us is not over before we have returned, and then nobody is there to be asked.
+        if device.is_locked() {
+            return Err(samesession::seal::Error::Locked.into());
+        }
         let session = (answer.native_id.as_str(), answer.agent);
         let sid = source.selected.session.sid();
         registered::add(&repo, &sid, &time::format(env.now()), &remote)?;

@@ -9,11 +9,13 @@ use samesession::flow::ledger::Ledger;
 use samesession::flow::recipients::{self, Act, Outcome, State};
 use samesession::flow::{self, keys};
 use samesession::git::Repository;
+use samesession::seal::PassphraseReader;
+use samesession::time;
 use serde::Serialize;
 
-use crate::cli::RecipientCommand;
+use crate::cli::{self, NewReader, RecipientCommand};
 use crate::failure::Failure;
-use crate::terminal::Terminal;
+use crate::terminal::{self, Terminal};
 use crate::ui::{Ui, View, bytes, clipped, count, harmless};
 
 #[derive(Serialize)]
@@ -85,12 +87,28 @@ impl View for Answer {
 pub fn run(env: &Env, ui: &Ui, command: &RecipientCommand) -> Result<(), Failure> {
     match command {
         RecipientCommand::List { session } => list::run(env, ui, session.as_deref()),
-        RecipientCommand::Add { keys, sessions } => change(env, ui, ("add", Act::Add(keys.clone())), sessions),
-        RecipientCommand::Remove { keys, sessions, force } => {
+        RecipientCommand::Add { keys, sessions, reader } => match new_reader(env, reader)? {
+            Some(reader) => change(env, ui, ("add", Act::AddPassphrase(reader)), sessions),
+            None => change(env, ui, ("add", Act::Add(keys.clone())), sessions),
+        },
+        RecipientCommand::Remove { passphrase: true, sessions, force, .. } => {
+            change(env, ui, ("remove", Act::RemovePassphrases { force: *force }), sessions)
+        }
+        RecipientCommand::Remove { keys, sessions, force, .. } => {
             change(env, ui, ("remove", Act::Remove { keys: keys.clone(), force: *force }), sessions)
         }
         RecipientCommand::Rewrap { session } => change(env, ui, ("rewrap", Act::Rewrap), session.as_slice()),
     }
+}
+
+fn new_reader(env: &Env, asked: &NewReader) -> Result<Option<PassphraseReader>, Failure> {
+    let asked = cli::Passphrase { passphrase: asked.passphrase, passphrase_file: asked.passphrase_file.clone(), passphrase_fd: None };
+    // Where there is nothing that it could open nobody is asked.
+    if asked.passphrase || asked.passphrase_file.is_some() {
+        Repository::open(env, env.cwd())?;
+    }
+    let Some(passphrase) = terminal::passphrase(&asked, true)? else { return Ok(None) };
+    Ok(Some(PassphraseReader::new(&passphrase, &time::format(env.now()))?))
 }
 
 fn change(env: &Env, ui: &Ui, (name, act): (&'static str, Act), sessions: &[String]) -> Result<(), Failure> {

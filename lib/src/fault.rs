@@ -53,6 +53,8 @@ pub const POINTS: &[&str] = &[
     "tidy.copied",
     "tidy.packed",
     "tidy.removing",
+    "device.sealed",
+    "device.exchanged",
 ];
 
 #[cfg(debug_assertions)]

@@ -193,6 +193,8 @@ pub enum Error {
     NotOnRoster,
     #[error("this machine has no keys yet")]
     NoDevice,
+    #[error("session {} opens to as many passphrases as one can", sid.short())]
+    TooManyPassphrases { sid: SessionId },
     #[error("session {} went {} ways", sid.short(), ways.len())]
     SeveralWays { sid: SessionId, ways: Vec<Way> },
     #[error("session {} was deleted by {by}, {at}", sid.short())]

@@ -1,10 +1,11 @@
-//! The user's Git: which repository is around, and the one place that starts the program `git`.
+//! The user's Git: which repository is around, and the one place that starts the program `git`, and the one that signs as Git is set up to.
 //!
 //! Knows no agent and no capsule. What is asked often and must be fast goes through `gix` (`Repo`); what must be exactly as
 //! the user's own Git has it (which repository, whose configuration, refs of any format, the network) goes through it.
 
 mod repository;
 mod run;
+pub mod signing;
 
 pub use repository::{Config, Repository};
 pub use run::{Error, Git, LOCATING, failed};

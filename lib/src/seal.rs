@@ -8,21 +8,26 @@ pub mod chunk;
 mod epoch;
 mod header;
 mod identity;
+mod own;
 pub mod packing;
 pub mod pages;
+mod passphrase;
 mod readahead;
 mod recipient;
 mod signature;
 mod stream;
 
+pub use age::secrecy::zeroize::Zeroizing;
 pub use age::secrecy::{ExposeSecret, SecretString};
 pub use age::{Callbacks, NoCallbacks};
 pub use epoch::{Epoch, EpochId};
 pub use header::{Envelope, peek};
 pub use identity::Identities;
+pub use own::{Lock, OwnKey, identity_in, identity_text, is_sealed_identity, reseal_identity, seal_identity};
+pub use passphrase::{PassphraseReader, passphrase_file};
 pub use readahead::ReadAhead;
 pub use recipient::{Recipients, Via, is_secret};
-pub use signature::{GIT_NAMESPACE, NAMESPACE, Signer, SigningKey, fingerprint_of, verify};
+pub use signature::{Elsewhere, GIT_NAMESPACE, NAMESPACE, Signer, SigningKey, fingerprint_of, public_half, verify};
 pub use stream::{Sealer, open, open_small, seal, seal_small};
 
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +60,10 @@ pub enum Error {
     NeedsPassphrase,
     #[error("wrong passphrase")]
     WrongPassphrase,
+    #[error("this device's key has a passphrase, and nobody can be asked for it here")]
+    Locked,
+    #[error("wrong passphrase for this device's key")]
+    WrongDevicePassphrase,
     #[error("the capsule asks for too much work per passphrase (2^{0})")]
     ExcessiveWork(u8),
     #[error("the capsule is damaged: {0}")]
@@ -63,6 +72,10 @@ pub enum Error {
     SigningKey(#[source] ssh_key::Error),
     #[error("cannot sign")]
     Sign(#[source] ssh_key::Error),
+    #[error("the signing key is kept elsewhere: it signs, and that is all it does")]
+    KeyElsewhere,
+    #[error("cannot sign with the key that user.signingKey names: {0}")]
+    SignElsewhere(String),
     #[error("the signature is bad: {0}")]
     BadSignature(String),
     #[error("cannot write the capsule")]
@@ -74,7 +87,8 @@ pub enum Error {
 impl Error {
     /// Whether it says no more than that nobody here can open it, or not without being asked.
     pub fn is_no_key(&self) -> bool {
-        matches!(self, Error::NoMatch { .. } | Error::NoRecipient | Error::NeedsPassphrase | Error::WrongPassphrase)
+        use Error::{Locked, NeedsPassphrase, NoMatch, NoRecipient, WrongDevicePassphrase, WrongPassphrase};
+        matches!(self, NoMatch { .. } | NoRecipient | NeedsPassphrase | WrongPassphrase | Locked | WrongDevicePassphrase)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::agent::{Artifact, Live};
 use crate::capsule::{Header, Observed, Writer};
 use crate::device::Device;
 use crate::env::Env;
+use crate::git::Repository;
 use crate::progress::Progress;
 use crate::seal::{Callbacks, NAMESPACE, Recipients};
 
@@ -91,6 +92,9 @@ pub fn checkpoint<C: Callbacks>(
     // What cannot be sealed to is found out before keys are made.
     keys::recipients(&options.seal_to, None)?;
     let device = device()?;
+    if let Ok(repo) = Repository::open(env, env.cwd()) {
+        keys::sign_as_configured(env, &repo, &device)?;
+    }
     let recipients = keys::recipients(&options.seal_to, Some(&device))?;
     outcome.recipients = recipients.names();
     outcome.signer = Some(device.signing().fingerprint());

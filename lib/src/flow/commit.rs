@@ -408,6 +408,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
         record.seed = crate::id::hex(&folded.seed);
         record.recipients = self.readers.names.clone();
         record.removed = self.readers.removed.clone();
+        record.passphrases = self.readers.passphrases.clone();
         record.open = open.iter().map(ToString::to_string).collect();
         let sequence = record.sequence;
         record.lease = match self.changes_hands {

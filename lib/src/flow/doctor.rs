@@ -94,7 +94,10 @@ pub fn describe(recovered: &Recovered) -> String {
 
 fn about_device(device: &Result<Option<Device>, crate::device::Error>) -> Finding {
     let (verdict, text) = match device {
-        Ok(Some(device)) => (Verdict::Fine, format!("this device is '{}' ({})", device.name, device.signing().fingerprint())),
+        Ok(Some(device)) => {
+            let locked = if device.is_locked() { ", its keys under a passphrase" } else { "" };
+            (Verdict::Fine, format!("this device is '{}' ({}){locked}", device.name, device.signing().fingerprint()))
+        }
         Ok(None) => (Verdict::Note, "this device has no keys yet; the first checkpoint makes them".to_owned()),
         Err(error) => (Verdict::Trouble, error.to_string()),
     };

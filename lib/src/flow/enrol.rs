@@ -118,7 +118,10 @@ fn ask(ledger: &Ledger<'_>, device: &Device, remote: Option<&str>, tip: &ObjectI
 pub fn asking(ledger: &Ledger<'_>, device: &Device, remote: &str) -> Result<Vec<Asking>, Error> {
     let prefix = names::requests_of(remote);
     let mut own = crate::seal::Identities::default();
-    own.add_text(&device.signing().to_openssh()?, "this device's signing key", NoCallbacks)?;
+    // Under a passphrase that nobody can be asked for it opens no name, and names are not what is compared.
+    if let Ok(key) = device.own_signing().to_openssh() {
+        own.add_text(&key, "this device's signing key", NoCallbacks)?;
+    }
     let mut found = Vec::new();
     for (name, commit) in refs::list(&ledger.store, &[prefix.trim_end_matches('/')])?.into_iter().take(REQUESTS) {
         let Some(print) = name.strip_prefix(&prefix) else { continue };
@@ -126,6 +129,8 @@ pub fn asking(ledger: &Ledger<'_>, device: &Device, remote: &str) -> Result<Vec<
         if print != print_of(&signer.key) {
             continue;
         }
+        // The member's request was sealed to the key that signed the roster, which may be the user's own.
+        let called = called.or_else(|| chain::asked(&ledger.store, &commit, ledger.identities).ok()?.2);
         let called = called.map(|name| name.chars().filter(|c| !c.is_control()).take(64).collect());
         found.push(Asking {
             print: print.to_owned(),

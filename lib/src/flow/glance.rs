@@ -111,7 +111,9 @@ impl From<Error> for Unread {
     fn from(error: Error) -> Unread {
         match error {
             Error::Seal(seal::Error::NoMatch { .. } | seal::Error::NoRecipient) => Unread::Others,
-            Error::Seal(seal::Error::WrongPassphrase | seal::Error::NeedsPassphrase) => Unread::Locked,
+            Error::Seal(
+                seal::Error::WrongPassphrase | seal::Error::NeedsPassphrase | seal::Error::Locked | seal::Error::WrongDevicePassphrase,
+            ) => Unread::Locked,
             error => Unread::Damaged(error.to_string()),
         }
     }

@@ -36,7 +36,7 @@ pub fn inspect(file: &Path, identities: &Identities, limits: &Limits) -> Result<
     let size = input.metadata().ok().filter(Metadata::is_file).map(|meta| meta.len());
     let (envelope, start) = seal::peek(&mut input)?;
     let inside = match read(Cursor::new(start).chain(input), identities, limits) {
-        Err(error @ Error::Seal(seal::Error::NoMatch { .. } | seal::Error::NeedsPassphrase)) => Err(error),
+        Err(error @ Error::Seal(seal::Error::NoMatch { .. } | seal::Error::NeedsPassphrase | seal::Error::Locked)) => Err(error),
         other => Ok(other?),
     };
     Ok(Outcome { size, envelope, inside })

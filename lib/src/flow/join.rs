@@ -65,6 +65,7 @@ pub fn join<C: Callbacks>(
     draft.record.seed = hex(&seed);
     draft.record.recipients = readers.names;
     draft.record.removed = readers.removed;
+    draft.record.passphrases = readers.passphrases;
     draft.record.open = open.iter().map(ToString::to_string).collect();
     draft.record.lease = lease::newest(known, &tips).cloned();
     (draft.wraps, draft.new_wraps) = (wraps.kept, wraps.new);

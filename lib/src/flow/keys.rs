@@ -10,7 +10,9 @@ use super::Error;
 use crate::device::Device;
 use crate::durable::At;
 use crate::env::Env;
+use crate::git::{Repository, signing};
 use crate::seal::{self, Callbacks, Identities, Recipients, SecretString, is_secret};
+use crate::signers::KnownSigners;
 
 /// How a capsule is sealed.
 pub enum SealTo {
@@ -60,6 +62,7 @@ pub fn identities<C: Callbacks>(
     callbacks: &C,
 ) -> Result<Identities, Error> {
     let mut identities = Identities::default();
+    identities.ask_passphrase(callbacks.clone());
     if let Some(passphrase) = passphrase {
         identities.set_passphrase(passphrase);
     }
@@ -79,6 +82,21 @@ pub fn identities<C: Callbacks>(
         }
     }
     Ok(identities)
+}
+
+/// From now on this device signs as this repository wants it. A key that signed here is believed here, when another one
+/// has taken its place, too.
+pub fn sign_as_configured(env: &Env, repo: &Repository, device: &Device) -> Result<(), Error> {
+    let Some(key) = signing::chosen(env, repo, &device.own_signing().public_line()?)? else { return Ok(()) };
+    let signer = key.signer()?;
+    if !device.is_own(&signer.fingerprint) {
+        let mut known = KnownSigners::load(env)?;
+        if known.name_of(&signer).is_none() {
+            known.add(&signer, &device.name)?;
+        }
+    }
+    device.sign_with(key);
+    Ok(())
 }
 
 fn read(file: &Path) -> Result<age::secrecy::zeroize::Zeroizing<String>, Error> {

@@ -11,7 +11,7 @@ use gix::hash::ObjectId;
 
 use super::on_demand::Far;
 use super::roster::Joined;
-use super::{Error, replaced, with_causes};
+use super::{Error, keys, replaced, with_causes};
 use crate::device::Device;
 use crate::env::Env;
 use crate::git::Repository;
@@ -78,6 +78,7 @@ impl<'a> Ledger<'a> {
         let mut silent = Identities::default();
         if let Some(device) = device {
             silent.add_device(device.identity());
+            keys::sign_as_configured(env, &repo, device)?;
         }
         let joined = Joined::load(&repo);
         let mut store = Store::open(repo)?;
@@ -132,7 +133,7 @@ impl<'a> Ledger<'a> {
 
     /// The name under which this signer is known here.
     pub fn name_of(&self, signer: &Signer) -> Option<&str> {
-        let own = self.device.is_some_and(|device| device.signing().fingerprint() == signer.fingerprint);
+        let own = self.device.is_some_and(|device| device.is_own(&signer.fingerprint));
         if own {
             return Some("this device");
         }

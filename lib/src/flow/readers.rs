@@ -10,15 +10,20 @@ use gix::hash::ObjectId;
 
 use super::ledger::Ledger;
 use super::{Error, join};
-use crate::seal::{Callbacks, Epoch, EpochId, Recipients, random_hex};
+use crate::seal::{Callbacks, Epoch, EpochId, PassphraseReader, Recipients, passphrase_file, random_hex};
 use crate::store::record::{Record, unhex};
 use crate::store::unfold::{Checkpoint, Opened};
+
+/// Passphrases that may open one session; each costs whoever tries it a second.
+pub const MAX_PASSPHRASES: usize = 8;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Readers {
     pub names: Vec<String>,
     /// Who is none any more, and the epochs whose keys they have.
     pub removed: BTreeMap<String, BTreeSet<String>>,
+    /// Those of the names that are a passphrase's, with what it opens: whoever seals to them needs no passphrase.
+    pub passphrases: BTreeMap<String, String>,
 }
 
 /// The keys of a checkpoint's epochs.
@@ -66,6 +71,11 @@ impl Readers {
                 }
             }
         }
+        for (record, _) in records {
+            for (name, sealed) in record.passphrases.iter().filter(|(name, _)| readers.names.contains(name)) {
+                readers.passphrases.entry(name.clone()).or_insert_with(|| sealed.clone());
+            }
+        }
         readers
     }
 
@@ -87,12 +97,19 @@ impl Readers {
     /// They keep the keys of these epochs.
     pub fn remove(&mut self, name: &str, epochs: impl Iterator<Item = EpochId>) {
         self.names.retain(|known| known != name);
+        self.passphrases.remove(name);
         self.removed.entry(name.to_owned()).or_default().extend(epochs.map(|epoch| epoch.as_str().to_owned()));
+    }
+
+    /// Whoever knows a passphrase; what it opens goes with every epoch's key from now on.
+    pub fn add_passphrase(&mut self, reader: &PassphraseReader) {
+        self.add(std::slice::from_ref(&reader.recipient));
+        self.passphrases.insert(reader.recipient.clone(), reader.sealed.clone());
     }
 
     pub fn are_those_of(&self, record: &Record) -> bool {
         let set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
-        set(&self.names) == set(&record.recipients) && self.removed == record.removed
+        set(&self.names) == set(&record.recipients) && self.removed == record.removed && self.passphrases == record.passphrases
     }
 
     /// What a chain says is a key, and never the name of a file here.
@@ -135,15 +152,22 @@ impl Readers {
                     _ if wraps.new.contains_key(name.as_str()) => {}
                     _ => {
                         let epoch = way.epochs.get(&ledger.store, &name, ledger.identities)?;
-                        wraps.new.insert(name.as_str().to_owned(), epoch.wrap(&to, callbacks)?);
+                        wraps.new.insert(name.as_str().to_owned(), self.wrap(&epoch, &to, callbacks)?);
                     }
                 }
             }
         }
         let name = current.id.as_str();
         if !wraps.kept.contains_key(name) && !wraps.new.contains_key(name) {
-            wraps.new.insert(name.to_owned(), current.wrap(&to, callbacks)?);
+            wraps.new.insert(name.to_owned(), self.wrap(current, &to, callbacks)?);
         }
+        Ok(wraps)
+    }
+
+    fn wrap<C: Callbacks>(&self, epoch: &Epoch, to: &Recipients, callbacks: &C) -> Result<Vec<Vec<u8>>, Error> {
+        let mut wraps = epoch.wrap(to, callbacks)?;
+        // What is none, since whoever wrote the record wanted it so, is nobody's way in and in nobody's way.
+        wraps.extend(self.passphrases.values().take(MAX_PASSPHRASES).filter_map(|sealed| passphrase_file(sealed)));
         Ok(wraps)
     }
 }

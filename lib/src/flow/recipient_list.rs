@@ -108,7 +108,11 @@ fn look(ledger: &Ledger<'_>, sid: &SessionId, known: &Known) -> Result<Option<Se
         }
         epochs.push(Epoch { current: id == current.id, id: id.as_str().to_owned(), wraps, removed, post_quantum });
     }
-    let readers = readers.names.iter().map(|key| reader(ledger, key)).collect();
+    let kind = |reader: Reader| match readers.passphrases.contains_key(&reader.key) {
+        true => Reader { kind: "passphrase".to_owned(), ..reader },
+        false => reader,
+    };
+    let readers = readers.names.iter().map(|key| kind(reader(ledger, key))).collect();
     Ok(Some(Session { sid: sid.clone(), agent, title, readers, epochs, unreadable: None }))
 }
 

@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use gix::hash::ObjectId;
 
 use super::ledger::{Finding, Ledger};
-use super::readers::{self, Readers};
+use super::readers::{self, MAX_PASSPHRASES, Readers};
 use super::{Error, keys, named, settings};
 use crate::device::Device;
 use crate::durable::At;
 use crate::id::SessionId;
-use crate::seal::{Callbacks, Epoch};
+use crate::seal::{Callbacks, Epoch, PassphraseReader};
 use crate::store::draft::Draft;
 use crate::store::names;
 use crate::store::pack::{self, PackWriter};
@@ -25,6 +25,8 @@ use crate::{fault, progress, seal, store, time};
 
 /// How often what others moved is done anew.
 const ATTEMPTS: u32 = 100;
+/// What it is called where keys are named.
+const A_PASSPHRASE: &str = "a passphrase";
 
 pub enum Act {
     /// Keys or files of keys.
@@ -35,6 +37,12 @@ pub enum Act {
         force: bool,
     },
     Rewrap,
+    /// Whoever knows this one.
+    AddPassphrase(PassphraseReader),
+    /// Every passphrase that the sessions have.
+    RemovePassphrases {
+        force: bool,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -86,9 +94,12 @@ pub fn change<C: Callbacks>(
 ) -> Result<Outcome, Error> {
     let typed = match act {
         Act::Add(typed) | Act::Remove { keys: typed, .. } => typed.clone(),
-        Act::Rewrap => Vec::new(),
+        Act::Rewrap | Act::AddPassphrase(_) | Act::RemovePassphrases { .. } => Vec::new(),
     };
-    let keys = keys::recipients(&keys::SealTo::Recipients(typed), None)?.names();
+    let mut keys = keys::recipients(&keys::SealTo::Recipients(typed), None)?.names();
+    if matches!(act, Act::AddPassphrase(_) | Act::RemovePassphrases { .. }) {
+        keys.push(A_PASSPHRASE.to_owned());
+    }
     let mut named = Vec::new();
     for what in sessions {
         named.push(named::resolve(ledger, what, findings)?.sid);
@@ -178,6 +189,8 @@ impl<C: Callbacks> Work<'_, C> {
                 error,
                 seal::Error::NoMatch { .. }
                     | seal::Error::NeedsPassphrase
+                    | seal::Error::Locked
+                    | seal::Error::WrongDevicePassphrase
                     | seal::Error::WrongPassphrase
                     | seal::Error::Damaged(_)
                     | seal::Error::BadSignature(_)
@@ -208,6 +221,9 @@ impl<C: Callbacks> Work<'_, C> {
         let before = Readers::of(&ways);
         let mut readers = before.clone();
         self.apply(&mut readers, &ways);
+        if readers.passphrases.len() > MAX_PASSPHRASES {
+            return Err(Error::TooManyPassphrases { sid: sid.clone() });
+        }
         if readers == before && !matches!(self.act, Act::Rewrap) {
             return Ok(Some((session, Vec::new())));
         }
@@ -227,6 +243,7 @@ impl<C: Callbacks> Work<'_, C> {
         draft.record.seed = crate::id::hex(&seed);
         draft.record.recipients = readers.names.clone();
         draft.record.removed = readers.removed;
+        draft.record.passphrases = readers.passphrases;
         draft.epoch = epoch;
         let epochs = wraps.kept.keys().chain(wraps.new.keys()).collect::<BTreeSet<_>>().len();
         draft.wraps = wraps.kept;
@@ -256,12 +273,19 @@ impl<C: Callbacks> Work<'_, C> {
                     }
                 }
             }
+            Act::AddPassphrase(reader) => readers.add_passphrase(reader),
+            Act::RemovePassphrases { .. } => {
+                for key in readers.passphrases.keys().cloned().collect::<Vec<_>>() {
+                    self.met.insert(A_PASSPHRASE.to_owned());
+                    readers.remove(&key, ways.iter().flat_map(|way| way.epochs.names()));
+                }
+            }
             Act::Rewrap => {}
         }
     }
 
     fn refuse_lock_out(&self, sid: &SessionId, readers: &Readers, epoch: &Epoch, wraps: Option<&Vec<Vec<u8>>>) -> Result<(), Error> {
-        let forced = !matches!(self.act, Act::Remove { force: false, .. });
+        let forced = !matches!(self.act, Act::Remove { force: false, .. } | Act::RemovePassphrases { force: false });
         if forced || readers.names.contains(&self.device.recipient()) {
             return Ok(());
         }
@@ -272,7 +296,7 @@ impl<C: Callbacks> Work<'_, C> {
 
     /// Who is removed must have been somebody.
     fn refuse_strangers(&self) -> Result<(), Error> {
-        if !matches!(self.act, Act::Remove { .. }) {
+        if !matches!(self.act, Act::Remove { .. } | Act::RemovePassphrases { .. }) {
             return Ok(());
         }
         let defaults: Vec<String> = match self.named.is_empty() {
@@ -293,7 +317,8 @@ impl<C: Callbacks> Work<'_, C> {
                 let removed = settings::remove_recipients(repo, &self.outcome.keys)?;
                 (self.outcome.defaults, self.outcome.defaults_left) = (removed.keys, removed.left);
             }
-            Act::Rewrap => {}
+            // A passphrase opens sessions that are there; who reads those that will begin are keys.
+            Act::Rewrap | Act::AddPassphrase(_) | Act::RemovePassphrases { .. } => {}
         }
         Ok(())
     }

@@ -86,7 +86,7 @@ pub fn carry(ledger: &Ledger<'_>, new: &Checkpoint, local: &ObjectId) -> Result<
     let mut ours = Vec::new();
     for id in since {
         let checkpoint = ledger.checkpoint(&new.sid, &id)?;
-        if checkpoint.signer.fingerprint != device.signing().fingerprint() {
+        if !device.is_own(&checkpoint.signer.fingerprint) {
             return Ok(None);
         }
         ours.push(ledger.opened(&checkpoint)?);
@@ -112,6 +112,7 @@ pub fn carry(ledger: &Ledger<'_>, new: &Checkpoint, local: &ObjectId) -> Result<
         draft.epoch = epoch;
         draft.record.seed = hex(&seed);
         (draft.record.recipients, draft.record.removed) = (readers.names, readers.removed);
+        draft.record.passphrases = readers.passphrases;
         (draft.wraps, draft.new_wraps) = (wraps.kept, wraps.new);
         sequence += 1;
         draft.parents = vec![tip];

@@ -66,7 +66,7 @@ pub fn by(
         signer => signer?,
     };
     let fingerprint = signer.fingerprint.clone();
-    if device.is_some_and(|device| device.signing().fingerprint() == fingerprint) {
+    if device.is_some_and(|device| device.is_own(&fingerprint)) {
         return Ok((SignedBy::ThisDevice, None));
     }
     let member = belief.roster.and_then(|roster| roster.member(&fingerprint));

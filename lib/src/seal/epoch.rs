@@ -10,6 +10,9 @@ use age::secrecy::zeroize::Zeroizing;
 
 use super::{Callbacks, Error, ExposeSecret, Identities, Recipients};
 
+/// Passphrases that are tried for one epoch.
+const MAX_PASSPHRASES: usize = 8;
+
 /// Opaque, and harmless as a file name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EpochId(String);
@@ -65,18 +68,37 @@ impl Epoch {
         Ok(sealed)
     }
 
-    /// The first wrap that one of these identities opens.
+    /// The first wrap that one of these identities opens; a passphrase only where none does.
     pub fn unwrap(id: &EpochId, wraps: &[Vec<u8>], with: &Identities) -> Result<Epoch, Error> {
+        let under_passphrase = |wrap: &&Vec<u8>| super::peek(&mut &wrap[..]).is_ok_and(|(envelope, _)| envelope.is_passphrase());
+        let (asking, keyed): (Vec<_>, Vec<_>) = wraps.iter().partition(under_passphrase);
+        let mut refused = match Epoch::among(id, &keyed, with) {
+            Err(refused) if refused.is_no_key() => refused,
+            opened => return opened,
+        };
+        for file in asking.iter().take(MAX_PASSPHRASES) {
+            match with.by_passphrase(file).and_then(|key| Epoch::among(id, &keyed, &key)) {
+                Ok(epoch) => return Ok(epoch),
+                // That somebody's own key could not be asked for says more.
+                Err(_) if matches!(refused, Error::Locked | Error::WrongDevicePassphrase) => {}
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    fn among(id: &EpochId, wraps: &[&Vec<u8>], with: &Identities) -> Result<Epoch, Error> {
         let mut refused = None;
         for wrap in wraps {
             match super::stream::unseal(&wrap[..], with) {
                 Ok(mut plain) => {
-                    let mut text = Zeroizing::new(String::new());
+                    // Of its full size from the start: a string that grows leaves pieces behind that nobody wipes.
+                    let mut text = Zeroizing::new(String::with_capacity(1024));
                     plain.by_ref().take(1024).read_to_string(&mut text).map_err(|error| Error::Damaged(error.to_string()))?;
                     let key = text.trim().parse().map_err(|_| Error::Damaged("an epoch's key is none".to_owned()))?;
                     return Ok(Epoch::of(id.clone(), key));
                 }
-                // A passphrase that is not at hand or no match here may still be a match in the next class of recipients.
+                // No match here may still be a match in the next class of recipients.
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
@@ -87,7 +109,7 @@ impl Epoch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seal::SecretString;
+    use crate::seal::{PassphraseReader, SecretString, passphrase_file};
 
     #[test]
     fn what_an_epoch_sealed_opens_for_whoever_it_is_wrapped_to() {
@@ -96,18 +118,22 @@ mod tests {
         let sealed = epoch.seal(b"a transcript").expect("sealed");
         let mut to = Recipients::default();
         to.add_text(&alice.to_public().to_string()).expect("a key");
-        let classes = [
-            epoch.wrap(&Recipients::with_passphrase(SecretString::from("x".to_owned())), &age::NoCallbacks).expect("wrapped"),
-            epoch.wrap(&to, &age::NoCallbacks).expect("wrapped"),
-        ]
-        .concat();
+        let passphrase = SecretString::from("x".to_owned());
+        let reader = PassphraseReader::new(&passphrase, "now").expect("made");
+        to.add_text(&reader.recipient).expect("a key");
+        let file = passphrase_file(&reader.sealed).expect("a file");
+        let classes = [vec![file], epoch.wrap(&to, &age::NoCallbacks).expect("wrapped")].concat();
         let mut hers = Identities::default();
         hers.add_device(alice);
         let opened = Epoch::unwrap(&epoch.id, &classes, &hers).expect("hers");
         assert_eq!(opened.open(&sealed).expect("open"), b"a transcript");
         let mut his = Identities::default();
         his.add_device(bob);
-        assert!(Epoch::unwrap(&epoch.id, &classes, &his).is_err());
+        assert!(matches!(Epoch::unwrap(&epoch.id, &classes, &his), Err(Error::NeedsPassphrase)));
+        his.set_passphrase(passphrase);
+        assert_eq!(Epoch::unwrap(&epoch.id, &classes, &his).expect("his").open(&sealed).expect("open"), b"a transcript");
+        his.set_passphrase(SecretString::from("y".to_owned()));
+        assert!(matches!(Epoch::unwrap(&epoch.id, &classes, &his), Err(Error::WrongPassphrase)));
         assert!(Epoch::begin().open(&sealed).is_err(), "another epoch's");
     }
 }

@@ -5,15 +5,18 @@
 use age_core::format::{FileKey, Stanza};
 use sha2::{Digest, Sha256};
 
-use super::{Callbacks, Error, SecretString};
+use super::passphrase::Passphrases;
+use super::{Callbacks, Envelope, Error, OwnKey, SecretString};
 
 #[derive(Default)]
 pub struct Identities {
     keys: Vec<Box<dyn age::Identity>>,
+    /// This device's.
+    own: Vec<OwnKey>,
     names: Vec<String>,
     /// What is sealed to for them to open it, where that can be told.
     public: Vec<String>,
-    passphrase: Option<SecretString>,
+    passphrases: Passphrases,
     mark: Sha256,
 }
 
@@ -50,14 +53,28 @@ impl Identities {
         Ok(())
     }
 
-    pub fn add_device(&mut self, identity: age::x25519::Identity) {
-        self.mark.update(identity.to_public().to_string());
-        self.public.push(identity.to_public().to_string());
-        self.push(Box::new(identity), "this device's key");
+    pub fn add_device(&mut self, key: impl Into<OwnKey>) {
+        let key = key.into();
+        self.mark.update(key.recipient());
+        self.public.push(key.recipient());
+        self.named("this device's key");
+        self.own.push(key);
     }
 
     pub fn set_passphrase(&mut self, passphrase: SecretString) {
-        self.passphrase = Some(passphrase);
+        self.passphrases.say(passphrase);
+    }
+
+    /// Who is asked, once, where no key fits and a passphrase would.
+    pub fn ask_passphrase<C: Callbacks>(&mut self, callbacks: C) {
+        self.passphrases.ask(callbacks);
+    }
+
+    /// The key that a passphrase opens.
+    pub(super) fn by_passphrase(&self, file: &[u8]) -> Result<Identities, Error> {
+        let mut opened = Identities::default();
+        opened.add_device(self.passphrases.open(file)?);
+        Ok(opened)
     }
 
     /// The public keys, as far as they can be told.
@@ -72,6 +89,10 @@ impl Identities {
 
     fn push(&mut self, key: Box<dyn age::Identity>, name: &str) {
         self.keys.push(key);
+        self.named(name);
+    }
+
+    fn named(&mut self, name: &str) {
         if !self.names.iter().any(|known| known == name) {
             self.names.push(name.to_owned());
         }
@@ -81,12 +102,20 @@ impl Identities {
         if self.names.is_empty() { "nothing, there is no key".to_owned() } else { self.names.join(", ") }
     }
 
+    /// What asks for a passphrase comes last: another one may fit without.
     pub(super) fn keys(&self) -> impl Iterator<Item = &dyn age::Identity> {
-        self.keys.iter().map(|key| &**key)
+        let own = |locked: bool| self.own.iter().filter(move |key| key.is_locked() == locked).map(|key| key as &dyn age::Identity);
+        own(false).chain(self.keys.iter().map(|key| &**key)).chain(own(true))
+    }
+
+    /// Why this device's key did not open what may well have been sealed to it.
+    pub(super) fn refusal(&self, envelope: &Envelope) -> Option<Error> {
+        let meant = envelope.recipients.contains_key("X25519");
+        self.own.iter().find_map(OwnKey::refusal).filter(|_| meant).map(Error::from)
     }
 
     pub(super) fn passphrase(&self) -> Option<age::scrypt::Identity> {
-        self.passphrase.clone().map(age::scrypt::Identity::new)
+        self.passphrases.said().cloned().map(age::scrypt::Identity::new)
     }
 }
 

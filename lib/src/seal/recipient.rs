@@ -83,9 +83,17 @@ impl Recipients {
     /// One key, or lines of keys with comments, as age's recipient files, `.pub` files and a forge's `.keys` have them.
     pub fn add_text(&mut self, text: &str) -> Result<(), Error> {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let keys = lines.map(Via::parse).collect::<Result<Vec<_>, _>>()?;
+        let (mut keys, mut unfit) = (Vec::new(), None);
+        for line in lines {
+            match Via::parse(line) {
+                Ok(key) => keys.push(key),
+                // What a forge lists of somebody are all of their keys, and one that age takes is enough to reach them.
+                Err(error @ Error::SshKeyType(_)) => unfit = unfit.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
         if keys.is_empty() {
-            return Err(Error::NotARecipient(text.trim().chars().take(60).collect()));
+            return Err(unfit.unwrap_or_else(|| Error::NotARecipient(text.trim().chars().take(60).collect())));
         }
         for key in keys {
             if !self.keys.iter().any(|known| known.to_string() == key.to_string()) {
@@ -153,5 +161,24 @@ impl Recipients {
             age::EncryptError::MixedRecipientAndPassphrase => Error::Mixed,
             other => Error::Plugin(other.to_string()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::SigningKey;
+
+    #[test]
+    fn of_all_the_keys_that_a_forge_lists_those_count_that_age_takes() {
+        let usual = SigningKey::generate("").and_then(|key| key.public_line()).expect("a key");
+        let odd = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTY= jo";
+        let hardware = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29t jo";
+        let mut recipients = Recipients::default();
+        recipients.add_text(&format!("{odd}\n{usual}\n\n{hardware}\n")).expect("one of them");
+        assert_eq!(recipients.names(), [usual.trim()]);
+        // Where nobody could be reached that is said, and so is what is no key.
+        assert!(matches!(recipients.add_text(&format!("{odd}\n{hardware}\n")), Err(Error::SshKeyType(kind)) if kind.starts_with("ecdsa")));
+        assert!(matches!(recipients.add_text(&format!("{usual}\nno key\n")), Err(Error::NotARecipient(_))));
     }
 }

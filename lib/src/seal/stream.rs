@@ -102,7 +102,9 @@ fn refused(error: age::DecryptError, envelope: &Envelope, with: &Identities) -> 
     use age::DecryptError as E;
     match error {
         E::NoMatchingKeys | E::DecryptionFailed if envelope.is_passphrase() => Error::WrongPassphrase,
-        E::NoMatchingKeys => Error::NoMatch { sealed_to: envelope.describe(), tried: with.tried() },
+        E::NoMatchingKeys => {
+            with.refusal(envelope).unwrap_or_else(|| Error::NoMatch { sealed_to: envelope.describe(), tried: with.tried() })
+        }
         E::ExcessiveWork { required, .. } => Error::ExcessiveWork(required),
         E::KeyDecryptionFailed => Error::WrongPassphrase,
         E::InvalidHeader | E::UnknownFormat => Error::Damaged("its age header makes no sense".to_owned()),

@@ -73,6 +73,9 @@ pub struct Record {
     /// Who could once, and the epochs whose keys they have: nothing is sealed to those any more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub removed: BTreeMap<String, BTreeSet<String>>,
+    /// Recipients that are a passphrase: of each its public key, and the secret one as an age identity file under it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub passphrases: BTreeMap<String, String>,
     pub summary: Summary,
     pub manifest: Pages,
     pub parts: Pages,
@@ -221,6 +224,7 @@ impl Record {
             seed: String::new(),
             recipients: Vec::new(),
             removed: BTreeMap::new(),
+            passphrases: BTreeMap::new(),
             summary,
             manifest: Pages::default(),
             parts: Pages::default(),
