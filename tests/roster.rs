@@ -207,3 +207,46 @@ fn a_roster_lives_in_a_store_of_its_own_as_well() {
     // The code's remote got nothing of it.
     assert_eq!(project.git(["for-each-ref", "refs/samesession"]), "");
 }
+
+#[test]
+fn what_plain_git_fetches_of_the_roster_counts_in_the_next_command() {
+    let project = Project::new();
+    let [laptop, desktop, phone] = ["laptop", "desktop", "phone"].map(|name| project.clone(name));
+    laptop.run_here(["device", "join"]).ok();
+    joins(&desktop, &laptop);
+    joins(&phone, &laptop);
+    phone.say("by a member that the desktop has not heard of");
+    phone.run_here(["checkpoint", SESSION, "--push"]).ok();
+    let starts = || {
+        let ran = desktop.env("SAMESESSION_TRACE", "1").run_here(["list"]).ok();
+        ran.stderr().lines().filter(|line| line.starts_with("trace: git ")).count()
+    };
+    let before = starts();
+    desktop.git(["fetch", "-q"]);
+    let listed = desktop.run_here(["list", "--json"]).ok().json();
+    assert_eq!(listed["sessions"][0]["signer_name"], "phone", "{listed}");
+    let pin = desktop.rev("refs/samesession-seen/@here/roster");
+    assert_eq!(pin, laptop.rev(ROSTER));
+    assert_eq!(starts(), before, "only the look that brings it costs more");
+    assert!(desktop.run_here(["restore", SESSION]).ok().stdout().contains("signed by phone (SHA256:"));
+    // What is set back afterwards is not gone back to.
+    desktop.git(["update-ref", "refs/samesession-remote/origin/roster", &format!("{pin}~1")]);
+    assert_eq!(desktop.run_here(["list", "--json"]).ok().json()["sessions"][0]["signer_name"], "phone");
+    assert_eq!(desktop.rev("refs/samesession-seen/@here/roster"), pin);
+
+    // A revoked member who pushes all the same: with the keys, and without ever having heard of it.
+    laptop.run_here(["fetch"]).ok();
+    laptop.run_here(["device", "revoke", "phone"]).ok();
+    phone.say("too late");
+    phone.run_here(["checkpoint", SESSION]).ok();
+    phone.git(["push", "-q", "--force", "origin", &format!("refs/samesession/sessions/{}", crate::support::clones::sid())]);
+    desktop.git(["fetch", "-q"]);
+    desktop.run_here(["restore", SESSION]).fails(1, "signed by a key that this device does not know");
+    assert!(!desktop.heard().contains("too late"));
+    let listed = desktop.run_here(["device", "list", "--json"]).ok().json();
+    let revoked = listed["members"].as_array().expect("a list").iter().find(|member| member["name"] == "phone").expect("still on it");
+    assert!(revoked["revoked"].is_string(), "{revoked}");
+    // Nor does it change the roster.
+    phone.run_here(["device", "revoke", "laptop"]).fails_with(1);
+    assert_eq!(project.git(["rev-parse", ROSTER]), laptop.rev(ROSTER));
+}

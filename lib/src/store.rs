@@ -85,7 +85,7 @@ pub struct Store {
     /// When the packs were looked at.
     opened: Cell<Option<SystemTime>>,
     /// The root of the roster that this device has joined, and its tip: what is made here says so.
-    pub roster: Option<(String, String)>,
+    pub roster: RefCell<Option<(String, String)>>,
     /// What is promised could not be had; a command asks once.
     broken_promise: AtomicBool,
 }
@@ -94,7 +94,7 @@ impl Store {
     pub fn open(repo: Repository) -> Result<Store, Error> {
         let opened = Cell::new(packs_changed(&repo));
         let odb = RefCell::new(look_at(&repo)?);
-        Ok(Store { odb, opened, repo, roster: None, broken_promise: AtomicBool::new(false) })
+        Ok(Store { odb, opened, repo, roster: RefCell::default(), broken_promise: AtomicBool::new(false) })
     }
 
     pub fn has(&self, id: &ObjectId) -> bool {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use gix::hash::ObjectId;
 
 use super::on_demand::Far;
-use super::roster::Joined;
+use super::roster::{self, Followed, Joined};
 use super::{Error, replaced, with_causes};
 use crate::device::Device;
 use crate::env::Env;
@@ -37,7 +37,7 @@ pub struct Ledger<'a> {
     silent: Identities,
     known: KnownSigners,
     /// The roster that this device has joined.
-    joined: Option<Joined>,
+    joined: Option<Followed>,
     /// Fingerprints that are believed for this once.
     pub trust: Vec<String>,
     /// What the store's remote said when it was asked, once in a command.
@@ -80,8 +80,8 @@ impl<'a> Ledger<'a> {
             silent.add_device(device.identity());
         }
         let joined = Joined::load(&repo);
-        let mut store = Store::open(repo)?;
-        store.roster = joined.as_ref().map(|joined| (joined.root.clone(), joined.tip.clone()));
+        let store = Store::open(repo)?;
+        store.roster.replace(joined.as_ref().map(Joined::place));
         Ok(Ledger {
             env,
             store,
@@ -89,7 +89,7 @@ impl<'a> Ledger<'a> {
             device,
             silent,
             known: KnownSigners::load(env)?,
-            joined,
+            joined: joined.map(Followed::from),
             trust: Vec::new(),
             far: OnceCell::new(),
         })
@@ -101,13 +101,43 @@ impl<'a> Ledger<'a> {
     }
 
     pub fn joined(&self) -> Option<&Roster> {
-        self.joined.as_ref().map(|joined| &joined.roster)
+        self.newest().map(|joined| &joined.roster)
+    }
+
+    fn newest(&self) -> Option<&Joined> {
+        self.joined.as_ref().map(Followed::newest)
     }
 
     /// As it was followed meanwhile.
     pub fn look_again(&mut self) {
-        self.joined = Joined::load(&self.store.repo);
-        self.store.roster = self.joined.as_ref().map(|joined| (joined.root.clone(), joined.tip.clone()));
+        self.joined = Joined::load(&self.store.repo).map(Followed::from);
+        self.store.roster.replace(self.newest().map(Joined::place));
+    }
+
+    /// All chains that refs name. Of the rosters that were fetched, by whatever Git, the one that goes on from what was
+    /// joined counts from here on.
+    pub fn all(&self) -> Result<BTreeMap<SessionId, Known>, Error> {
+        let look = refs::look(&self.store)?;
+        self.follow_roster(&look.rosters, true)?;
+        Ok(look.sessions)
+    }
+
+    fn one(&self, sid: &SessionId, keep: bool) -> Result<Known, Error> {
+        let mut look = refs::look_at(&self.store, sid)?;
+        self.follow_roster(&look.rosters, keep)?;
+        Ok(look.sessions.remove(sid).unwrap_or_default())
+    }
+
+    fn follow_roster(&self, fetched: &[ObjectId], keep: bool) -> Result<(), Error> {
+        let Some(followed) = &self.joined else { return Ok(()) };
+        // A key that asks for its passphrase is no device's.
+        let Some(newer) = roster::newer(&self.store, followed.newest(), fetched, &self.silent) else { return Ok(()) };
+        if keep {
+            roster::follow(self, &newer)?;
+        }
+        followed.go_on(Joined::of(&newer));
+        self.store.roster.replace(self.newest().map(Joined::place));
+        Ok(())
     }
 
     fn is_revoked(&self, signer: &Signer) -> bool {
@@ -168,7 +198,7 @@ impl<'a> Ledger<'a> {
 
     /// What was made for another store, and signed by somebody who is a member here as well, has no place in this one.
     fn of_this_store(&self, opened: &Opened) -> Result<(), Error> {
-        match (&opened.record.store, &self.joined) {
+        match (&opened.record.store, self.newest()) {
             (Some(store), Some(joined)) if *store != joined.root => {
                 let why = "it was made for another store".to_owned();
                 Err(store::Error::NotACheckpoint { what: opened.id().to_string(), why }.into())
@@ -211,7 +241,7 @@ impl<'a> Ledger<'a> {
     /// How they would be, with nothing written: for a `git fetch`, which moves refs itself and stumbles over others' moves.
     pub fn peek(&self, sid: &SessionId) -> Result<Known, Error> {
         let mut found = Vec::new();
-        let known = self.follow(sid, refs::of(&self.store, sid)?, &mut found)?;
+        let known = self.follow(sid, self.one(sid, false)?, &mut found)?;
         let ours = names::session(sid);
         match found
             .into_iter()
@@ -225,7 +255,7 @@ impl<'a> Ledger<'a> {
 
     fn sync_but(&self, sid: &SessionId, vital: &[String], findings: &mut Vec<Finding>) -> Result<Known, Error> {
         let mut found = Vec::new();
-        let before = refs::of(&self.store, sid)?;
+        let before = self.one(sid, true)?;
         let after = self.follow(sid, before.clone(), &mut found)?;
         refs::update_each(&self.store, FOLLOW, &[moves(sid, &before, &after)])?;
         for finding in found {
@@ -244,7 +274,7 @@ impl<'a> Ledger<'a> {
     }
 
     pub fn sync_all(&self, findings: &mut Vec<Finding>) -> Result<BTreeMap<SessionId, Known>, Error> {
-        self.sync_these(refs::all(&self.store)?, findings)
+        self.sync_these(self.all()?, findings)
     }
 
     /// As `sync`, for many. One that cannot be followed is reported and stays as it is, in nobody's way.

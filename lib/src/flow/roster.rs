@@ -3,6 +3,7 @@
 //! It counts here once this device has joined: before that anybody with push access could write one that lists this device
 //! beside themselves. What must stay true: it only moves forward from what was joined, and is changed by compare-and-swap.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use crate::durable::{self, At};
 use crate::env::Env;
 use crate::git::{Repo, Repository};
 use crate::roster::{Mark, Member, Roster};
-use crate::seal::{Callbacks, Recipients};
+use crate::seal::{Callbacks, Identities, Recipients};
 use crate::store::pack::{self, PackWriter};
 use crate::store::refs::{self, Change};
 use crate::store::roster::{self, Verified};
@@ -51,7 +52,7 @@ impl Joined {
         (joined.schema == FILE_SCHEMA).then_some(joined)
     }
 
-    fn of(verified: &Verified) -> Joined {
+    pub(super) fn of(verified: &Verified) -> Joined {
         let (tip, root) = (verified.id.to_string(), verified.root.to_string());
         Joined { schema: FILE_SCHEMA.to_owned(), tip, root, roster: verified.roster.clone() }
     }
@@ -62,11 +63,41 @@ impl Joined {
         Some(Verified { id: id(&self.tip)?, root: id(&self.root)?, roster: self.roster.clone(), signer })
     }
 
+    /// As records name it: its root, and its tip.
+    pub(super) fn place(&self) -> (String, String) {
+        (self.root.clone(), self.tip.clone())
+    }
+
     fn save(&self, repo: &Repository) -> Result<(), Error> {
         let path = file(repo);
         durable::create_dirs(durable::parent(&path))?;
         let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::from).at("write", &path)?;
         Ok(durable::write_atomic(&path, &text)?)
+    }
+}
+
+/// The same with what was followed since in this command, the newest last: whoever was told of one may still hold it.
+pub(super) struct Followed {
+    joined: Joined,
+    newer: OnceCell<Box<Followed>>,
+}
+
+impl From<Joined> for Followed {
+    fn from(joined: Joined) -> Followed {
+        Followed { joined, newer: OnceCell::new() }
+    }
+}
+
+impl Followed {
+    pub fn newest(&self) -> &Joined {
+        self.newer.get().map_or(&self.joined, |newer| newer.newest())
+    }
+
+    pub fn go_on(&self, joined: Joined) {
+        match self.newer.get() {
+            Some(newer) => newer.go_on(joined),
+            None => drop(self.newer.set(Box::new(joined.into()))),
+        }
     }
 }
 
@@ -127,6 +158,21 @@ pub fn state(ledger: &Ledger<'_>, remote: Option<&str>) -> Result<State, Error> 
         (Some(verified), None) => State::Closed(verified.id),
         (None, _) => closed.map_or(State::None, State::Closed),
     })
+}
+
+/// The one of these that goes on from what was joined, verified change by change. Others are somebody else's word, or older.
+pub(super) fn newer(store: &Store, joined: &Joined, fetched: &[ObjectId], with: &Identities) -> Option<Verified> {
+    let known = joined.verified()?;
+    let mut newest = known.clone();
+    for tip in fetched {
+        if *tip == newest.id || chain::descends(store, &newest.id, tip).unwrap_or(false) {
+            continue;
+        }
+        if let Ok(verified) = roster::read(store, tip, with, Some(&newest)) {
+            newest = verified;
+        }
+    }
+    (newest.id != known.id).then_some(newest)
 }
 
 /// From here on it counts, and so does what goes on from it.
