@@ -476,7 +476,7 @@ pub struct Arriving {
     /// Accept the signer with this fingerprint without asking, and remember it
     #[arg(long = "trust", value_name = "FINGERPRINT")]
     pub trust: Vec<String>,
-    /// Take this capsule even if its signature is missing or bad
+    /// Take it this once although nobody has signed it; a bad signature is never taken
     #[arg(long)]
     pub allow_unsigned: bool,
 }
@@ -541,7 +541,7 @@ pub struct Import {
     /// Accept the signer with this fingerprint without asking, and remember it
     #[arg(long = "trust", value_name = "FINGERPRINT")]
     pub trust: Vec<String>,
-    /// Take this capsule even if its signature is missing or bad
+    /// Take it this once although nobody has signed it; a bad signature is never taken
     #[arg(long)]
     pub allow_unsigned: bool,
     /// Begin again with a session that was deleted

@@ -40,4 +40,5 @@ mod roster;
 mod roundtrip;
 mod scale;
 mod secrets;
+mod trust;
 mod workspace;

@@ -62,6 +62,8 @@ pub enum Error {
     Unreadable(ObjectId),
     #[error("'{what}' is not a checkpoint: {why}")]
     NotACheckpoint { what: String, why: String },
+    #[error("checkpoint {0} is not signed")]
+    Unsigned(ObjectId),
     #[error("checkpoint {commit} is damaged: {why}")]
     Damaged { commit: ObjectId, why: String },
     #[error("'{name}' has moved meanwhile")]

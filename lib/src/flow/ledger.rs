@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use gix::hash::ObjectId;
 
 use super::on_demand::Far;
+use super::required::Required;
 use super::roster::{self, Followed, Joined};
 use super::{Error, replaced, with_causes};
 use crate::device::Device;
@@ -38,6 +39,8 @@ pub struct Ledger<'a> {
     known: KnownSigners,
     /// The roster that this device has joined.
     joined: Option<Followed>,
+    /// Whose signature is asked for here.
+    pub required: Required,
     /// Fingerprints that are believed for this once.
     pub trust: Vec<String>,
     /// What the store's remote said when it was asked, once in a command.
@@ -80,6 +83,7 @@ impl<'a> Ledger<'a> {
             silent.add_device(device.identity());
         }
         let joined = Joined::load(&repo);
+        let required = Required::of(&repo)?;
         let store = Store::open(repo)?;
         store.roster.replace(joined.as_ref().map(Joined::place));
         Ok(Ledger {
@@ -90,6 +94,7 @@ impl<'a> Ledger<'a> {
             silent,
             known: KnownSigners::load(env)?,
             joined: joined.map(Followed::from),
+            required,
             trust: Vec::new(),
             far: OnceCell::new(),
         })
@@ -97,7 +102,8 @@ impl<'a> Ledger<'a> {
 
     /// Whoever was revoked is believed no more, whatever was said of them before.
     pub fn believes(&self, signer: &Signer) -> bool {
-        self.trust.contains(&signer.fingerprint) || !self.is_revoked(signer) && self.name_of(signer).is_some()
+        let told = self.required != Required::Roster && self.trust.contains(&signer.fingerprint);
+        !signer.is_nobody() && (told || !self.is_revoked(signer) && self.name_of(signer).is_some())
     }
 
     pub fn joined(&self) -> Option<&Roster> {
@@ -167,7 +173,8 @@ impl<'a> Ledger<'a> {
             return Some("this device");
         }
         let member = self.joined().and_then(|roster| roster.member(&signer.fingerprint));
-        member.map(|member| member.name.as_str()).or_else(|| self.known.name_of(signer))
+        let known = || self.known.name_of(signer).filter(|_| self.required != Required::Roster);
+        member.map(|member| member.name.as_str()).or_else(known)
     }
 
     /// The checkpoint at this commit, if it is one of this session by somebody we believe.
@@ -203,8 +210,24 @@ impl<'a> Ledger<'a> {
                 let why = "it was made for another store".to_owned();
                 Err(store::Error::NotACheckpoint { what: opened.id().to_string(), why }.into())
             }
-            _ => Ok(()),
+            _ => self.of_this_roster(opened),
         }
+    }
+
+    /// Nor has what was made under a roster that is here and went another way than ours. One that is not here may be newer.
+    fn of_this_roster(&self, opened: &Opened) -> Result<(), Error> {
+        let (Some(under), Some(joined)) = (&opened.record.roster, self.newest()) else { return Ok(()) };
+        if *under == joined.tip {
+            return Ok(());
+        }
+        let id = |text: &str| ObjectId::from_hex(text.as_bytes()).ok();
+        let (Some(under), Some(tip)) = (id(under), id(&joined.tip)) else { return Ok(()) };
+        let goes_on = |new: &ObjectId, old: &ObjectId| chain::descends(&self.store, new, old);
+        if !self.store.has(&under) || goes_on(&tip, &under)? || goes_on(&under, &tip)? {
+            return Ok(());
+        }
+        let why = "it was made under another roster".to_owned();
+        Err(store::Error::NotACheckpoint { what: opened.id().to_string(), why }.into())
     }
 
     /// As `checkpoint`, and what is sealed in it agrees with what is not, as far as this device's own key opens it.
@@ -229,7 +252,7 @@ impl<'a> Ledger<'a> {
     pub fn ways(&self, opened: &Opened) -> Result<Vec<Checkpoint>, Error> {
         let sid = &opened.checkpoint.sid;
         let ways = opened.record.open().into_iter().map(|id| self.checkpoint(sid, &id));
-        ways.filter(|way| !matches!(way, Err(Error::Store(store::Error::NotACheckpoint { .. })))).collect()
+        ways.filter(|way| !matches!(way, Err(Error::Store(store::Error::NotACheckpoint { .. } | store::Error::Unsigned(_))))).collect()
     }
 
     /// Brings one session's refs up to date with what is known of remotes; returns how they are then. That what stands
