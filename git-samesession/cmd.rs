@@ -95,18 +95,20 @@ fn device_or_new(env: &Env, ui: &Ui) -> Result<Device, flow::Error> {
 
 /// The repository around, with this machine's keys, if it has any. What is worth saying of its refs is said afterwards.
 fn with_ledger<T>(env: &Env, ui: &Ui, work: impl FnOnce(&mut Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>) -> Result<T, Failure> {
-    with_ledger_as(env, ui, &Terminal { quiet: ui.quiet }, work)
+    with_ledger_as(env, ui, &[], &Terminal { quiet: ui.quiet }, work)
 }
 
-/// The same, with somebody else to be asked for what keys may need.
+/// The same with the keys in these files, too, and somebody else to be asked for what keys may need.
 fn with_ledger_as<T, C: Callbacks>(
     env: &Env,
     ui: &Ui,
+    files: &[PathBuf],
     callbacks: &C,
     work: impl FnOnce(&mut Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let device = Device::load(env)?;
-    let identities = flow::keys::identities(env, device.as_ref(), &[], None, callbacks)?;
+    let mut identities = flow::keys::identities(env, device.as_ref(), &[], None, callbacks)?;
+    flow::keys::add(&mut identities, files, callbacks)?;
     let mut ledger = Ledger::open(env, device.as_ref(), &identities)?;
     let mut findings = Vec::new();
     let done = work(&mut ledger, &mut findings);

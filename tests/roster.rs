@@ -1,9 +1,11 @@
 //! Devices that join a store, are approved and are revoked, as their users meet it; and those that only try.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 
-use crate::support::clones::{Project, SESSION};
+use crate::support::clones::{OTHER, Project, SESSION, sid, sid_of};
+use crate::support::forged::{feed, signed};
 use crate::support::sandbox::Machine;
 
 const ROSTER: &str = "refs/samesession/roster";
@@ -84,8 +86,35 @@ fn whoever_is_revoked_reads_nothing_new_and_is_believed_no_more() {
     desktop.say("by the desktop, in time");
     desktop.run_here(["checkpoint", SESSION, "--push"]).ok();
     laptop.run_here(["fetch"]).ok();
-    let revoked = laptop.run_here(["device", "revoke", "desktop"]).ok();
-    assert!(revoked.stdout().contains("it can still read"), "{}", revoked.stdout());
+    laptop.say_in(OTHER, "once for both");
+    laptop.run_here(["checkpoint", OTHER]).ok();
+    laptop.run_here(["recipient", "remove", "desktop", "--session", OTHER]).ok();
+    let epochs = |machine: &Machine| {
+        let tip = machine.tip();
+        machine
+            .git(["ls-tree", "-r", "--name-only", &tip, "keys/"])
+            .lines()
+            .filter_map(|path| path.split('/').nth(1).map(str::to_owned))
+            .collect::<BTreeSet<_>>()
+    };
+    let before = (epochs(&laptop), laptop.tip());
+    let sequence = laptop.run_here(["show", &before.1, "--json"]).ok().json()["sequence"].as_u64().expect("a number");
+    let revoked = laptop.run_here(["device", "revoke", "desktop", "--json"]).ok().json();
+    let mut still: Vec<(&str, Option<u64>)> = revoked["still_reads"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|read| (read["sid"].as_str().expect("a sid"), read["checkpoint"].as_u64()))
+        .collect();
+    still.sort();
+    let (this, other) = (sid(), sid_of(OTHER));
+    let mut expected = [(&this[..], Some(sequence)), (&other[..], None)];
+    expected.sort();
+    assert_eq!(still, expected, "{revoked}");
+    // A new epoch, of which no key is wrapped for it; what that list says it does read.
+    let after = epochs(&laptop);
+    assert!(after.is_superset(&before.0) && after.len() == before.0.len() + 1, "{before:?} {after:?}");
+    desktop.run_here(["show", &before.1]).ok();
 
     laptop.run_here(["restore", SESSION]).ok();
     laptop.say("not for the desktop");
@@ -239,7 +268,7 @@ fn what_plain_git_fetches_of_the_roster_counts_in_the_next_command() {
     laptop.run_here(["device", "revoke", "phone"]).ok();
     phone.say("too late");
     phone.run_here(["checkpoint", SESSION]).ok();
-    phone.git(["push", "-q", "--force", "origin", &format!("refs/samesession/sessions/{}", crate::support::clones::sid())]);
+    phone.git(["push", "-q", "--force", "origin", &format!("refs/samesession/sessions/{}", sid())]);
     desktop.git(["fetch", "-q"]);
     desktop.run_here(["restore", SESSION]).fails(1, "signed by a key that this device does not know");
     assert!(!desktop.heard().contains("too late"));
@@ -249,4 +278,68 @@ fn what_plain_git_fetches_of_the_roster_counts_in_the_next_command() {
     // Nor does it change the roster.
     phone.run_here(["device", "revoke", "laptop"]).fails_with(1);
     assert_eq!(project.git(["rev-parse", ROSTER]), laptop.rev(ROSTER));
+}
+
+#[test]
+fn a_request_in_somebody_elses_name_is_none() {
+    let project = Project::new();
+    let [laptop, phone, mallory] = ["laptop", "phone", "mallory"].map(|name| project.clone(name));
+    laptop.run_here(["device", "join"]).ok();
+    phone.run_here(["device", "join"]).ok();
+    let asked = project.git(["for-each-ref", "--format=%(objectname) %(refname)", "refs/samesession/requests"]);
+    let (request, name) = asked.split_once(' ').expect("one request");
+    let asking = || {
+        let listed = laptop.run_here(["device", "list", "--json"]).ok().json();
+        listed["requests"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| one["fingerprint"].as_str().expect("a print").to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(asking(), [phone.fingerprint()]);
+    // The phone's words, signed by Mallory: under the phone's name and under Mallory's own.
+    let who = "samesession <samesession@localhost> 0 +0000";
+    let head = format!("tree {}\nauthor {who}\ncommitter {who}\n", project.git(["rev-parse", &format!("{request}^{{tree}}")]));
+    let text = format!("{head}{}\nsamesession checkpoint\n", signed(&head, &mallory));
+    let origin = mallory.at(&project.origin);
+    let forged = feed(&origin, &["hash-object", "-t", "commit", "-w", "--stdin"], text.as_bytes());
+    mallory.run_here(["device", "join"]).ok();
+    let own = project.git(["for-each-ref", "--format=%(refname)", "refs/samesession/requests"]);
+    let own = own.lines().find(|other| *other != name).expect("another request");
+    for place in [name, own] {
+        project.git(["update-ref", place, &forged]);
+    }
+    assert!(asking().is_empty());
+    laptop.run_here(["device", "approve", "phone", "--fingerprint", &phone.fingerprint()]).fails(1, "phone");
+    // Nor is one that nobody signed, or that is put under another name.
+    let unsigned = feed(&origin, &["hash-object", "-t", "commit", "-w", "--stdin"], format!("{head}\nsamesession checkpoint\n").as_bytes());
+    for (place, what) in [(name, &unsigned[..]), (own, request)] {
+        project.git(["update-ref", place, what]);
+    }
+    assert!(asking().is_empty());
+    project.git(["update-ref", name, request]);
+    assert_eq!(asking(), [phone.fingerprint()]);
+}
+
+#[test]
+fn what_an_approval_opens_is_for_the_settings_to_say() {
+    let project = Project::new();
+    let [laptop, phone] = ["laptop", "phone"].map(|name| project.clone(name));
+    laptop.say("from before");
+    laptop.run_here(["checkpoint", SESSION, "--push"]).ok();
+    laptop.run_here(["device", "join"]).ok();
+    phone.run_here(["device", "join"]).ok();
+    let approve = ["device", "approve", "phone", "--fingerprint", &phone.fingerprint()].map(str::to_owned);
+    laptop.git(["config", "samesession.approveOpens", "some"]);
+    laptop.run_here(&approve).fails(129, "'all' or 'none'");
+    laptop.git(["config", "samesession.approveOpens", "none"]);
+    assert!(laptop.run_here(&approve).ok().stdout().contains("can open 0 sessions"));
+    phone.run_here(["device", "join", "--trust", &laptop.fingerprint()]).ok();
+    phone.git(["fetch", "-q"]);
+    phone.run_here(["restore", SESSION]).fails_with(1);
+    laptop.say_in(OTHER, "from now on");
+    laptop.run_here(["checkpoint", OTHER, "--push"]).ok();
+    phone.git(["fetch", "-q"]);
+    phone.run_here(["restore", &sid_of(OTHER), "--session-only"]).ok();
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use samesession::env::Env;
 use samesession::flow::export::{self, Options};
+use samesession::flow::groups;
 use samesession::flow::keys::SealTo;
 use samesession::flow::pick::Trust;
 use serde::Serialize;
@@ -58,7 +59,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Export) -> Result<(), Failure> {
     let seal_to = match terminal::passphrase(&options.passphrase, true)? {
         Some(passphrase) => Some(SealTo::Passphrase(passphrase)),
         None if options.recipients.is_empty() => None,
-        None => Some(SealTo::Recipients(options.recipients.clone())),
+        None => Some(SealTo::Recipients(groups::named_around(env, &options.recipients)?)),
     };
     let mut terminal = Terminal { quiet: ui.quiet };
     let (done, opened) = super::with_ledger(env, ui, |ledger, findings| {

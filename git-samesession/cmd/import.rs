@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use samesession::env::Env;
 use samesession::flow::commit::{self, State};
+use samesession::flow::groups;
 use samesession::flow::import::{self, Options};
 use samesession::flow::keys::{self, SealTo};
 use samesession::flow::ledger::Ledger;
@@ -66,7 +67,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Import) -> Result<(), Failure> {
     let device = super::device_for(env, ui, &options.keys)?;
     let repo = Repository::open(env, env.cwd())?;
     // What cannot be sealed to is found out before anybody is asked.
-    let recipients = options.recipients.clone();
+    let recipients = groups::named(&repo, &options.recipients);
     keys::recipients(&SealTo::Recipients(recipients.clone()), None)?;
     let passphrase = terminal::passphrase(&options.keys.passphrase, false)?;
     let mut terminal = Terminal { quiet: ui.quiet };

@@ -1,5 +1,6 @@
 //! `recipient add`, `remove`, `rewrap` and `list`: who can open sessions.
 
+mod group;
 mod list;
 
 use std::io::{self, Write};
@@ -7,7 +8,7 @@ use std::io::{self, Write};
 use samesession::env::Env;
 use samesession::flow::ledger::Ledger;
 use samesession::flow::recipients::{self, Act, Outcome, State};
-use samesession::flow::{self, keys};
+use samesession::flow::{self, groups, keys};
 use samesession::git::Repository;
 use serde::Serialize;
 
@@ -84,6 +85,7 @@ impl View for Answer {
 
 pub fn run(env: &Env, ui: &Ui, command: &RecipientCommand) -> Result<(), Failure> {
     match command {
+        RecipientCommand::Group(command) => group::run(env, ui, command),
         RecipientCommand::List { session } => list::run(env, ui, session.as_deref()),
         RecipientCommand::Add { keys, sessions } => change(env, ui, ("add", Act::Add(keys.clone())), sessions),
         RecipientCommand::Remove { keys, sessions, force } => {
@@ -93,9 +95,10 @@ pub fn run(env: &Env, ui: &Ui, command: &RecipientCommand) -> Result<(), Failure
     }
 }
 
-fn change(env: &Env, ui: &Ui, (name, act): (&'static str, Act), sessions: &[String]) -> Result<(), Failure> {
+fn change(env: &Env, ui: &Ui, (name, mut act): (&'static str, Act), sessions: &[String]) -> Result<(), Failure> {
     let repo = Repository::open(env, env.cwd())?;
-    if let Act::Add(typed) | Act::Remove { keys: typed, .. } = &act {
+    if let Act::Add(typed) | Act::Remove { keys: typed, .. } = &mut act {
+        *typed = groups::named(&repo, typed);
         // What is no key is found out before keys are made.
         keys::recipients(&keys::SealTo::Recipients(typed.clone()), None)?;
     }

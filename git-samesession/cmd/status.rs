@@ -218,7 +218,7 @@ impl View for Porcelain {
 }
 
 pub fn run(env: &Env, ui: &Ui, options: &cli::Status) -> Result<(), Failure> {
-    let found = super::with_ledger_as(env, ui, &NoCallbacks, |ledger, findings| {
+    let found = super::with_ledger_as(env, ui, &[], &NoCallbacks, |ledger, findings| {
         let found = status::status(ledger)?;
         // What 'list' and 'doctor' say in full is not said at every prompt.
         let loud = |finding: &Finding| !options.porcelain && matches!(finding, Finding::Rewound { .. } | Finding::BroughtBack { .. });

@@ -17,7 +17,7 @@ use crate::durable::{self, At};
 use crate::env::Env;
 use crate::git::{Repo, Repository};
 use crate::roster::{Mark, Member, Roster};
-use crate::seal::{Callbacks, Identities, Recipients};
+use crate::seal::{Callbacks, Identities, Recipients, SigningKey};
 use crate::store::pack::{self, PackWriter};
 use crate::store::refs::{self, Change};
 use crate::store::roster::{self, Verified};
@@ -200,20 +200,21 @@ pub fn found<C: Callbacks>(ledger: &Ledger<'_>, device: &Device, remote: Option<
         root: None,
         made: mark.at.clone(),
         members: vec![member(&device.name, device.signing().public_line()?, device.recipient(), mark)],
+        groups: std::collections::BTreeMap::new(),
         more: serde_json::Map::new(),
     };
-    publish(ledger, device, remote, None, roster, callbacks)
+    publish(ledger, device.signing(), remote, None, roster, callbacks)
 }
 
 fn member(name: &str, signing: String, recipient: String, added: Mark) -> Member {
     let signing = signing.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-    Member { name: name.to_owned(), signing, recipient, added, revoked: None }
+    Member { name: name.to_owned(), signing, recipient, added, revoked: None, recovery: false }
 }
 
-/// Changes it, from what the store has now. `edit` says what becomes of it, or that nothing does.
+/// Changes it, from what the store has now, in the name of this key. `edit` says what becomes of it, or that nothing does.
 pub fn change<C: Callbacks>(
     ledger: &Ledger<'_>,
-    device: &Device,
+    key: &SigningKey,
     remote: Option<&str>,
     callbacks: &C,
     mut edit: impl FnMut(&mut Roster, Mark) -> Result<bool, Error>,
@@ -226,7 +227,7 @@ pub fn change<C: Callbacks>(
         let mut roster = before.roster.clone();
         roster.sequence += 1;
         roster.root = Some(before.root.to_string());
-        let mark = Mark { by: device.signing().fingerprint(), at: time::format(ledger.env.now()), sequence: roster.sequence };
+        let mark = Mark { by: key.fingerprint(), at: time::format(ledger.env.now()), sequence: roster.sequence };
         roster.made.clone_from(&mark.at);
         if !before.roster.member(&mark.by).is_some_and(Member::is_active) {
             return Err(Error::NotOnRoster);
@@ -234,7 +235,7 @@ pub fn change<C: Callbacks>(
         if !edit(&mut roster, mark)? {
             return Ok(before);
         }
-        match publish(ledger, device, remote, Some(&before), roster, callbacks) {
+        match publish(ledger, key, remote, Some(&before), roster, callbacks) {
             Err(Error::Store(store::Error::Moved { .. })) => {}
             done => return done,
         }
@@ -249,7 +250,7 @@ pub fn add(roster: &mut Roster, name: &str, signing: &str, recipient: &str, mark
 /// Written, sent, and only then ours; `Moved` where somebody else was faster.
 fn publish<C: Callbacks>(
     ledger: &Ledger<'_>,
-    device: &Device,
+    key: &SigningKey,
     remote: Option<&str>,
     before: Option<&Verified>,
     roster: Roster,
@@ -258,7 +259,7 @@ fn publish<C: Callbacks>(
     let store = &ledger.store;
     let mut writer = PackWriter::new(&store.repo.objects, store.repo.hash)?;
     let parent = before.map(|before| before.id);
-    let tip = roster::write(store, roster, parent, device.signing(), callbacks, &mut writer)?;
+    let tip = roster::write(store, roster, parent, key, callbacks, &mut writer)?;
     let pack = writer.finish()?;
     // Its own word has to hold, too, before anybody else is asked to believe it.
     let verified = roster::read(&Store::open(store.repo.clone())?, &tip, ledger.identities, before)?;
