@@ -3,6 +3,8 @@
 //! `tests/manual.rs` holds this tree against the man page, so a flag cannot be in one and not in the other.
 
 // Said whole, since `tests/manual.rs` reads this tree as well.
+#[path = "cli/group.rs"]
+mod group;
 #[path = "cli/keys.rs"]
 mod keys;
 #[path = "cli/moving.rs"]
@@ -10,6 +12,7 @@ mod moving;
 
 use std::path::PathBuf;
 
+pub use group::*;
 pub use keys::*;
 pub use moving::*;
 
@@ -123,6 +126,9 @@ pub enum DeviceCommand {
         /// The fingerprint of the member who approved this device
         #[arg(long = "trust", value_name = "FINGERPRINT")]
         trust: Option<String>,
+        /// Join by the recovery key in this file, without any other device
+        #[arg(long, value_name = "FILE", conflicts_with = "trust")]
+        recovery: Option<PathBuf>,
     },
     /// Show who is on the roster, and who asks to be
     List {
@@ -158,7 +164,7 @@ pub enum DeviceCommand {
 pub enum RecipientCommand {
     /// Let somebody open sessions, those that are here with their whole history, and those that will begin here
     Add {
-        /// An age or SSH public key, or a file of them
+        /// An age or SSH public key, a file of them, a device on the roster or a group
         #[arg(value_name = "KEY|FILE", required_unless_present = "reader", conflicts_with = "reader")]
         keys: Vec<String>,
         /// Only this session: the others and the defaults stay as they are
@@ -169,7 +175,7 @@ pub enum RecipientCommand {
     },
     /// Seal nothing more to somebody; what they could read until now they keep
     Remove {
-        /// An age or SSH public key, or a file of them
+        /// An age or SSH public key, a file of them, a device on the roster or a group
         #[arg(value_name = "KEY|FILE", required_unless_present = "passphrase")]
         keys: Vec<String>,
         /// Every passphrase that opens sessions
@@ -182,6 +188,9 @@ pub enum RecipientCommand {
         #[arg(short, long)]
         force: bool,
     },
+    /// Give several recipients one name, which is taken wherever a recipient is
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Show who can open sessions, and with what kinds of keys
     List {
         /// A session of this repository; all of them if not given
@@ -278,6 +287,9 @@ pub struct Init {
     /// Who may open the sessions that begin here, besides this device: an age or SSH public key, or a file of them
     #[arg(short, long = "recipient", value_name = "KEY|FILE")]
     pub recipients: Vec<String>,
+    /// Make a key for when every device is lost, which opens what this one can, and show it once, to be written down
+    #[arg(long, conflicts_with_all = ["json", "uninstall"])]
+    pub recovery: bool,
     /// Leave fetches as they are; a session comes when it is asked for
     #[arg(long)]
     pub on_demand: bool,
@@ -317,6 +329,9 @@ pub struct List {
     /// Deleted sessions, too
     #[arg(long)]
     pub all: bool,
+    /// Open them with the keys in this file, too, such as a recovery key
+    #[arg(short, long = "identity", value_name = "FILE")]
+    pub identities: Vec<PathBuf>,
 }
 
 #[derive(Args)]
@@ -495,7 +510,7 @@ pub struct Arriving {
     /// Accept the signer with this fingerprint without asking, and remember it
     #[arg(long = "trust", value_name = "FINGERPRINT")]
     pub trust: Vec<String>,
-    /// Take this capsule even if its signature is missing or bad
+    /// Take it this once although nobody has signed it; a bad signature is never taken
     #[arg(long)]
     pub allow_unsigned: bool,
 }
@@ -560,7 +575,7 @@ pub struct Import {
     /// Accept the signer with this fingerprint without asking, and remember it
     #[arg(long = "trust", value_name = "FINGERPRINT")]
     pub trust: Vec<String>,
-    /// Take this capsule even if its signature is missing or bad
+    /// Take it this once although nobody has signed it; a bad signature is never taken
     #[arg(long)]
     pub allow_unsigned: bool,
     /// Begin again with a session that was deleted

@@ -102,21 +102,28 @@ fn own_device(env: &Env, ui: &Ui) -> Result<Option<Device>, Failure> {
     Ok(Device::load(env)?.map(|device| device.asking(Terminal { quiet: ui.quiet })))
 }
 
-/// The repository around, with this machine's keys, if it has any. What is worth saying of its refs is said afterwards.
-fn with_ledger<T>(env: &Env, ui: &Ui, work: impl FnOnce(&mut Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>) -> Result<T, Failure> {
-    let terminal = Terminal { quiet: ui.quiet };
-    with_ledger_as(env, ui, own_device(env, ui)?, &terminal, work)
+/// What opens sessions here: this machine's keys, if it has any, and those in these files.
+struct Keys<'a> {
+    device: Option<Device>,
+    files: &'a [PathBuf],
 }
 
-/// The same, with somebody else to be asked for what the user's other keys may need.
+/// The repository around, with this machine's keys, if it has any. What is worth saying of its refs is said afterwards.
+fn with_ledger<T>(env: &Env, ui: &Ui, work: impl FnOnce(&mut Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>) -> Result<T, Failure> {
+    let keys = Keys { device: own_device(env, ui)?, files: &[] };
+    with_ledger_as(env, ui, keys, &Terminal { quiet: ui.quiet }, work)
+}
+
+/// The same with these keys, and somebody else to be asked for what they may need.
 fn with_ledger_as<T, C: Callbacks>(
     env: &Env,
     ui: &Ui,
-    device: Option<Device>,
+    Keys { device, files }: Keys<'_>,
     callbacks: &C,
     work: impl FnOnce(&mut Ledger<'_>, &mut Vec<Finding>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let identities = flow::keys::identities(env, device.as_ref(), &[], None, callbacks)?;
+    let mut identities = flow::keys::identities(env, device.as_ref(), &[], None, callbacks)?;
+    flow::keys::add(&mut identities, files, callbacks)?;
     let mut ledger = Ledger::open(env, device.as_ref(), &identities)?;
     let mut findings = Vec::new();
     let done = work(&mut ledger, &mut findings);

@@ -194,7 +194,7 @@ impl Failure {
                 E::Diverged { .. } | E::LeanedOn { .. } => ("diverged", 1),
                 E::Live { .. } => ("live", 1),
                 E::Busy(_) => ("busy", 1),
-                E::UnknownSigner { .. } | E::UnknownMaker { .. } => ("unknown-signer", 1),
+                E::UnknownSigner { .. } | E::UnknownMaker { .. } | E::NoMembersKey { .. } => ("unknown-signer", 1),
                 E::SeveralWays { .. } => ("several-ways", 1),
                 E::NoSuchReader(_) => ("no-recipient", 1),
                 E::LastReader { .. } => ("last-recipient", 1),
@@ -209,7 +209,10 @@ impl Failure {
                 E::NoDevice => ("no-device", 1),
                 E::TooManyPassphrases { .. } => ("exists", 1),
                 E::Leased { .. } => ("leased", 1),
-                E::NotOnRoster | E::NobodyAsks(_) | E::NoSuchMember(_) => ("no-member", 1),
+                E::NotOnRoster | E::NobodyAsks(_) | E::NoSuchMember(_) | E::NoRecovery | E::NoRoster => ("no-member", 1),
+                E::RecoveryThere => ("exists", 1),
+                E::NoGroupsName(_) => ("usage", 129),
+                E::NoSuchGroup(_) => ("no-recipient", 1),
                 E::WasRevoked { .. } => ("revoked", 1),
                 E::NameTaken { .. } => ("exists", 1),
                 E::NotCompared { .. } => ("not-confirmed", 1),
@@ -240,7 +243,9 @@ impl Failure {
                 E::UsedSince(_) => ("used", 1),
                 E::BadSettings { .. } => ("bad-settings", 1),
                 E::SharedHooks(_) | E::NoGlobalHooks | E::NoAgentHooks(_) | E::NoHook(_) => ("no-hook", 1),
-                E::Unsigned | E::Seal(seal::Error::BadSignature(_)) => ("unsigned", 1),
+                E::Unsigned | E::SignatureRequired | E::Store(store::Error::Unsigned(_)) | E::Seal(seal::Error::BadSignature(_)) => {
+                    ("unsigned", 1)
+                }
                 E::OutputExists(_) => ("exists", 1),
                 E::Device(device::Error::Exists(_)) => ("exists", 1),
                 E::Device(device::Error::HasPassphrase | device::Error::NoPassphrase) => ("passphrase", 1),
@@ -319,8 +324,16 @@ impl Failure {
                 E::RecipientFile(..) => {
                     hint("a recipient is age1…, ssh-ed25519 …, ssh-rsa …, or the path of a file such as ~/.ssh/id_ed25519.pub")
                 }
-                E::Unsigned | E::Seal(seal::Error::BadSignature(_)) => {
-                    hint("ask its maker for a signed one, or take it this once with --allow-unsigned")
+                E::Unsigned => hint("ask its maker for a signed one, or take it this once with --allow-unsigned"),
+                E::Store(store::Error::Unsigned(id)) => {
+                    let id = pick::short(id);
+                    vec![format!("ask its maker for a signed one, or take it this once: git samesession restore {id} --allow-unsigned")]
+                }
+                E::Seal(seal::Error::BadSignature(_)) => {
+                    hint("somebody has changed it, or it came over damaged: ask its maker for it again")
+                }
+                E::SignatureRequired | E::NoMembersKey { .. } => {
+                    hint("'git config --get --show-origin samesession.requireSignature' says who asks for that")
                 }
                 E::UnknownSigner { signer, .. } => vec![
                     "compare the fingerprint with what 'git samesession device show' says on the device that made the capsule".to_owned(),
@@ -366,6 +379,14 @@ impl Failure {
                     "on the other machine: git samesession move".to_owned(),
                 ],
                 E::Setting { name, .. } => vec![format!("git config {name} VALUE")],
+                E::NoSuchGroup(_) => hint("'git samesession recipient group list' shows those there are"),
+                E::RecoveryThere => hint(
+                    "to make another: git samesession device revoke recovery; without a roster, git config --unset samesession.recovery",
+                ),
+                E::NoRecovery => {
+                    hint("it may have been revoked, or belong to another store; restore -i FILE opens what was sealed to it all the same")
+                }
+                E::NoRoster => hint("restore -i FILE opens what was sealed to the key"),
                 E::NotOnRoster => hint("to ask to be: git samesession device join"),
                 E::NobodyAsks(_) => hint("'git samesession device list' shows who does; on the new device: git samesession device join"),
                 E::NoSuchMember(_) => hint("'git samesession device list' shows who is on it"),

@@ -57,6 +57,11 @@ impl Ui {
         }
     }
 
+    /// What must be heard, whatever was asked to be quiet.
+    pub fn warn(&self, text: &str) {
+        let _ = writeln!(io::stderr(), "warning: {}", harmless(text));
+    }
+
     /// One line beside the answer.
     pub fn note(&self, text: &str) {
         if !self.quiet {

@@ -11,18 +11,18 @@ use crate::support::forged::{Forged, cat, feed, fresh_key, signed};
 use crate::support::sandbox::{Machine, snapshot};
 
 /// A maker whom everybody knows, and somebody who has its sessions and restores them.
-struct Scene {
-    project: Project,
-    maker: Machine,
-    victim: Machine,
+pub struct Scene {
+    pub project: Project,
+    pub maker: Machine,
+    pub victim: Machine,
     /// The two checkpoints that are as they should be.
-    first: String,
-    second: String,
+    pub first: String,
+    pub second: String,
     cases: Cell<usize>,
 }
 
 impl Scene {
-    fn new() -> Scene {
+    pub fn new() -> Scene {
         let project = Project::new();
         let (maker, victim) = (project.clone("maker"), project.clone("victim"));
         let noise: String = (0..40_000u32).map(|n| format!("{:x}", n.wrapping_mul(2_654_435_761))).collect();
@@ -37,23 +37,23 @@ impl Scene {
         Scene { project, maker, victim, first, second, cases: Cell::new(0) }
     }
 
-    fn forged(&self) -> Forged<'_> {
+    pub fn forged(&self) -> Forged<'_> {
         Forged::of(&self.maker, &self.victim, &self.second)
     }
 
     /// The next one on the chain that the victim has.
-    fn next(&self) -> Forged<'_> {
+    pub fn next(&self) -> Forged<'_> {
         self.forged().after(&self.second)
     }
 
     /// The remote's ref leads here, as far as the victim has seen.
-    fn show(&self, id: &str) {
+    pub fn show(&self, id: &str) {
         self.victim.git(["update-ref", &tracking_ref(), id]);
     }
 
     /// Refused before long, in one line, and nothing but our own pins and the good chain is as it was not.
     #[track_caller]
-    fn refuses(&self, what: &str, id: &str, code: i32, says: &str) {
+    pub fn refuses(&self, what: &str, id: &str, code: i32, says: &str) {
         self.refuses_from(what, id, &["restore", &sid()], code, says);
     }
 
@@ -82,7 +82,7 @@ impl Scene {
 
     /// Passed by with a warning; what was there before is restored.
     #[track_caller]
-    fn passed_by(&self, what: &str, id: &str, says: &str) {
+    pub fn passed_by(&self, what: &str, id: &str, says: &str) {
         self.show(id);
         let ran = self.victim.run_here(["restore", "-n", &sid()]);
         let err = ran.stderr();
@@ -135,7 +135,7 @@ fn a_commit_that_nobody_known_has_signed_is_refused() {
     let scene = Scene::new();
     let stranger = scene.project.clone("stranger");
     let forged = scene.next();
-    scene.refuses("unsigned", &forged.commit_by(None), 128, "the signature is bad");
+    scene.refuses("unsigned", &forged.commit_by(None), 1, "is not signed");
     scene.refuses("by a stranger", &forged.commit_by(Some(&stranger)), 1, "is signed by a key that this device does not know");
     let head = forged.head(&forged.tree());
     let (ours, other) = (signed(&head, &scene.maker), signed(&head, &stranger));
@@ -452,7 +452,7 @@ fn what_is_damaged_on_the_remote_does_not_touch_the_chain_here() {
     );
     scene.passed_by("an absurd number", &next().both(|value| value["sequence"] = json!(u64::MAX)).commit(), "it has the number");
     scene.passed_by("no record", &Forged { envelope: Some(b"x".to_vec()), ..next() }.commit(), "is damaged");
-    scene.passed_by("unsigned", &next().commit_by(None), "the signature is bad");
+    scene.passed_by("unsigned", &next().commit_by(None), "is not signed");
     // Whoever would go on from it is told, and nothing is pushed over it.
     let bad = next().header(|header| header["nonce"] = json!("x")).commit();
     scene.victim.git(["push", "-q", "origin", &format!("{bad}:{}", session_ref())]);

@@ -299,8 +299,10 @@ fn a_capsule_that_is_not_to_be_believed_leaves_nothing_in_the_repository() {
     let outside = machine.at(victim.sandbox.path().join("outside"));
     outside.run([os(&"import"), os(&capsule)]).fails_with(128);
 
-    // What somebody takes all the same is a checkpoint, without the signature that does not hold.
-    let file = honest().write_entries(&bad);
+    // What nobody signed, and somebody takes all the same, is a checkpoint; what is badly signed never.
+    let badly = honest().write_entries(&bad);
+    machine.run([os(&"import"), os(&badly), os(&"--allow-unsigned")]).fails(1, "the signature is bad");
+    let file = honest().write_entries(&entries[..3]);
     let told = machine.run([os(&"import"), os(&file), os(&"--allow-unsigned")]).ok().stdout();
     assert!(told.contains("signed by nobody that could be checked"), "{told}");
     let out = victim.sandbox.path().join("out.capsule");

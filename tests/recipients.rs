@@ -497,7 +497,16 @@ fn a_signature_is_of_this_manifest_by_this_key_for_this_purpose() {
     ];
     for (what, entries, says) in &cases {
         let file = forge.write_entries(entries);
-        victim.refuses(what, &file, 1, says).hints("--allow-unsigned");
+        let refused = victim.refuses(what, &file, 1, says);
+        match *what {
+            "missing" => drop(refused.hints("--allow-unsigned")),
+            // Nothing takes a bad one.
+            _ => {
+                assert!(!refused.stderr().contains("--allow-unsigned"), "{}", refused.stderr());
+                let args = ["restore".as_ref(), file.as_os_str(), "--allow-unsigned".as_ref()];
+                victim.unchanged_by(what, 1, says, || victim.machine.run(args));
+            }
+        }
         let trust = victim.machine.fingerprint();
         let args = ["restore".as_ref(), file.as_os_str(), "--trust".as_ref(), trust.as_ref()];
         victim.unchanged_by(what, 1, says, || victim.machine.run(args));
@@ -522,9 +531,23 @@ fn a_signature_is_of_this_manifest_by_this_key_for_this_purpose() {
         let file = forge.write_entries(&with(&sign("samesession")));
         victim.machine.run(["restore".as_ref(), file.as_os_str(), "-n".as_ref()]).ok();
     }
-    let file = forge.write_entries(&cases[0].1);
+    let file = forge.write_entries(&own[..3]);
+    let ask = ["restore".as_ref(), file.as_os_str(), "--allow-unsigned".as_ref()];
+    for (value, code, says) in [
+        ("known", 1, "'samesession.requireSignature' asks for a signature"),
+        ("roster", 1, "asks for a signature"),
+        ("x", 129, "'known' or 'roster'"),
+    ] {
+        let strict = victim
+            .machine
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "samesession.requireSignature")
+            .env("GIT_CONFIG_VALUE_0", value);
+        victim.unchanged_by(value, code, says, || strict.run(ask));
+    }
     let told = victim.machine.run(["restore".as_ref(), file.as_os_str(), "--allow-unsigned".as_ref()]).ok().stdout();
     assert!(told.contains("signed by nobody that could be checked"), "{told}");
+    assert!(victim.machine.run(ask.into_iter().chain(["-q".as_ref()])).ok().stderr().contains("warning: nobody has signed this"));
     assert!(victim.machine.claude_project().join(format!("{CLAUDE_FORGED}.jsonl")).exists());
     assert!(!victim.machine.home.join(".config/samesession/known_signers").exists());
 }

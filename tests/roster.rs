@@ -1,9 +1,11 @@
 //! Devices that join a store, are approved and are revoked, as their users meet it; and those that only try.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 
-use crate::support::clones::{Project, SESSION};
+use crate::support::clones::{OTHER, Project, SESSION, sid, sid_of};
+use crate::support::forged::{feed, signed};
 use crate::support::sandbox::Machine;
 
 const ROSTER: &str = "refs/samesession/roster";
@@ -84,8 +86,35 @@ fn whoever_is_revoked_reads_nothing_new_and_is_believed_no_more() {
     desktop.say("by the desktop, in time");
     desktop.run_here(["checkpoint", SESSION, "--push"]).ok();
     laptop.run_here(["fetch"]).ok();
-    let revoked = laptop.run_here(["device", "revoke", "desktop"]).ok();
-    assert!(revoked.stdout().contains("it can still read"), "{}", revoked.stdout());
+    laptop.say_in(OTHER, "once for both");
+    laptop.run_here(["checkpoint", OTHER]).ok();
+    laptop.run_here(["recipient", "remove", "desktop", "--session", OTHER]).ok();
+    let epochs = |machine: &Machine| {
+        let tip = machine.tip();
+        machine
+            .git(["ls-tree", "-r", "--name-only", &tip, "keys/"])
+            .lines()
+            .filter_map(|path| path.split('/').nth(1).map(str::to_owned))
+            .collect::<BTreeSet<_>>()
+    };
+    let before = (epochs(&laptop), laptop.tip());
+    let sequence = laptop.run_here(["show", &before.1, "--json"]).ok().json()["sequence"].as_u64().expect("a number");
+    let revoked = laptop.run_here(["device", "revoke", "desktop", "--json"]).ok().json();
+    let mut still: Vec<(&str, Option<u64>)> = revoked["still_reads"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|read| (read["sid"].as_str().expect("a sid"), read["checkpoint"].as_u64()))
+        .collect();
+    still.sort();
+    let (this, other) = (sid(), sid_of(OTHER));
+    let mut expected = [(&this[..], Some(sequence)), (&other[..], None)];
+    expected.sort();
+    assert_eq!(still, expected, "{revoked}");
+    // A new epoch, of which no key is wrapped for it; what that list says it does read.
+    let after = epochs(&laptop);
+    assert!(after.is_superset(&before.0) && after.len() == before.0.len() + 1, "{before:?} {after:?}");
+    desktop.run_here(["show", &before.1]).ok();
 
     laptop.run_here(["restore", SESSION]).ok();
     laptop.say("not for the desktop");
@@ -206,4 +235,111 @@ fn a_roster_lives_in_a_store_of_its_own_as_well() {
     assert_eq!(desktop.heard(), laptop.heard());
     // The code's remote got nothing of it.
     assert_eq!(project.git(["for-each-ref", "refs/samesession"]), "");
+}
+
+#[test]
+fn what_plain_git_fetches_of_the_roster_counts_in_the_next_command() {
+    let project = Project::new();
+    let [laptop, desktop, phone] = ["laptop", "desktop", "phone"].map(|name| project.clone(name));
+    laptop.run_here(["device", "join"]).ok();
+    joins(&desktop, &laptop);
+    joins(&phone, &laptop);
+    phone.say("by a member that the desktop has not heard of");
+    phone.run_here(["checkpoint", SESSION, "--push"]).ok();
+    let starts = || {
+        let ran = desktop.env("SAMESESSION_TRACE", "1").run_here(["list"]).ok();
+        ran.stderr().lines().filter(|line| line.starts_with("trace: git ")).count()
+    };
+    let before = starts();
+    desktop.git(["fetch", "-q"]);
+    let listed = desktop.run_here(["list", "--json"]).ok().json();
+    assert_eq!(listed["sessions"][0]["signer_name"], "phone", "{listed}");
+    let pin = desktop.rev("refs/samesession-seen/@here/roster");
+    assert_eq!(pin, laptop.rev(ROSTER));
+    assert_eq!(starts(), before, "only the look that brings it costs more");
+    assert!(desktop.run_here(["restore", SESSION]).ok().stdout().contains("signed by phone (SHA256:"));
+    // What is set back afterwards is not gone back to.
+    desktop.git(["update-ref", "refs/samesession-remote/origin/roster", &format!("{pin}~1")]);
+    assert_eq!(desktop.run_here(["list", "--json"]).ok().json()["sessions"][0]["signer_name"], "phone");
+    assert_eq!(desktop.rev("refs/samesession-seen/@here/roster"), pin);
+
+    // A revoked member who pushes all the same: with the keys, and without ever having heard of it.
+    laptop.run_here(["fetch"]).ok();
+    laptop.run_here(["device", "revoke", "phone"]).ok();
+    phone.say("too late");
+    phone.run_here(["checkpoint", SESSION]).ok();
+    phone.git(["push", "-q", "--force", "origin", &format!("refs/samesession/sessions/{}", sid())]);
+    desktop.git(["fetch", "-q"]);
+    desktop.run_here(["restore", SESSION]).fails(1, "signed by a key that this device does not know");
+    assert!(!desktop.heard().contains("too late"));
+    let listed = desktop.run_here(["device", "list", "--json"]).ok().json();
+    let revoked = listed["members"].as_array().expect("a list").iter().find(|member| member["name"] == "phone").expect("still on it");
+    assert!(revoked["revoked"].is_string(), "{revoked}");
+    // Nor does it change the roster.
+    phone.run_here(["device", "revoke", "laptop"]).fails_with(1);
+    assert_eq!(project.git(["rev-parse", ROSTER]), laptop.rev(ROSTER));
+}
+
+#[test]
+fn a_request_in_somebody_elses_name_is_none() {
+    let project = Project::new();
+    let [laptop, phone, mallory] = ["laptop", "phone", "mallory"].map(|name| project.clone(name));
+    laptop.run_here(["device", "join"]).ok();
+    phone.run_here(["device", "join"]).ok();
+    let asked = project.git(["for-each-ref", "--format=%(objectname) %(refname)", "refs/samesession/requests"]);
+    let (request, name) = asked.split_once(' ').expect("one request");
+    let asking = || {
+        let listed = laptop.run_here(["device", "list", "--json"]).ok().json();
+        listed["requests"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| one["fingerprint"].as_str().expect("a print").to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(asking(), [phone.fingerprint()]);
+    // The phone's words, signed by Mallory: under the phone's name and under Mallory's own.
+    let who = "samesession <samesession@localhost> 0 +0000";
+    let head = format!("tree {}\nauthor {who}\ncommitter {who}\n", project.git(["rev-parse", &format!("{request}^{{tree}}")]));
+    let text = format!("{head}{}\nsamesession checkpoint\n", signed(&head, &mallory));
+    let origin = mallory.at(&project.origin);
+    let forged = feed(&origin, &["hash-object", "-t", "commit", "-w", "--stdin"], text.as_bytes());
+    mallory.run_here(["device", "join"]).ok();
+    let own = project.git(["for-each-ref", "--format=%(refname)", "refs/samesession/requests"]);
+    let own = own.lines().find(|other| *other != name).expect("another request");
+    for place in [name, own] {
+        project.git(["update-ref", place, &forged]);
+    }
+    assert!(asking().is_empty());
+    laptop.run_here(["device", "approve", "phone", "--fingerprint", &phone.fingerprint()]).fails(1, "phone");
+    // Nor is one that nobody signed, or that is put under another name.
+    let unsigned = feed(&origin, &["hash-object", "-t", "commit", "-w", "--stdin"], format!("{head}\nsamesession checkpoint\n").as_bytes());
+    for (place, what) in [(name, &unsigned[..]), (own, request)] {
+        project.git(["update-ref", place, what]);
+    }
+    assert!(asking().is_empty());
+    project.git(["update-ref", name, request]);
+    assert_eq!(asking(), [phone.fingerprint()]);
+}
+
+#[test]
+fn what_an_approval_opens_is_for_the_settings_to_say() {
+    let project = Project::new();
+    let [laptop, phone] = ["laptop", "phone"].map(|name| project.clone(name));
+    laptop.say("from before");
+    laptop.run_here(["checkpoint", SESSION, "--push"]).ok();
+    laptop.run_here(["device", "join"]).ok();
+    phone.run_here(["device", "join"]).ok();
+    let approve = ["device", "approve", "phone", "--fingerprint", &phone.fingerprint()].map(str::to_owned);
+    laptop.git(["config", "samesession.approveOpens", "some"]);
+    laptop.run_here(&approve).fails(129, "'all' or 'none'");
+    laptop.git(["config", "samesession.approveOpens", "none"]);
+    assert!(laptop.run_here(&approve).ok().stdout().contains("can open 0 sessions"));
+    phone.run_here(["device", "join", "--trust", &laptop.fingerprint()]).ok();
+    phone.git(["fetch", "-q"]);
+    phone.run_here(["restore", SESSION]).fails_with(1);
+    laptop.say_in(OTHER, "from now on");
+    laptop.run_here(["checkpoint", OTHER, "--push"]).ok();
+    phone.git(["fetch", "-q"]);
+    phone.run_here(["restore", &sid_of(OTHER), "--session-only"]).ok();
 }

@@ -12,7 +12,7 @@ use samesession::flow::ledger::Ledger;
 use samesession::flow::output::Output;
 use samesession::flow::source::Source;
 use samesession::flow::workspace::{self, Summary};
-use samesession::flow::{self, remote};
+use samesession::flow::{self, groups, remote};
 use samesession::git::Repository;
 use samesession::policy::secrets::Finding;
 use serde::Serialize;
@@ -168,7 +168,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure>
     };
     let seal_to = match terminal::passphrase(&options.passphrase, true)? {
         Some(passphrase) => SealTo::Passphrase(passphrase),
-        None => SealTo::Recipients(options.recipients.clone()),
+        None => SealTo::Recipients(groups::named_around(env, &options.recipients)?),
     };
     let chosen = super::chosen(env, ui, options.session.as_deref(), options.agent.as_deref())?;
     let asked = Options {
@@ -207,13 +207,13 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
     super::secrets::ask_about_keys(ui, &mut source)?;
     let repo = Repository::open(env, env.cwd())?;
     // What cannot be sealed to is found out before keys are made.
-    flow::keys::recipients(&SealTo::Recipients(options.recipients.clone()), None)?;
+    let recipients = groups::named(&repo, &options.recipients);
+    flow::keys::recipients(&SealTo::Recipients(recipients.clone()), None)?;
     let device = super::device_or_new(env, ui)?;
     let terminal = Terminal { quiet: ui.quiet };
     let identities = flow::keys::identities(env, Some(&device), &[], None, &terminal)?;
     let ledger = Ledger::of(env, repo, Some(&device), &identities)?;
-    let asked =
-        flow::commit::Options { recipients: options.recipients.clone(), revive: options.revive, ..flow::commit::Options::default() };
+    let asked = flow::commit::Options { recipients, revive: options.revive, ..flow::commit::Options::default() };
     // A push that cannot be is better known before.
     let to = options.push.then(|| remote::choose(&ledger.store.repo, None)).transpose()?;
     let done = flow::commit::commit(&ledger, &device, &mut source, &asked, &terminal, &*ui.progress())?;

@@ -56,7 +56,8 @@ pub fn run(env: &Env, ui: &Ui, command: &DeviceCommand) -> Result<(), Failure> {
         }
         DeviceCommand::Passphrase { remove, passphrase_file } => change(env, ui, *remove, passphrase_file.as_deref())?,
         DeviceCommand::Show => Device::load(env)?.ok_or(Failure::NoDevice)?,
-        DeviceCommand::Join { remote, trust } => return roster::join(env, ui, remote.as_deref(), trust.as_deref()),
+        DeviceCommand::Join { remote, recovery: Some(file), .. } => return roster::recover(env, ui, remote.as_deref(), file),
+        DeviceCommand::Join { remote, trust, .. } => return roster::join(env, ui, remote.as_deref(), trust.as_deref()),
         DeviceCommand::List { remote } => return roster::list(env, ui, remote.as_deref()),
         DeviceCommand::Approve { who, fingerprint, name, remote } => {
             let approval = roster::Approval { who, fingerprint: fingerprint.as_deref(), name: name.as_deref() };

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use samesession::env::Env;
 use samesession::flow::export::{self, Options};
+use samesession::flow::groups;
 use samesession::flow::keys::SealTo;
 use samesession::flow::pick::Trust;
 use serde::Serialize;
@@ -57,11 +58,12 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Export) -> Result<(), Failure> {
     let output = super::output(ui, &options.output, options.force)?;
     let seal_to = match terminal::passphrase(&options.passphrase, true)? {
         Some(passphrase) => Some(SealTo::Passphrase(passphrase)),
-        None => (!options.recipients.is_empty()).then(|| SealTo::Recipients(options.recipients.clone())),
+        None if options.recipients.is_empty() => None,
+        None => Some(SealTo::Recipients(groups::named_around(env, &options.recipients)?)),
     };
     let mut terminal = Terminal { quiet: ui.quiet };
     let (done, opened) = super::with_ledger(env, ui, |ledger, findings| {
-        let trust = Trust { named: &[], dry_run: false };
+        let trust = Trust { named: &[], dry_run: false, allow_unsigned: false };
         let mut opened = super::restore::picked(ui, ledger, &options.session, &trust, &mut terminal, findings)?.opened;
         let done = export::export(ledger, &mut opened, Options { output, seal_to, redact: options.redact }, &terminal, &*ui.progress())?;
         Ok((done, opened))

@@ -4,9 +4,11 @@ use std::io::{self, Write};
 
 use samesession::env::Env;
 use samesession::flow::commit::{self, State};
+use samesession::flow::groups;
 use samesession::flow::import::{self, Options};
 use samesession::flow::keys::{self, SealTo};
 use samesession::flow::ledger::Ledger;
+use samesession::flow::required::Required;
 use samesession::flow::signed::Belief;
 use samesession::git::Repository;
 use samesession::policy::Limits;
@@ -65,7 +67,8 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Import) -> Result<(), Failure> {
     let device = super::device_for(env, ui, &options.keys)?;
     let repo = Repository::open(env, env.cwd())?;
     // What cannot be sealed to is found out before anybody is asked.
-    keys::recipients(&SealTo::Recipients(options.recipients.clone()), None)?;
+    let recipients = groups::named(&repo, &options.recipients);
+    keys::recipients(&SealTo::Recipients(recipients.clone()), None)?;
     let passphrase = terminal::passphrase(&options.keys.passphrase, false)?;
     let mut terminal = Terminal { quiet: ui.quiet };
     let identities = keys::identities(env, device.as_ref(), &options.keys.identities, passphrase, &terminal.clone())?;
@@ -73,7 +76,15 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Import) -> Result<(), Failure> {
     let asked = Options {
         file: &super::or_stdin(&options.file),
         identities: &identities,
-        belief: Belief { trust: &options.trust, allow_unsigned: options.allow_unsigned, roster: None, in_a_chain: false, dry_run: false },
+        belief: Belief {
+            trust: &options.trust,
+            allow_unsigned: options.allow_unsigned,
+            roster: None,
+            required: Required::Unset,
+            nobodys: false,
+            in_a_chain: false,
+            dry_run: false,
+        },
         limits: Limits::default(),
     };
     let mut capsule = import::verify(env, device.as_ref(), asked, &mut terminal, &*progress)?;
@@ -81,11 +92,12 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Import) -> Result<(), Failure> {
     let device = super::device_or_new(env, ui)?;
     let identities = keys::identities(env, Some(&device), &[], None, &terminal)?;
     let ledger = Ledger::of(env, repo, Some(&device), &identities)?;
-    let asked = commit::Options { recipients: options.recipients.clone(), revive: options.revive, ..commit::Options::default() };
+    let asked = commit::Options { recipients, revive: options.revive, ..commit::Options::default() };
     let done = import::import(&ledger, &device, &mut capsule, &asked, &terminal, &*progress)?;
     super::tell(ui, &done.findings);
     super::secrets::tell(ui, &done.passed);
     let manifest = capsule.manifest();
+    super::restore::warn_of_nobody(ui, &capsule.signed_by);
     let (signed_by, signer) = super::restore::signer(&capsule.signed_by);
     let answer = Answer {
         agent: manifest.agent.clone(),

@@ -2,15 +2,22 @@
 
 use std::io::{self, Write};
 
+use samesession::device::Device;
 use samesession::env::Env;
+use samesession::flow::enrol::Hand;
 use samesession::flow::init::{self, Options, Step};
+use samesession::flow::ledger::Ledger;
 use samesession::flow::remotes::Trap;
+use samesession::flow::{self, groups, keys, paper};
 use samesession::git::Repository;
 use samesession::path;
+use samesession::recovery::{Public, Recovery};
+use samesession::seal::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use crate::cli;
 use crate::failure::Failure;
+use crate::terminal::Terminal;
 use crate::ui::{Ui, View, count, harmless};
 
 #[derive(Serialize)]
@@ -27,6 +34,9 @@ struct Answer {
     /// The refs that are left after `--uninstall`, and what to type to remove them.
     refs: Option<usize>,
     to_remove: Vec<String>,
+    /// To be shown once; no part of any JSON.
+    #[serde(skip)]
+    recovery: Option<SecretString>,
 }
 
 impl View for Answer {
@@ -61,6 +71,12 @@ impl View for Answer {
         if self.changes.is_empty() && !self.uninstalled {
             writeln!(out, "nothing had to be changed")?;
         }
+        if let Some(secret) = &self.recovery {
+            writeln!(out, "this is the recovery key, shown once and kept nowhere: write it down, and keep it away from this machine")?;
+            writeln!(out, "\n  {}\n", secret.expose_secret())?;
+            writeln!(out, "whoever has it reads all that this device reads; when every device is lost, with the key in a file:")?;
+            writeln!(out, "  git samesession device join --recovery FILE")?;
+        }
         match self.refs {
             Some(0) | None => Ok(()),
             Some(refs) => {
@@ -80,15 +96,24 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Init) -> Result<(), Failure> {
     if options.uninstall {
         return uninstall(ui, &repo);
     }
+    let recovery = match options.recovery {
+        true => {
+            paper::refuse_a_second(&repo)?;
+            Some(Recovery::generate().map_err(flow::Error::from)?)
+        }
+        false => None,
+    };
+    let public = recovery.as_ref().map(Recovery::public).transpose().map_err(flow::Error::from)?;
     let asked = Options {
+        recovery: public.clone(),
         remote: options.remote.clone(),
         store: options.store.clone(),
-        recipients: options.recipients.clone(),
+        recipients: groups::named(&repo, &options.recipients),
         on_demand: options.on_demand,
     };
     // What cannot be done is found out before keys are made.
     init::check(&repo, &asked)?;
-    super::device_or_new(env, ui)?;
+    let device = super::device_or_new(env, ui)?;
     let done = init::init(&repo, &asked)?;
     for trap in &done.traps {
         ui.note(&format!("warning: {}", trap.what));
@@ -103,8 +128,35 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Init) -> Result<(), Failure> {
         traps: done.traps,
         refs: None,
         to_remove: Vec::new(),
+        recovery: recovery.as_ref().map(Recovery::secret),
     };
-    ui.report(&answer).map_err(Failure::Output)
+    // It stands in the settings by now. Whatever fails from here on, its owner shall have seen it.
+    ui.report(&answer).map_err(Failure::Output)?;
+    match public {
+        Some(public) => enter(env, ui, &device, &public, answer.remote.as_deref()),
+        None => Ok(()),
+    }
+}
+
+/// What is here opens for it, too; a roster that this device has joined lists it.
+fn enter(env: &Env, ui: &Ui, device: &Device, public: &Public, remote: Option<&str>) -> Result<(), Failure> {
+    let terminal = Terminal { quiet: ui.quiet };
+    let identities = keys::identities(env, Some(device), &[], None, &terminal)?;
+    let mut ledger = Ledger::open(env, Some(device), &identities)?;
+    let mut findings = Vec::new();
+    let progress = ui.progress();
+    let hand = Hand { device, remote, callbacks: &terminal, progress: &*progress };
+    let sessions = paper::enter(&hand, &mut ledger, public, &mut findings);
+    super::tell(ui, &findings);
+    let (sessions, listed) = (sessions?, ledger.joined().is_some());
+    if sessions > 0 {
+        let sent = if listed { "" } else { ", once that is pushed: git samesession push --all" };
+        ui.note(&format!("it opens {}{sent}", count(sessions, "session")));
+    }
+    if !listed {
+        ui.note("note: it is not on a roster yet, and opens what begins in this clone; 'git samesession device join' makes it a member");
+    }
+    Ok(())
 }
 
 fn uninstall(ui: &Ui, repo: &Repository) -> Result<(), Failure> {
@@ -124,6 +176,7 @@ fn uninstall(ui: &Ui, repo: &Repository) -> Result<(), Failure> {
         traps: Vec::new(),
         refs: Some(done.refs),
         to_remove: if done.refs > 0 { to_remove } else { Vec::new() },
+        recovery: None,
     };
     ui.report(&answer).map_err(Failure::Output)
 }

@@ -179,7 +179,8 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::List) -> Result<(), Failure> {
     let asked = Options { remote: options.remote.clone(), all: options.all, offline: false };
     let (mut ignored, mut unasked) = (Vec::new(), None);
     // Nobody wants to be asked for the passphrase of a key a hundred times.
-    let found = super::with_ledger_as(env, ui, super::own_device(env, ui)?, &NoCallbacks, |ledger, findings| {
+    let keys = super::Keys { device: super::own_device(env, ui)?, files: &options.identities };
+    let found = super::with_ledger_as(env, ui, keys, &NoCallbacks, |ledger, findings| {
         let found = list::list(ledger, &asked)?;
         for finding in found.findings {
             match finding {

@@ -10,7 +10,7 @@ use samesession::flow::keys::SealTo;
 use samesession::flow::ledger::Ledger;
 use samesession::flow::source::Source;
 use samesession::flow::turn::Turn;
-use samesession::flow::{self, deactivate, enrol, pending, registered, remote, workspace};
+use samesession::flow::{self, deactivate, groups, pending, registered, remote, workspace};
 use samesession::git::Repository;
 use samesession::id::SessionId;
 use samesession::time;
@@ -83,7 +83,7 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
     }
     let repo = Repository::open(env, env.cwd())?;
     let remote = remote::choose(&repo, leaving.remote.as_deref())?;
-    let to = &enrol::named(&repo, to);
+    let to = &groups::named(&repo, to);
     // Whom it cannot be sealed to is found out before anything is made or waited for.
     let names = flow::keys::recipients(&SealTo::Recipients(to.to_vec()), None)?.names();
     let device = super::device_or_new(env, ui)?;

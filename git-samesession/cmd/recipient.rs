@@ -1,5 +1,6 @@
 //! `recipient add`, `remove`, `rewrap` and `list`: who can open sessions.
 
+mod group;
 mod list;
 
 use std::io::{self, Write};
@@ -7,7 +8,7 @@ use std::io::{self, Write};
 use samesession::env::Env;
 use samesession::flow::ledger::Ledger;
 use samesession::flow::recipients::{self, Act, Outcome, State};
-use samesession::flow::{self, keys};
+use samesession::flow::{self, groups, keys};
 use samesession::git::Repository;
 use samesession::seal::PassphraseReader;
 use samesession::time;
@@ -86,6 +87,7 @@ impl View for Answer {
 
 pub fn run(env: &Env, ui: &Ui, command: &RecipientCommand) -> Result<(), Failure> {
     match command {
+        RecipientCommand::Group(command) => group::run(env, ui, command),
         RecipientCommand::List { session } => list::run(env, ui, session.as_deref()),
         RecipientCommand::Add { keys, sessions, reader } => match new_reader(env, reader)? {
             Some(reader) => change(env, ui, ("add", Act::AddPassphrase(reader)), sessions),
@@ -111,9 +113,10 @@ fn new_reader(env: &Env, asked: &NewReader) -> Result<Option<PassphraseReader>, 
     Ok(Some(PassphraseReader::new(&passphrase, &time::format(env.now()))?))
 }
 
-fn change(env: &Env, ui: &Ui, (name, act): (&'static str, Act), sessions: &[String]) -> Result<(), Failure> {
+fn change(env: &Env, ui: &Ui, (name, mut act): (&'static str, Act), sessions: &[String]) -> Result<(), Failure> {
     let repo = Repository::open(env, env.cwd())?;
-    if let Act::Add(typed) | Act::Remove { keys: typed, .. } = &act {
+    if let Act::Add(typed) | Act::Remove { keys: typed, .. } = &mut act {
+        *typed = groups::named(&repo, typed);
         // What is no key is found out before keys are made.
         keys::recipients(&keys::SealTo::Recipients(typed.clone()), None)?;
     }

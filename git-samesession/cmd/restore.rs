@@ -35,6 +35,10 @@ pub struct Answer {
     cwd: String,
     signed_by: String,
     signer: Option<String>,
+    /// Under which name it is known here: on the roster, or as it was accepted.
+    signer_name: Option<String>,
+    /// What the device calls itself that captured the session.
+    device: String,
     changes: Vec<Change>,
     /// How far it is known that the agent can go on.
     reached: Option<Reached>,
@@ -83,7 +87,9 @@ impl View for Answer {
         };
         let title = self.title.as_deref().map(|title| format!(" \"{}\"", crate::ui::clipped(title, 48))).unwrap_or_default();
         writeln!(out, "{} session {}{title}: {what}", self.agent_title, self.native_id)?;
-        writeln!(out, "signed by {}", harmless(&self.signed_by))?;
+        let elsewhere = self.signer_name.as_ref().is_some_and(|name| *name != self.device && name != THIS_DEVICE);
+        let device = if elsewhere { format!(", captured on '{}'", crate::ui::clipped(&self.device, 40)) } else { String::new() };
+        writeln!(out, "signed by {}{device}", harmless(&self.signed_by))?;
         for change in &self.changes {
             writeln!(out, "  {:<9} {}", change.change, harmless(&change.path))?;
         }
@@ -163,7 +169,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
                 ui,
                 &mut ledger,
                 session,
-                &Trust { named: &arriving.trust, dry_run: arriving.dry_run },
+                &Trust { named: &arriving.trust, dry_run: arriving.dry_run, allow_unsigned: arriving.allow_unsigned },
                 &mut terminal,
                 &mut findings,
             );
@@ -183,6 +189,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
         }
     };
     tell_recovered(ui, &done);
+    warn_of_nobody(ui, &done.signed_by);
     let answer = answer(&done, arriving.dry_run);
     ui.report(&answer).map_err(Failure::Output)?;
     if !ui.json {
@@ -194,6 +201,13 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Restore) -> Result<(), Failure> {
 pub fn tell_recovered(ui: &Ui, done: &Outcome) {
     for recovered in done.recovered.iter().filter(|recovered| !matches!(recovered, Recovered::Kept { .. })) {
         ui.note(&doctor::describe(recovered));
+    }
+}
+
+/// Said whatever is shown besides, quiet or not.
+pub fn warn_of_nobody(ui: &Ui, by: &SignedBy) {
+    if *by == SignedBy::Nobody {
+        ui.warn("nobody has signed this: whoever can write to where it came from may have made it, or changed it");
     }
 }
 
@@ -265,6 +279,8 @@ pub fn answer(done: &Outcome, dry_run: bool) -> Answer {
         cwd: done.cwd.display().to_string(),
         signed_by,
         signer,
+        signer_name: named(&done.signed_by),
+        device: done.manifest.origin.device.clone(),
         changes: done.steps.iter().map(change).collect(),
         reached: done.reached,
         notes,
@@ -283,10 +299,20 @@ pub fn answer(done: &Outcome, dry_run: bool) -> Answer {
     }
 }
 
+const THIS_DEVICE: &str = "this device";
+
+fn named(by: &SignedBy) -> Option<String> {
+    match by {
+        SignedBy::ThisDevice { .. } => Some(THIS_DEVICE.to_owned()),
+        SignedBy::Known { name, .. } | SignedBy::Accepted { name, .. } => Some(name.clone()),
+        SignedBy::Unknown { .. } | SignedBy::Nobody => None,
+    }
+}
+
 /// In words, and as a fingerprint.
 pub fn signer(by: &SignedBy) -> (String, Option<String>) {
     match by {
-        SignedBy::ThisDevice => ("this device".to_owned(), None),
+        SignedBy::ThisDevice { fingerprint } => (format!("{THIS_DEVICE} ({fingerprint})"), Some(fingerprint.clone())),
         SignedBy::Known { name, fingerprint } => (format!("{name} ({fingerprint})"), Some(fingerprint.clone())),
         SignedBy::Accepted { name, fingerprint } => (format!("{name} ({fingerprint}), from now on remembered"), Some(fingerprint.clone())),
         SignedBy::Unknown { name, fingerprint } => {

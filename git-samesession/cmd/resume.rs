@@ -70,6 +70,7 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Resume) -> Result<ExitCode, Failur
     super::tell(ui, &findings);
     let done = done?;
     restore::tell_recovered(ui, &done.restored);
+    restore::warn_of_nobody(ui, &done.restored.signed_by);
     let answer = answer(&done, options.arriving.dry_run);
     let Some(program) = done.restored.installed.as_ref().filter(|_| !options.no_launch && !options.arriving.dry_run) else {
         return told(ui, options, &done, &answer);
@@ -141,7 +142,7 @@ fn waiting(
     terminal: &mut Terminal,
     findings: &mut Vec<flow::ledger::Finding>,
 ) -> Result<SessionId, Failure> {
-    let trust = Trust { named: &asked.restore.trust, dry_run: asked.restore.dry_run };
+    let trust = Trust { named: &asked.restore.trust, dry_run: asked.restore.dry_run, allow_unsigned: false };
     let mut found = resume::candidates(ledger, &trust, terminal, findings)?;
     let n = match found.len() {
         0 => return Err(flow::Error::NothingToResume.into()),

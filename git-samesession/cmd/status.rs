@@ -221,7 +221,7 @@ impl View for Porcelain {
 pub fn run(env: &Env, ui: &Ui, options: &cli::Status) -> Result<(), Failure> {
     // A prompt that asks a question would be no prompt.
     let device = if options.porcelain { Device::load(env)? } else { super::own_device(env, ui)? };
-    let found = super::with_ledger_as(env, ui, device, &NoCallbacks, |ledger, findings| {
+    let found = super::with_ledger_as(env, ui, super::Keys { device, files: &[] }, &NoCallbacks, |ledger, findings| {
         let found = status::status(ledger)?;
         // What 'list' and 'doctor' say in full is not said at every prompt.
         let loud = |finding: &Finding| !options.porcelain && matches!(finding, Finding::Rewound { .. } | Finding::BroughtBack { .. });

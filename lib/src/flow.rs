@@ -16,6 +16,7 @@ pub mod exchange;
 pub mod export;
 pub mod fork;
 pub mod glance;
+pub mod groups;
 pub mod guard;
 pub mod handoff;
 pub mod hook;
@@ -32,12 +33,14 @@ pub mod named;
 pub mod namespace;
 pub mod on_demand;
 pub mod output;
+pub mod paper;
 pub mod pending;
 pub mod pick;
 pub mod recipient_list;
 pub mod recipients;
 pub mod registered;
 pub mod release;
+pub mod required;
 pub mod restore;
 pub mod resume;
 pub mod roster;
@@ -127,6 +130,20 @@ pub enum Error {
 
     #[error("the capsule is not signed")]
     Unsigned,
+    #[error("'{0}' cannot be a group's name: letters, digits, '.', '_' and '-', up to 64, and not the look of a key")]
+    NoGroupsName(String),
+    #[error("there is no group '{0}'")]
+    NoSuchGroup(String),
+    #[error("there is a recovery key already")]
+    RecoveryThere,
+    #[error("this key is no recovery key of this store's roster")]
+    NoRecovery,
+    #[error("the store has no roster")]
+    NoRoster,
+    #[error("it is not signed, and 'samesession.requireSignature' asks for a signature")]
+    SignatureRequired,
+    #[error("'samesession.requireSignature' asks for a member of the roster, and this key is none's: {signer} (it calls itself '{name}')")]
+    NoMembersKey { signer: Signer, name: String },
     #[error("the capsule is signed by a key that this device does not know: {signer} (it calls itself '{name}')")]
     UnknownSigner { signer: Signer, name: String },
     #[error("'{0}' does not belong to the session it came with")]

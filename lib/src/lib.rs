@@ -22,6 +22,7 @@ pub mod path;
 pub mod policy;
 mod pool;
 pub mod progress;
+pub mod recovery;
 pub mod remains;
 pub mod roster;
 pub mod seal;

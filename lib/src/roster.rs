@@ -3,7 +3,7 @@
 //! Knows no Git: the chain that holds it is `store::roster`'s. Validity follows the roster's own order, never dates. What
 //! must stay true: nobody becomes a member but by the word of one, and who was revoked stays on the list.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -24,6 +24,9 @@ pub struct Roster {
     pub root: Option<String>,
     pub made: String,
     pub members: Vec<Member>,
+    /// Several recipients under one name, for all members.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, Vec<String>>,
     #[serde(flatten)]
     pub more: Map<String, Value>,
 }
@@ -39,6 +42,9 @@ pub struct Member {
     pub added: Mark,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Mark>,
+    /// It is no device but a key on paper.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovery: bool,
 }
 
 /// Who did something, and as which change of the roster.
@@ -74,6 +80,13 @@ impl Member {
     }
 }
 
+/// Nothing that could be taken for a key, an option or a path.
+pub fn is_a_groups_name(name: &str) -> bool {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let key = ["age1", "ssh-", "sk-ssh-"].iter().any(|kind| name.starts_with(kind));
+    (1..=64).contains(&name.len()) && name.chars().all(fine) && !name.starts_with(['-', '.']) && !key
+}
+
 impl Roster {
     pub fn parse(bytes: &[u8]) -> Result<Roster, Refused> {
         let nonsense = |why: String| Refused::Nonsense(why);
@@ -92,6 +105,13 @@ impl Roster {
             if !keys.insert(print) {
                 return Err(nonsense("it lists a key twice".to_owned()));
             }
+        }
+        if let Some(name) = roster.groups.keys().find(|name| !is_a_groups_name(name)) {
+            return Err(nonsense(format!("a group cannot be called '{name}'")));
+        }
+        let grouped = || roster.groups.values().flatten();
+        if grouped().count() > MOST || grouped().any(|key| Recipients::default().add_text(key).is_err()) {
+            return Err(nonsense("what is in a group is none or too much".to_owned()));
         }
         Ok(roster)
     }
@@ -123,7 +143,7 @@ impl Roster {
         let own = |mark: &Mark| mark.by == signer && mark.sequence == self.sequence;
         for old in &before.members {
             let Some(new) = self.member(&old.fingerprint()) else { return Err(Refused::Forgotten) };
-            let same = (&new.name, &new.signing, &new.recipient, &new.added) == (&old.name, &old.signing, &old.recipient, &old.added);
+            let same = Member { revoked: old.revoked.clone(), ..new.clone() } == *old;
             match (&old.revoked, &new.revoked) {
                 _ if !same => return Err(Refused::InAnothersName),
                 (old, new) if old == new => {}

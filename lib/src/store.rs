@@ -62,6 +62,8 @@ pub enum Error {
     Unreadable(ObjectId),
     #[error("'{what}' is not a checkpoint: {why}")]
     NotACheckpoint { what: String, why: String },
+    #[error("checkpoint {0} is not signed")]
+    Unsigned(ObjectId),
     #[error("checkpoint {commit} is damaged: {why}")]
     Damaged { commit: ObjectId, why: String },
     #[error("'{name}' has moved meanwhile")]
@@ -85,7 +87,7 @@ pub struct Store {
     /// When the packs were looked at.
     opened: Cell<Option<SystemTime>>,
     /// The root of the roster that this device has joined, and its tip: what is made here says so.
-    pub roster: Option<(String, String)>,
+    pub roster: RefCell<Option<(String, String)>>,
     /// What is promised could not be had; a command asks once.
     broken_promise: AtomicBool,
 }
@@ -94,7 +96,7 @@ impl Store {
     pub fn open(repo: Repository) -> Result<Store, Error> {
         let opened = Cell::new(packs_changed(&repo));
         let odb = RefCell::new(look_at(&repo)?);
-        Ok(Store { odb, opened, repo, roster: None, broken_promise: AtomicBool::new(false) })
+        Ok(Store { odb, opened, repo, roster: RefCell::default(), broken_promise: AtomicBool::new(false) })
     }
 
     pub fn has(&self, id: &ObjectId) -> bool {

@@ -1,14 +1,17 @@
 //! `device join`, `list`, `approve`, `revoke`: the roster of this repository's store.
 
 use std::io::{self, Write};
+use std::path::Path;
 
+use samesession::device::Device;
 use samesession::env::Env;
 use samesession::flow::enrol::{self, Asking, Hand, Joined};
 use samesession::flow::ledger::{Finding, Ledger};
 use samesession::flow::roster::{self, State};
-use samesession::flow::{self, keys, remotes};
+use samesession::flow::{self, keys, paper, remotes};
 use samesession::id::SessionId;
 use samesession::roster::{Member, Roster};
+use samesession::seal::Identities;
 use serde::Serialize;
 
 use super::art;
@@ -31,6 +34,8 @@ struct Row {
     added: String,
     revoked: Option<String>,
     this_device: bool,
+    /// It is no device, but the key that 'init --recovery' made.
+    recovery: bool,
 }
 
 #[derive(Serialize)]
@@ -59,6 +64,7 @@ impl View for Listed {
             let what = match (&row.revoked, row.this_device) {
                 (Some(at), _) => format!("revoked {at}"),
                 (None, true) => "this device".to_owned(),
+                (None, false) if row.recovery => "a key on paper".to_owned(),
                 (None, false) => String::new(),
             };
             writeln!(out, "{:<20} {}  {what}", clipped(&row.name, 20), row.fingerprint)?;
@@ -76,15 +82,28 @@ impl View for Listed {
 
 #[derive(Serialize)]
 struct Done {
-    /// What became of it: `founded`, `joined`, `already`, `asked`, `approved` or `revoked`.
+    /// What became of it: `founded`, `joined`, `already`, `asked`, `recovered`, `approved` or `revoked`.
     result: &'static str,
     name: String,
     fingerprint: String,
     /// The sessions whose readers have changed.
     sessions: Vec<String>,
     skipped: Vec<Skipped>,
+    /// What a device that was taken off can still read, of the sessions that this one can open.
+    still_reads: Vec<StillReads>,
+    /// Who is on the roster, where that is to be looked at.
+    #[serde(skip)]
+    members: Vec<String>,
     #[serde(skip)]
     next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct StillReads {
+    sid: String,
+    title: Option<String>,
+    /// Up to this one; null, where it had been taken out before.
+    checkpoint: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -103,9 +122,24 @@ impl View for Done {
             "joined" => writeln!(out, "joined: this device is on the roster, and believes it")?,
             "already" => writeln!(out, "this device is on the roster already")?,
             "approved" => writeln!(out, "'{name}' is on the roster, and can open {sessions}")?,
+            "recovered" => {
+                writeln!(out, "joined by the recovery key: this device, '{name}', is on the roster, and can open {sessions}")?;
+                writeln!(
+                    out,
+                    "on it are {}; for each that is lost: git samesession device revoke NAME",
+                    harmless(&self.members.join(", "))
+                )?;
+                writeln!(out, "the key was in a file: to have another, device revoke recovery, then git samesession init --recovery")?;
+            }
             "revoked" => {
                 writeln!(out, "'{name}' is off the roster: in {sessions} nothing more is sealed to it")?;
-                writeln!(out, "what was sealed to it until now it can still read, in every copy of the store that it has or gets")?;
+                writeln!(out, "what was sealed to it until now it can still read, in every copy of the store that it has or gets:")?;
+                for read in &self.still_reads {
+                    let title = read.title.as_deref().map(|title| format!(" \"{}\"", clipped(title, 48))).unwrap_or_default();
+                    let until = read.checkpoint.map_or_else(|| "up to an earlier one".to_owned(), |n| format!("up to checkpoint {n}"));
+                    writeln!(out, "  {}{title}, {until}", &read.sid[..8])?;
+                }
+                writeln!(out, "  and what it can open of sessions that this device cannot")?;
             }
             _ => {
                 writeln!(out, "asked to be on the roster, as '{name}'; this is the fingerprint to compare:")?;
@@ -134,12 +168,38 @@ fn within<T>(
 ) -> Result<T, Failure> {
     let device = super::super::device_or_new(env, ui)?;
     let identities = keys::identities(env, Some(&device), &[], None, &Terminal { quiet: ui.quiet })?;
-    let mut ledger = Ledger::open(env, Some(&device), &identities)?;
+    within_with(env, ui, (&device, &identities), remote, work)
+}
+
+fn within_with<T>(
+    env: &Env,
+    ui: &Ui,
+    (device, identities): (&Device, &Identities),
+    remote: Option<&str>,
+    work: impl FnOnce(&mut Ledger<'_>, Option<&str>, &mut Vec<Finding>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut ledger = Ledger::open(env, Some(device), identities)?;
     let remote = remotes::store(&ledger.store.repo, remote)?.map(str::to_owned);
     let mut findings = Vec::new();
     let done = work(&mut ledger, remote.as_deref(), &mut findings);
     super::super::tell(ui, &findings);
     done
+}
+
+/// By the word of the key on paper, with which the store is opened, too.
+pub fn recover(env: &Env, ui: &Ui, remote: Option<&str>, file: &Path) -> Result<(), Failure> {
+    let recovery = keys::recovery(file)?;
+    let device = super::super::device_or_new(env, ui)?;
+    let mut identities = keys::identities(env, Some(&device), &[], None, &Terminal { quiet: ui.quiet })?;
+    identities.add_device(recovery.identity());
+    let done = within_with(env, ui, (&device, &identities), remote, |ledger, remote, findings| {
+        let progress = ui.progress();
+        let hand = Hand { device: &device, remote, callbacks: &Terminal { quiet: ui.quiet }, progress: &*progress };
+        let mut done = changed("recovered", paper::join(&hand, ledger, &recovery, findings)?);
+        done.members = ledger.joined().into_iter().flat_map(Roster::active).map(|member| member.name.clone()).collect();
+        Ok(done)
+    })?;
+    ui.report(&done).map_err(Failure::Output)
 }
 
 pub fn join(env: &Env, ui: &Ui, remote: Option<&str>, trust: Option<&str>) -> Result<(), Failure> {
@@ -157,6 +217,8 @@ pub fn join(env: &Env, ui: &Ui, remote: Option<&str>, trust: Option<&str>) -> Re
             }
         };
         let joined = enrol::join(ledger, device, remote, &mut accept, &Terminal { quiet: ui.quiet })?;
+        let progress = ui.progress();
+        paper::enter_kept(&Hand { device, remote, callbacks: &Terminal { quiet: ui.quiet }, progress: &*progress }, ledger)?;
         let (result, next) = match &joined {
             Joined::Founded(_) => ("founded", Some("on other devices, in a clone: git samesession device join".to_owned())),
             Joined::Already(_) => ("already", None),
@@ -167,7 +229,16 @@ pub fn join(env: &Env, ui: &Ui, remote: Option<&str>, trust: Option<&str>) -> Re
             }
         };
         let (name, fingerprint) = (device.name.clone(), device.signing().fingerprint());
-        Ok(Done { result, name, fingerprint, sessions: Vec::new(), skipped: Vec::new(), next })
+        Ok(Done {
+            result,
+            name,
+            fingerprint,
+            sessions: Vec::new(),
+            skipped: Vec::new(),
+            still_reads: Vec::new(),
+            members: Vec::new(),
+            next,
+        })
     })?;
     ui.report(&done).map_err(Failure::Output)
 }
@@ -202,7 +273,14 @@ impl From<Asking> for Request {
 fn row(member: &Member, own: &str) -> Row {
     let fingerprint = member.fingerprint();
     let revoked = member.revoked.as_ref().map(|mark| mark.at.clone());
-    Row { name: member.name.clone(), added: member.added.at.clone(), revoked, this_device: fingerprint == own, fingerprint }
+    Row {
+        name: member.name.clone(),
+        added: member.added.at.clone(),
+        revoked,
+        this_device: fingerprint == own,
+        recovery: member.recovery,
+        fingerprint,
+    }
 }
 
 pub struct Approval<'a> {
@@ -263,5 +341,16 @@ pub fn revoke(env: &Env, ui: &Ui, who: &str, remote: Option<&str>) -> Result<(),
 fn changed(result: &'static str, changed: enrol::Changed) -> Done {
     let skipped = changed.skipped.into_iter().map(|(sid, why): (SessionId, String)| Skipped { sid: sid.to_string(), why }).collect();
     let sessions = changed.sessions.iter().map(ToString::to_string).collect();
-    Done { result, fingerprint: changed.member.fingerprint(), name: changed.member.name, sessions, skipped, next: None }
+    let still = |read: enrol::StillReads| StillReads { sid: read.sid.to_string(), title: read.title, checkpoint: read.until };
+    let still_reads = changed.still_reads.into_iter().map(still).collect();
+    Done {
+        result,
+        fingerprint: changed.member.fingerprint(),
+        name: changed.member.name,
+        sessions,
+        skipped,
+        still_reads,
+        members: Vec::new(),
+        next: None,
+    }
 }

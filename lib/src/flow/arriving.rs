@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::ledger::Ledger;
+use super::required::Required;
 use super::stage::{self, Stage};
 use super::workspace::Arrived;
 use super::{Error, agent_named};
@@ -36,6 +37,19 @@ impl Arriving<'_> {
             Arriving::File { .. } => None,
             Arriving::Checkpoint { ledger, .. } => ledger.joined(),
         }
+    }
+
+    /// Whose signature is asked for where it comes from.
+    pub fn required(&self, env: &Env) -> Result<Required, Error> {
+        match self {
+            Arriving::File { .. } => Required::around(env),
+            Arriving::Checkpoint { ledger, .. } => Ok(ledger.required),
+        }
+    }
+
+    /// It is a checkpoint that nobody has signed.
+    pub fn is_nobodys(&self) -> bool {
+        matches!(self, Arriving::Checkpoint { opened, .. } if opened.checkpoint.signer.is_nobody())
     }
 
     pub fn stage(self, env: &Env, dry_run: bool, limits: &Limits, progress: &dyn Progress) -> Result<Staged, Error> {

@@ -10,9 +10,8 @@ use gix::hash::ObjectId;
 use super::ledger::{Finding, Ledger};
 use super::recipients::{self, Act};
 use super::roster::{self, State};
-use super::{Error, exchange};
+use super::{Error, exchange, settings};
 use crate::device::Device;
-use crate::git::Repository;
 use crate::id::{SessionId, hex};
 use crate::progress::Progress;
 use crate::roster::{Member, Roster};
@@ -150,6 +149,21 @@ pub struct Changed {
     pub sessions: Vec<SessionId>,
     /// Those that could not be changed, and why.
     pub skipped: BTreeMap<SessionId, String>,
+    /// What a device that was taken off can still read, as far as this one can tell.
+    pub still_reads: Vec<StillReads>,
+}
+
+impl Changed {
+    fn nothing(member: Member) -> Changed {
+        Changed { sessions: Vec::new(), skipped: BTreeMap::new(), still_reads: Vec::new(), member }
+    }
+}
+
+pub struct StillReads {
+    pub sid: SessionId,
+    pub title: Option<String>,
+    /// Up to this checkpoint; without one, as it had been taken out of it before, up to some earlier one.
+    pub until: Option<u64>,
 }
 
 /// A member at work on the roster.
@@ -161,13 +175,14 @@ pub struct Hand<'a, C> {
 }
 
 impl<C: Callbacks> Hand<'_, C> {
-    /// Whoever asks so becomes a member, and can open the sessions that this device can.
+    /// Whoever asks so becomes a member, and can open the sessions that this device can, unless the settings say otherwise.
     pub fn approve(&self, ledger: &mut Ledger<'_>, asking: &Asking, name: &str, findings: &mut Vec<Finding>) -> Result<Changed, Error> {
-        let verified = roster::change(ledger, self.device, self.remote, self.callbacks, |roster, mark| {
+        let opens = settings::approve_opens(&ledger.store.repo)?;
+        let verified = roster::change(ledger, self.device.signing(), self.remote, self.callbacks, |roster, mark| {
             if let Some(member) = roster.member(&asking.fingerprint) {
                 return if member.is_active() { Ok(false) } else { Err(Error::WasRevoked { name: member.name.clone() }) };
             }
-            if roster.active().any(|member| member.name == name) {
+            if roster.active().any(|member| member.name == name) || roster.groups.contains_key(name) {
                 return Err(Error::NameTaken { name: name.to_owned() });
             }
             roster::add(roster, name, &asking.signing, &asking.recipient, mark);
@@ -180,15 +195,23 @@ impl<C: Callbacks> Hand<'_, C> {
             let _ = roster::send(&ledger.store.repo, remote, &format!(":{name}"), Some(&format!("{name}:{at}")));
         }
         let member = verified.roster.member(&asking.fingerprint).cloned().ok_or(Error::NotOnRoster)?;
+        if !opens {
+            return Ok(Changed::nothing(member));
+        }
         let act = Act::Add(vec![member.recipient.clone()]);
         self.rewrap(ledger, member, &act, findings)
     }
 
     /// Nothing more is sealed to it, and nothing more of it is believed.
     pub fn revoke(&self, ledger: &mut Ledger<'_>, fingerprint: &str, findings: &mut Vec<Finding>) -> Result<Changed, Error> {
-        let verified = roster::change(ledger, self.device, self.remote, self.callbacks, |roster, mark| {
+        let verified = roster::change(ledger, self.device.signing(), self.remote, self.callbacks, |roster, mark| {
             let member = roster.members.iter_mut().find(|member| member.fingerprint() == fingerprint && member.is_active());
-            Ok(member.map(|member| member.revoked = Some(mark)).is_some())
+            let Some(member) = member else { return Ok(false) };
+            member.revoked = Some(mark);
+            let gone = member.recipient.clone();
+            roster.groups.values_mut().for_each(|keys| keys.retain(|key| *key != gone));
+            roster.groups.retain(|_, keys| !keys.is_empty());
+            Ok(true)
         })?;
         ledger.look_again();
         let member = verified.roster.member(fingerprint).cloned().ok_or(Error::NotOnRoster)?;
@@ -196,14 +219,19 @@ impl<C: Callbacks> Hand<'_, C> {
         self.rewrap(ledger, member, &act, findings)
     }
 
-    fn rewrap(&self, ledger: &mut Ledger<'_>, member: Member, act: &Act, findings: &mut Vec<Finding>) -> Result<Changed, Error> {
-        let mut changed = Changed { sessions: Vec::new(), skipped: BTreeMap::new(), member };
+    pub(super) fn rewrap(&self, ledger: &mut Ledger<'_>, member: Member, act: &Act, findings: &mut Vec<Finding>) -> Result<Changed, Error> {
+        let mut changed = Changed::nothing(member);
         for sid in ledger.sync_all(findings)?.into_keys() {
             match recipients::change(ledger, self.device, act, &[sid.to_string()], findings, self.callbacks) {
-                Ok(done) if done.sessions.iter().any(|session| matches!(session.state, recipients::State::Changed(_))) => {
-                    changed.sessions.push(sid);
+                Ok(done) => {
+                    if matches!(act, Act::Remove { .. }) {
+                        changed.still_reads.extend(done.sessions.iter().map(still_reads));
+                    }
+                    if done.sessions.iter().any(recipients::Session::is_changed) {
+                        changed.sessions.push(sid);
+                    }
                 }
-                Ok(_) | Err(Error::NoSuchReader(_) | Error::Deleted { .. }) => {}
+                Err(Error::NoSuchReader(_) | Error::Deleted { .. }) => {}
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(error) => drop(changed.skipped.insert(sid, error.to_string())),
             }
@@ -219,12 +247,10 @@ impl<C: Callbacks> Hand<'_, C> {
     }
 }
 
-/// The keys that names on the roster stand for; other words as they are.
-pub fn named(repo: &Repository, words: &[String]) -> Vec<String> {
-    let joined = roster::Joined::load(repo);
-    let of = |word: &String| {
-        let member = joined.as_ref().and_then(|joined| joined.roster.active().find(|member| member.name == *word));
-        member.map_or_else(|| word.clone(), |member| member.recipient.clone())
+fn still_reads(session: &recipients::Session) -> StillReads {
+    let until = match &session.state {
+        recipients::State::Changed(changed) => Some(changed.sequence.saturating_sub(1)),
+        _ => None,
     };
-    words.iter().map(of).collect()
+    StillReads { sid: session.sid.clone(), title: session.title.clone(), until }
 }

@@ -10,7 +10,6 @@ use super::join::join;
 use super::ledger::{Finding, Ledger};
 use super::pick;
 use super::remote::{self, Push, Verdict};
-use super::roster;
 use crate::durable::At;
 use crate::fault;
 use crate::id::SessionId;
@@ -44,10 +43,6 @@ pub fn fetch(
     progress.stage("fetching", None);
     let before = refs::all(&ledger.store)?;
     remote::fetch(&ledger.store.repo, remote, &[], prune)?;
-    if ledger.joined().is_some() {
-        roster::state(ledger, Some(remote))?;
-        ledger.look_again();
-    }
     let mut after = refs::all(&ledger.store)?;
     ledger.sync_all(findings)?;
     if pick::believe(ledger, trust, findings)? {

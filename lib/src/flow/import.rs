@@ -14,6 +14,7 @@ use super::capture::Captured;
 use super::commit::{self, Begin, Input, Signed};
 use super::inspect::Nowhere;
 use super::ledger::Ledger;
+use super::required::Required;
 use super::roster::Joined;
 use super::signed::{self, Belief, Consent, SignedBy};
 use super::stage::{self, Stage};
@@ -61,9 +62,9 @@ pub fn verify<'a>(
 ) -> Result<Verified<'a>, Error> {
     let Options { file, identities, belief, limits } = options;
     let file = Again::open(env, file)?;
-    let mut opened = read(&file.path, identities, &limits, &mut Nowhere, progress)?;
+    let opened = read(&file.path, identities, &limits, &mut Nowhere, progress)?;
     let joined = Joined::around(env);
-    let belief = Belief { roster: joined.as_ref().map(|joined| &joined.roster), ..belief };
+    let belief = Belief { roster: joined.as_ref().map(|joined| &joined.roster), required: Required::around(env)?, ..belief };
     let (signed_by, new_signer) = signed::by(env, device, &belief, &opened, consent)?;
     if opened.manifest.is_redacted() {
         return Err(Error::Redacted);
@@ -75,10 +76,6 @@ pub fn verify<'a>(
     }
     if let Some(signer) = new_signer {
         KnownSigners::load(env)?.add(&signer, &manifest.origin.device)?;
-    }
-    if signed_by == SignedBy::Nobody {
-        // One that does not hold says nothing, and would be in the way of whoever restores it.
-        opened.signature = None;
     }
     Ok(Verified { file, identities, limits, sid: opened.manifest.sid()?, opened, signed_by, transcript: None })
 }

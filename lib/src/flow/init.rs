@@ -8,9 +8,10 @@ mod record;
 
 use self::record::Record;
 use super::remotes::{self, Trap};
-use super::settings::{self, ON_DEMAND, RECIPIENT, STORE};
+use super::settings::{self, ON_DEMAND, RECIPIENT, RECOVERY, STORE};
 use super::{Error, agents, keys, namespace, on_demand};
 use crate::git::{Config, Git, Repository};
+use crate::recovery::Public;
 use crate::store::names;
 
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Options {
     pub store: Option<String>,
     /// Keys or files of keys.
     pub recipients: Vec<String>,
+    /// The key on paper, which reads the sessions that begin here, too.
+    pub recovery: Option<Public>,
     /// Sessions shall be fetched one by one when they are asked for.
     pub on_demand: bool,
 }
@@ -113,6 +116,11 @@ fn plan(repo: &Repository, options: &Options) -> Result<Plan, Error> {
             steps.push(Step::Add { key: RECIPIENT.to_owned(), value: key.clone() });
             recipients.push(key);
         }
+    }
+    if let Some(public) = &options.recovery {
+        steps.push(set(&own, RECOVERY, &public.setting()));
+        steps.push(Step::Add { key: RECIPIENT.to_owned(), value: public.recipient.clone() });
+        recipients.push(public.recipient.clone());
     }
     let on_demand = options.on_demand || all.flag(ON_DEMAND) == Some(true);
     if on_demand && all.flag(ON_DEMAND) != Some(true) {

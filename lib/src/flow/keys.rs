@@ -11,6 +11,7 @@ use crate::device::Device;
 use crate::durable::At;
 use crate::env::Env;
 use crate::git::{Repository, signing};
+use crate::recovery::Recovery;
 use crate::seal::{self, Callbacks, Identities, Recipients, SecretString, is_secret};
 use crate::signers::KnownSigners;
 
@@ -37,7 +38,7 @@ pub fn recipients(to: &SealTo, device: Option<&Device>) -> Result<Recipients, Er
 }
 
 /// The public keys that a word stands for, as text: a key itself, or a file of them. Names on the
-/// roster are keys by the time they come here, where an option takes them: `enrol::named`.
+/// roster, and of groups, are keys by the time they come here: `groups::named`.
 fn keys_of(word: &str) -> Result<Cow<'_, str>, Error> {
     if is_secret(word) {
         return Err(Error::Seal(seal::Error::SecretKey));
@@ -66,9 +67,7 @@ pub fn identities<C: Callbacks>(
     if let Some(passphrase) = passphrase {
         identities.set_passphrase(passphrase);
     }
-    for file in files {
-        identities.add_text(&read(file)?, &file.display().to_string(), callbacks.clone())?;
-    }
+    add(&mut identities, files, callbacks)?;
     if files.is_empty() {
         if let Some(device) = device {
             identities.add_device(device.identity());
@@ -97,6 +96,16 @@ pub fn sign_as_configured(env: &Env, repo: &Repository, device: &Device) -> Resu
     }
     device.sign_with(key);
     Ok(())
+}
+
+/// Those in these files, besides.
+pub fn add<C: Callbacks>(identities: &mut Identities, files: &[PathBuf], callbacks: &C) -> Result<(), Error> {
+    files.iter().try_for_each(|file| Ok(identities.add_text(&read(file)?, &file.display().to_string(), callbacks.clone())?))
+}
+
+/// The key that was written down, typed into this file again.
+pub fn recovery(file: &Path) -> Result<Recovery, Error> {
+    Ok(Recovery::parse(&read(file)?, &file.display().to_string())?)
 }
 
 fn read(file: &Path) -> Result<age::secrecy::zeroize::Zeroizing<String>, Error> {

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, HashSet};
 use gix::hash::ObjectId;
 
 use super::on_demand::Far;
-use super::roster::Joined;
+use super::required::Required;
+use super::roster::{self, Followed, Joined};
 use super::{Error, keys, replaced, with_causes};
 use crate::device::Device;
 use crate::env::Env;
@@ -37,7 +38,9 @@ pub struct Ledger<'a> {
     silent: Identities,
     known: KnownSigners,
     /// The roster that this device has joined.
-    joined: Option<Joined>,
+    joined: Option<Followed>,
+    /// Whose signature is asked for here.
+    pub required: Required,
     /// Fingerprints that are believed for this once.
     pub trust: Vec<String>,
     /// What the store's remote said when it was asked, once in a command.
@@ -81,8 +84,9 @@ impl<'a> Ledger<'a> {
             keys::sign_as_configured(env, &repo, device)?;
         }
         let joined = Joined::load(&repo);
-        let mut store = Store::open(repo)?;
-        store.roster = joined.as_ref().map(|joined| (joined.root.clone(), joined.tip.clone()));
+        let required = Required::of(&repo)?;
+        let store = Store::open(repo)?;
+        store.roster.replace(joined.as_ref().map(Joined::place));
         Ok(Ledger {
             env,
             store,
@@ -90,7 +94,8 @@ impl<'a> Ledger<'a> {
             device,
             silent,
             known: KnownSigners::load(env)?,
-            joined,
+            joined: joined.map(Followed::from),
+            required,
             trust: Vec::new(),
             far: OnceCell::new(),
         })
@@ -98,17 +103,48 @@ impl<'a> Ledger<'a> {
 
     /// Whoever was revoked is believed no more, whatever was said of them before.
     pub fn believes(&self, signer: &Signer) -> bool {
-        self.trust.contains(&signer.fingerprint) || !self.is_revoked(signer) && self.name_of(signer).is_some()
+        let told = self.required != Required::Roster && self.trust.contains(&signer.fingerprint);
+        !signer.is_nobody() && (told || !self.is_revoked(signer) && self.name_of(signer).is_some())
     }
 
     pub fn joined(&self) -> Option<&Roster> {
-        self.joined.as_ref().map(|joined| &joined.roster)
+        self.newest().map(|joined| &joined.roster)
+    }
+
+    fn newest(&self) -> Option<&Joined> {
+        self.joined.as_ref().map(Followed::newest)
     }
 
     /// As it was followed meanwhile.
     pub fn look_again(&mut self) {
-        self.joined = Joined::load(&self.store.repo);
-        self.store.roster = self.joined.as_ref().map(|joined| (joined.root.clone(), joined.tip.clone()));
+        self.joined = Joined::load(&self.store.repo).map(Followed::from);
+        self.store.roster.replace(self.newest().map(Joined::place));
+    }
+
+    /// All chains that refs name. Of the rosters that were fetched, by whatever Git, the one that goes on from what was
+    /// joined counts from here on.
+    pub fn all(&self) -> Result<BTreeMap<SessionId, Known>, Error> {
+        let look = refs::look(&self.store)?;
+        self.follow_roster(&look.rosters, true)?;
+        Ok(look.sessions)
+    }
+
+    fn one(&self, sid: &SessionId, keep: bool) -> Result<Known, Error> {
+        let mut look = refs::look_at(&self.store, sid)?;
+        self.follow_roster(&look.rosters, keep)?;
+        Ok(look.sessions.remove(sid).unwrap_or_default())
+    }
+
+    fn follow_roster(&self, fetched: &[ObjectId], keep: bool) -> Result<(), Error> {
+        let Some(followed) = &self.joined else { return Ok(()) };
+        // A key that asks for its passphrase is no device's.
+        let Some(newer) = roster::newer(&self.store, followed.newest(), fetched, &self.silent) else { return Ok(()) };
+        if keep {
+            roster::follow(self, &newer)?;
+        }
+        followed.go_on(Joined::of(&newer));
+        self.store.roster.replace(self.newest().map(Joined::place));
+        Ok(())
     }
 
     fn is_revoked(&self, signer: &Signer) -> bool {
@@ -138,7 +174,8 @@ impl<'a> Ledger<'a> {
             return Some("this device");
         }
         let member = self.joined().and_then(|roster| roster.member(&signer.fingerprint));
-        member.map(|member| member.name.as_str()).or_else(|| self.known.name_of(signer))
+        let known = || self.known.name_of(signer).filter(|_| self.required != Required::Roster);
+        member.map(|member| member.name.as_str()).or_else(known)
     }
 
     /// The checkpoint at this commit, if it is one of this session by somebody we believe.
@@ -169,13 +206,29 @@ impl<'a> Ledger<'a> {
 
     /// What was made for another store, and signed by somebody who is a member here as well, has no place in this one.
     fn of_this_store(&self, opened: &Opened) -> Result<(), Error> {
-        match (&opened.record.store, &self.joined) {
+        match (&opened.record.store, self.newest()) {
             (Some(store), Some(joined)) if *store != joined.root => {
                 let why = "it was made for another store".to_owned();
                 Err(store::Error::NotACheckpoint { what: opened.id().to_string(), why }.into())
             }
-            _ => Ok(()),
+            _ => self.of_this_roster(opened),
         }
+    }
+
+    /// Nor has what was made under a roster that is here and went another way than ours. One that is not here may be newer.
+    fn of_this_roster(&self, opened: &Opened) -> Result<(), Error> {
+        let (Some(under), Some(joined)) = (&opened.record.roster, self.newest()) else { return Ok(()) };
+        if *under == joined.tip {
+            return Ok(());
+        }
+        let id = |text: &str| ObjectId::from_hex(text.as_bytes()).ok();
+        let (Some(under), Some(tip)) = (id(under), id(&joined.tip)) else { return Ok(()) };
+        let goes_on = |new: &ObjectId, old: &ObjectId| chain::descends(&self.store, new, old);
+        if !self.store.has(&under) || goes_on(&tip, &under)? || goes_on(&under, &tip)? {
+            return Ok(());
+        }
+        let why = "it was made under another roster".to_owned();
+        Err(store::Error::NotACheckpoint { what: opened.id().to_string(), why }.into())
     }
 
     /// As `checkpoint`, and what is sealed in it agrees with what is not, as far as this device's own key opens it.
@@ -200,7 +253,7 @@ impl<'a> Ledger<'a> {
     pub fn ways(&self, opened: &Opened) -> Result<Vec<Checkpoint>, Error> {
         let sid = &opened.checkpoint.sid;
         let ways = opened.record.open().into_iter().map(|id| self.checkpoint(sid, &id));
-        ways.filter(|way| !matches!(way, Err(Error::Store(store::Error::NotACheckpoint { .. })))).collect()
+        ways.filter(|way| !matches!(way, Err(Error::Store(store::Error::NotACheckpoint { .. } | store::Error::Unsigned(_))))).collect()
     }
 
     /// Brings one session's refs up to date with what is known of remotes; returns how they are then. That what stands
@@ -212,7 +265,7 @@ impl<'a> Ledger<'a> {
     /// How they would be, with nothing written: for a `git fetch`, which moves refs itself and stumbles over others' moves.
     pub fn peek(&self, sid: &SessionId) -> Result<Known, Error> {
         let mut found = Vec::new();
-        let known = self.follow(sid, refs::of(&self.store, sid)?, &mut found)?;
+        let known = self.follow(sid, self.one(sid, false)?, &mut found)?;
         let ours = names::session(sid);
         match found
             .into_iter()
@@ -226,7 +279,7 @@ impl<'a> Ledger<'a> {
 
     fn sync_but(&self, sid: &SessionId, vital: &[String], findings: &mut Vec<Finding>) -> Result<Known, Error> {
         let mut found = Vec::new();
-        let before = refs::of(&self.store, sid)?;
+        let before = self.one(sid, true)?;
         let after = self.follow(sid, before.clone(), &mut found)?;
         refs::update_each(&self.store, FOLLOW, &[moves(sid, &before, &after)])?;
         for finding in found {
@@ -245,7 +298,7 @@ impl<'a> Ledger<'a> {
     }
 
     pub fn sync_all(&self, findings: &mut Vec<Finding>) -> Result<BTreeMap<SessionId, Known>, Error> {
-        self.sync_these(refs::all(&self.store)?, findings)
+        self.sync_these(self.all()?, findings)
     }
 
     /// As `sync`, for many. One that cannot be followed is reported and stays as it is, in nobody's way.

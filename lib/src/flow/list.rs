@@ -14,7 +14,7 @@ use super::on_demand;
 use super::{Error, lease, remotes};
 use crate::id::SessionId;
 use crate::lease::{Lease, Standing};
-use crate::store::refs::{self, Known};
+use crate::store::refs::Known;
 use crate::store::unfold::Checkpoint;
 use crate::store::{chain, names};
 
@@ -72,7 +72,7 @@ pub enum State {
 }
 
 pub fn list(ledger: &Ledger<'_>, options: &Options) -> Result<Outcome, Error> {
-    let before = refs::all(&ledger.store)?;
+    let before = ledger.all()?;
     let mut findings = Vec::new();
     let heads = match options.offline {
         true => None,

@@ -9,15 +9,16 @@ use gix::hash::ObjectId;
 
 use super::ledger::{Finding, Ledger};
 use super::named::{self, Named};
+use super::required::Required;
 use super::signed::Consent;
 use super::{Error, Way};
 use crate::id::SessionId;
 use crate::signers::KnownSigners;
-use crate::store::chain;
 use crate::store::names;
 use crate::store::record::Summary;
 use crate::store::refs::{self, Change};
 use crate::store::unfold::{Checkpoint, Opened};
+use crate::store::{self, chain};
 
 pub struct Picked {
     pub opened: Opened,
@@ -30,6 +31,8 @@ pub struct Trust<'a> {
     pub named: &'a [String],
     /// Ask nobody, and remember nothing.
     pub dry_run: bool,
+    /// Take what nobody has signed, where that is named or all there is.
+    pub allow_unsigned: bool,
 }
 
 /// `what` is a session or a checkpoint; makers that are accepted are remembered, but for a dry run.
@@ -40,6 +43,9 @@ pub fn pick(
     consent: &mut dyn Consent,
     findings: &mut Vec<Finding>,
 ) -> Result<Picked, Error> {
+    if trust.allow_unsigned {
+        ledger.required.allows_unsigned()?;
+    }
     loop {
         let mut found = Vec::new();
         let picked = named::resolve(ledger, what, &mut found).and_then(|named| match stranger(&named, &found) {
@@ -48,6 +54,10 @@ pub fn pick(
         });
         let accepted = match picked {
             Err(Error::UnknownMaker { checkpoint }) => accept(ledger, *checkpoint, trust, consent),
+            Err(Error::Store(store::Error::Unsigned(id))) if trust.allow_unsigned => {
+                let checkpoint = Checkpoint::unsigned(&ledger.store, &id)?;
+                return Ok(Picked { opened: refuse_deleted(ledger.opened(&checkpoint)?)?, chosen: false });
+            }
             picked => {
                 findings.extend(found);
                 return picked;
@@ -76,6 +86,9 @@ fn stranger(named: &Named, findings: &[Finding]) -> Option<Box<Checkpoint>> {
 /// Believes its maker from here on, if somebody says so.
 pub(super) fn accept(ledger: &mut Ledger<'_>, checkpoint: Checkpoint, trust: &Trust<'_>, consent: &mut dyn Consent) -> Result<(), Error> {
     let name = called(ledger, &checkpoint);
+    if ledger.required == Required::Roster {
+        return Err(Error::NoMembersKey { signer: checkpoint.signer, name });
+    }
     let mut asked = || !trust.dry_run && consent.accept_signer(&checkpoint.signer, &name);
     if !trust.named.contains(&checkpoint.signer.fingerprint) && !asked() {
         return Err(Error::UnknownSigner { signer: checkpoint.signer, name });
@@ -107,6 +120,9 @@ pub fn believe(ledger: &mut Ledger<'_>, named: &[String], findings: &[Finding]) 
         }
     }
     let mut any = false;
+    if ledger.required == Required::Roster {
+        return Ok(false);
+    }
     for checkpoint in made {
         let fingerprint = &checkpoint.signer.fingerprint;
         if named.contains(fingerprint) && !ledger.believes(&checkpoint.signer) {
@@ -128,6 +144,9 @@ fn open(ledger: &Ledger<'_>, named: Named, findings: &[Finding]) -> Result<Picke
         return Ok(Picked { opened: refuse_deleted(opened)?, chosen });
     }
     if heads.is_empty() {
+        if let Some(id) = unsigned(ledger, &named.sid)? {
+            return Err(store::Error::Unsigned(id).into());
+        }
         // All there is of it is not what it should be.
         let ignored = findings.iter().find_map(|finding| match finding {
             Finding::Ignored { name, why } if name.ends_with(named.sid.as_str()) => Some((name.clone(), why.clone())),
@@ -149,6 +168,15 @@ fn open(ledger: &Ledger<'_>, named: Named, findings: &[Finding]) -> Result<Picke
         ways.push(way(ledger, &other, Some(head))?);
     }
     Err(Error::SeveralWays { sid: named.sid, ways })
+}
+
+/// The only tip there is of a session of which no good one is known, if nobody has signed that.
+fn unsigned(ledger: &Ledger<'_>, sid: &SessionId) -> Result<Option<ObjectId>, Error> {
+    let known = refs::of(&ledger.store, sid)?;
+    let tips: BTreeSet<ObjectId> = known.local.into_iter().chain(known.tracking.into_values()).collect();
+    let mut tips = tips.into_iter();
+    let only = tips.next().filter(|_| tips.next().is_none());
+    Ok(only.filter(|id| matches!(ledger.anybodys(sid, id), Err(Error::Store(store::Error::Unsigned(_))))))
 }
 
 fn way(ledger: &Ledger<'_>, checkpoint: &Checkpoint, later: Option<&Checkpoint>) -> Result<Way, Error> {

@@ -64,6 +64,12 @@ pub struct Session {
     pub state: State,
 }
 
+impl Session {
+    pub fn is_changed(&self) -> bool {
+        matches!(self.state, State::Changed(_))
+    }
+}
+
 #[derive(Debug)]
 pub enum State {
     Changed(Changed),

@@ -94,7 +94,8 @@ pub fn restore(
     gate: &mut Gate<'_>,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    let in_a_chain = matches!(capsule, Arriving::Checkpoint { .. });
+    let (in_a_chain, nobodys) = (matches!(capsule, Arriving::Checkpoint { .. }), capsule.is_nobodys());
+    let required = capsule.required(env)?;
     let roster = capsule.roster().cloned().or_else(|| Joined::around(env).map(|joined| joined.roster));
     let mut staged = capsule.stage(env, options.dry_run, &options.limits, progress)?;
     fault::point("restore.staged").at("write", &staged.stage.dir)?;
@@ -102,6 +103,8 @@ pub fn restore(
         trust: &options.trust,
         allow_unsigned: options.allow_unsigned,
         roster: roster.as_ref(),
+        required,
+        nobodys,
         in_a_chain,
         dry_run: options.dry_run,
     };
@@ -120,7 +123,7 @@ pub fn restore(
         _ => None,
     };
     let numbers = arrived.as_ref().map(Arrived::numbers);
-    let trusted = signed_by == SignedBy::ThisDevice;
+    let trusted = matches!(signed_by, SignedBy::ThisDevice { .. });
     let backup = staged.stage.backup_of_workspace();
     let mut moving = match (&mut arrived, &place) {
         (Some(arrived), Some(place)) => Move::plan(arrived, place, &asked, trusted, backup)?,

@@ -128,7 +128,7 @@ pub fn resume<C: Callbacks>(
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
     for _ in 0..ATTEMPTS {
-        let trust = Trust { named: &asked.restore.trust, dry_run: asked.restore.dry_run };
+        let trust = Trust { named: &asked.restore.trust, dry_run: asked.restore.dry_run, allow_unsigned: false };
         let picked = match pick::pick(ledger, what, &trust, consent, findings) {
             Err(Error::Seal(seal::Error::NoMatch { .. } | seal::Error::NoRecipient)) => return Err(sealed_to_others(ledger, 1)),
             picked => picked?,

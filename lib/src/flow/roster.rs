@@ -3,6 +3,7 @@
 //! It counts here once this device has joined: before that anybody with push access could write one that lists this device
 //! beside themselves. What must stay true: it only moves forward from what was joined, and is changed by compare-and-swap.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use crate::durable::{self, At};
 use crate::env::Env;
 use crate::git::{Repo, Repository};
 use crate::roster::{Mark, Member, Roster};
-use crate::seal::{Callbacks, Recipients};
+use crate::seal::{Callbacks, Identities, Recipients, SigningKey};
 use crate::store::pack::{self, PackWriter};
 use crate::store::refs::{self, Change};
 use crate::store::roster::{self, Verified};
@@ -51,7 +52,7 @@ impl Joined {
         (joined.schema == FILE_SCHEMA).then_some(joined)
     }
 
-    fn of(verified: &Verified) -> Joined {
+    pub(super) fn of(verified: &Verified) -> Joined {
         let (tip, root) = (verified.id.to_string(), verified.root.to_string());
         Joined { schema: FILE_SCHEMA.to_owned(), tip, root, roster: verified.roster.clone() }
     }
@@ -62,11 +63,41 @@ impl Joined {
         Some(Verified { id: id(&self.tip)?, root: id(&self.root)?, roster: self.roster.clone(), signer })
     }
 
+    /// As records name it: its root, and its tip.
+    pub(super) fn place(&self) -> (String, String) {
+        (self.root.clone(), self.tip.clone())
+    }
+
     fn save(&self, repo: &Repository) -> Result<(), Error> {
         let path = file(repo);
         durable::create_dirs(durable::parent(&path))?;
         let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::from).at("write", &path)?;
         Ok(durable::write_atomic(&path, &text)?)
+    }
+}
+
+/// The same with what was followed since in this command, the newest last: whoever was told of one may still hold it.
+pub(super) struct Followed {
+    joined: Joined,
+    newer: OnceCell<Box<Followed>>,
+}
+
+impl From<Joined> for Followed {
+    fn from(joined: Joined) -> Followed {
+        Followed { joined, newer: OnceCell::new() }
+    }
+}
+
+impl Followed {
+    pub fn newest(&self) -> &Joined {
+        self.newer.get().map_or(&self.joined, |newer| newer.newest())
+    }
+
+    pub fn go_on(&self, joined: Joined) {
+        match self.newer.get() {
+            Some(newer) => newer.go_on(joined),
+            None => drop(self.newer.set(Box::new(joined.into()))),
+        }
     }
 }
 
@@ -129,6 +160,21 @@ pub fn state(ledger: &Ledger<'_>, remote: Option<&str>) -> Result<State, Error> 
     })
 }
 
+/// The one of these that goes on from what was joined, verified change by change. Others are somebody else's word, or older.
+pub(super) fn newer(store: &Store, joined: &Joined, fetched: &[ObjectId], with: &Identities) -> Option<Verified> {
+    let known = joined.verified()?;
+    let mut newest = known.clone();
+    for tip in fetched {
+        if *tip == newest.id || chain::descends(store, &newest.id, tip).unwrap_or(false) {
+            continue;
+        }
+        if let Ok(verified) = roster::read(store, tip, with, Some(&newest)) {
+            newest = verified;
+        }
+    }
+    (newest.id != known.id).then_some(newest)
+}
+
 /// From here on it counts, and so does what goes on from it.
 pub fn follow(ledger: &Ledger<'_>, verified: &Verified) -> Result<(), Error> {
     let store = &ledger.store;
@@ -154,20 +200,21 @@ pub fn found<C: Callbacks>(ledger: &Ledger<'_>, device: &Device, remote: Option<
         root: None,
         made: mark.at.clone(),
         members: vec![member(&device.name, device.signing().public_line()?, device.recipient(), mark)],
+        groups: std::collections::BTreeMap::new(),
         more: serde_json::Map::new(),
     };
-    publish(ledger, device, remote, None, roster, callbacks)
+    publish(ledger, device.signing(), remote, None, roster, callbacks)
 }
 
 fn member(name: &str, signing: String, recipient: String, added: Mark) -> Member {
     let signing = signing.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-    Member { name: name.to_owned(), signing, recipient, added, revoked: None }
+    Member { name: name.to_owned(), signing, recipient, added, revoked: None, recovery: false }
 }
 
-/// Changes it, from what the store has now. `edit` says what becomes of it, or that nothing does.
+/// Changes it, from what the store has now, in the name of this key. `edit` says what becomes of it, or that nothing does.
 pub fn change<C: Callbacks>(
     ledger: &Ledger<'_>,
-    device: &Device,
+    key: &SigningKey,
     remote: Option<&str>,
     callbacks: &C,
     mut edit: impl FnMut(&mut Roster, Mark) -> Result<bool, Error>,
@@ -180,7 +227,7 @@ pub fn change<C: Callbacks>(
         let mut roster = before.roster.clone();
         roster.sequence += 1;
         roster.root = Some(before.root.to_string());
-        let mark = Mark { by: device.signing().fingerprint(), at: time::format(ledger.env.now()), sequence: roster.sequence };
+        let mark = Mark { by: key.fingerprint(), at: time::format(ledger.env.now()), sequence: roster.sequence };
         roster.made.clone_from(&mark.at);
         if !before.roster.member(&mark.by).is_some_and(Member::is_active) {
             return Err(Error::NotOnRoster);
@@ -188,7 +235,7 @@ pub fn change<C: Callbacks>(
         if !edit(&mut roster, mark)? {
             return Ok(before);
         }
-        match publish(ledger, device, remote, Some(&before), roster, callbacks) {
+        match publish(ledger, key, remote, Some(&before), roster, callbacks) {
             Err(Error::Store(store::Error::Moved { .. })) => {}
             done => return done,
         }
@@ -203,7 +250,7 @@ pub fn add(roster: &mut Roster, name: &str, signing: &str, recipient: &str, mark
 /// Written, sent, and only then ours; `Moved` where somebody else was faster.
 fn publish<C: Callbacks>(
     ledger: &Ledger<'_>,
-    device: &Device,
+    key: &SigningKey,
     remote: Option<&str>,
     before: Option<&Verified>,
     roster: Roster,
@@ -212,7 +259,7 @@ fn publish<C: Callbacks>(
     let store = &ledger.store;
     let mut writer = PackWriter::new(&store.repo.objects, store.repo.hash)?;
     let parent = before.map(|before| before.id);
-    let tip = roster::write(store, roster, parent, device.signing(), callbacks, &mut writer)?;
+    let tip = roster::write(store, roster, parent, key, callbacks, &mut writer)?;
     let pack = writer.finish()?;
     // Its own word has to hold, too, before anybody else is asked to believe it.
     let verified = roster::read(&Store::open(store.repo.clone())?, &tip, ledger.identities, before)?;

@@ -13,11 +13,29 @@ use crate::lease;
 /// Who reads the chains that begin in this clone, besides the device that begins one; once for each.
 pub const RECIPIENT: &str = "samesession.recipient";
 
+/// The public half of the key on paper.
+pub const RECOVERY: &str = "samesession.recovery";
+
 /// The remote that sessions go to.
 pub const STORE: &str = "samesession.store";
 
 /// Sessions are fetched one by one when they are asked for. As Git lists it.
 pub const ON_DEMAND: &str = "samesession.ondemand";
+
+/// What opens to a device that is approved. As Git lists it.
+const APPROVE_OPENS: (&str, &str) = ("samesession.approveopens", "samesession.approveOpens");
+
+/// Whether the sessions that are there open to whoever is approved, or only those that begin from then on.
+pub fn approve_opens(repo: &Repository) -> Result<bool, Error> {
+    match repo.config.get(APPROVE_OPENS.0) {
+        None | Some("" | "all") => Ok(true),
+        Some("none") => Ok(false),
+        Some(other) => {
+            let value = other.chars().take(40).collect();
+            Err(Error::Setting { name: APPROVE_OPENS.1, value, why: "it can be 'all' or 'none'" })
+        }
+    }
+}
 
 /// How often a running `resume` makes checkpoints; never, where it is not set. As Git lists it.
 const AUTO_CHECKPOINT: (&str, &str) = ("samesession.autocheckpoint", "samesession.autoCheckpoint");

@@ -3,6 +3,7 @@
 //! What must stay true: nobody is believed who was neither named, nor known, nor accepted by a person.
 
 use super::Error;
+use super::required::Required;
 use crate::capsule;
 use crate::device::Device;
 use crate::env::Env;
@@ -18,7 +19,9 @@ pub trait Consent {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignedBy {
-    ThisDevice,
+    ThisDevice {
+        fingerprint: String,
+    },
     Known {
         name: String,
         fingerprint: String,
@@ -33,7 +36,7 @@ pub enum SignedBy {
         name: String,
         fingerprint: String,
     },
-    /// Not signed, or badly, and taken all the same.
+    /// Not signed, and taken all the same.
     Nobody,
 }
 
@@ -43,6 +46,9 @@ pub struct Belief<'a> {
     pub trust: &'a [String],
     pub allow_unsigned: bool,
     pub roster: Option<&'a Roster>,
+    pub required: Required,
+    /// What it came in is signed by nobody, whoever signed what is in it.
+    pub nobodys: bool,
     /// It comes in a chain that others vouch for, or it would not have come so far.
     pub in_a_chain: bool,
     /// Nobody is asked; whoever is unknown is only shown.
@@ -57,27 +63,32 @@ pub fn by(
     opened: &capsule::Opened,
     consent: &mut dyn Consent,
 ) -> Result<(SignedBy, Option<Signer>), Error> {
-    let verified = match &opened.signature {
-        None => Err(Error::Unsigned),
-        Some(signature) => seal::verify(seal::NAMESPACE, &opened.manifest_bytes, signature).map_err(Error::Seal),
-    };
-    let signer = match verified {
-        Err(_) if belief.allow_unsigned => return Ok((SignedBy::Nobody, None)),
-        signer => signer?,
+    // A signature that does not hold is worse than none: somebody has changed something.
+    let signer = opened.signature.as_ref().map(|signature| seal::verify(seal::NAMESPACE, &opened.manifest_bytes, signature)).transpose()?;
+    let Some(signer) = signer.filter(|_| !belief.nobodys) else {
+        if !belief.allow_unsigned {
+            return Err(Error::Unsigned);
+        }
+        belief.required.allows_unsigned()?;
+        return Ok((SignedBy::Nobody, None));
     };
     let fingerprint = signer.fingerprint.clone();
     if device.is_some_and(|device| device.is_own(&fingerprint)) {
-        return Ok((SignedBy::ThisDevice, None));
+        return Ok((SignedBy::ThisDevice { fingerprint }, None));
     }
     let member = belief.roster.and_then(|roster| roster.member(&fingerprint));
     if let Some(member) = member.filter(|member| member.is_active() || belief.in_a_chain) {
         return Ok((SignedBy::Known { name: member.name.clone(), fingerprint }, None));
     }
     // Whoever was revoked is unknown, whatever was said of them before.
-    if let Some(name) = KnownSigners::load(env)?.name_of(&signer).filter(|_| member.is_none()) {
+    let only_members = belief.required == Required::Roster;
+    if let Some(name) = KnownSigners::load(env)?.name_of(&signer).filter(|_| member.is_none() && !only_members) {
         return Ok((SignedBy::Known { name: name.to_owned(), fingerprint }, None));
     }
     let name = opened.manifest.origin.device.clone();
+    if only_members {
+        return Err(Error::NoMembersKey { signer, name });
+    }
     if belief.trust.contains(&fingerprint) || (!belief.dry_run && consent.accept_signer(&signer, &name)) {
         return Ok((SignedBy::Accepted { name, fingerprint }, Some(signer)));
     }

@@ -12,7 +12,7 @@ fn device() -> Device {
 
 fn member(device: &Device, by: &Device, sequence: u64) -> Member {
     let recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".to_owned();
-    Member { name: "n".into(), signing: device.0.clone(), recipient, added: mark(by, sequence), revoked: None }
+    Member { name: "n".into(), signing: device.0.clone(), recipient, added: mark(by, sequence), revoked: None, recovery: false }
 }
 
 fn mark(by: &Device, sequence: u64) -> Mark {
@@ -21,7 +21,16 @@ fn mark(by: &Device, sequence: u64) -> Mark {
 
 fn roster(sequence: u64, members: Vec<Member>) -> Roster {
     let root = (sequence > 1).then(|| "root".to_owned());
-    Roster { schema: SCHEMA.into(), sequence, nonce: String::new(), root, made: String::new(), members, more: Map::new() }
+    Roster {
+        schema: SCHEMA.into(),
+        sequence,
+        nonce: String::new(),
+        root,
+        made: String::new(),
+        members,
+        groups: BTreeMap::new(),
+        more: Map::new(),
+    }
 }
 
 #[test]
@@ -51,6 +60,14 @@ fn only_a_member_changes_it_and_only_in_its_own_name() {
     let mut renamed = roster(4, revoked.members.clone());
     renamed.members[1].recipient = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg".into();
     assert_eq!(renamed.follows(&revoked, "root", &b.1), Err(Refused::InAnothersName), "not even its own key");
+    let mut paper = roster(4, revoked.members.clone());
+    paper.members[1].recovery = true;
+    assert_eq!(paper.follows(&revoked, "root", &b.1), Err(Refused::InAnothersName), "a device is no key on paper");
+    // When somebody says that it was does not matter.
+    let mut long_ago = roster(4, revoked.members.clone());
+    long_ago.members.push(member(&c, &b, 4));
+    long_ago.members[2].added.at = "1970-01-01T00:00:00.000Z".into();
+    assert_eq!(long_ago.follows(&revoked, "root", &b.1), Ok(()));
 }
 
 #[test]
@@ -63,6 +80,17 @@ fn what_is_no_roster_is_none() {
         [("roster/1", "roster/2"), ("age1", "AGE-SECRET-KEY-1"), ("ssh-ed25519 A", "ssh-ed25519 B"), ("\"sequence\":1", "\"sequence\":-1")]
     {
         assert!(Roster::parse(text.replacen(from, to, 1).as_bytes()).is_err(), "{from}");
+    }
+    for (name, key, good) in [
+        ("team", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p", true),
+        ("team", "AGE-SECRET-KEY-1", false),
+        ("team", "/etc/passwd", false),
+        ("../team", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p", false),
+        ("age1team", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p", false),
+    ] {
+        let mut grouped = roster(1, vec![member(&a, &a, 1)]);
+        grouped.groups.insert(name.to_owned(), vec![key.to_owned()]);
+        assert_eq!(Roster::parse(&serde_json::to_vec(&grouped).expect("JSON")).is_ok(), good, "{name} {key}");
     }
     let twice = roster(1, vec![member(&a, &a, 1), member(&a, &a, 1)]);
     assert!(Roster::parse(&serde_json::to_vec(&twice).expect("JSON")).is_err());

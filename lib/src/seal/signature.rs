@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use age::secrecy::zeroize::Zeroizing;
+use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 
 use super::own::{Lock, Refusal};
@@ -44,6 +45,12 @@ impl SigningKey {
         let mut key = PrivateKey::random(&mut ssh_key::rand_core::OsRng, Algorithm::Ed25519).map_err(Error::SigningKey)?;
         key.set_comment(comment);
         Ok(SigningKey::of(key))
+    }
+
+    /// One that follows from something else.
+    pub fn from_seed(seed: &[u8; 32], comment: &str) -> Result<SigningKey, Error> {
+        let pair = KeypairData::from(Ed25519Keypair::from_seed(seed));
+        PrivateKey::new(pair, comment).map(SigningKey::of).map_err(Error::SigningKey)
     }
 
     pub fn from_openssh(text: &str) -> Result<SigningKey, Error> {
@@ -140,6 +147,17 @@ pub struct Signer {
     pub fingerprint: String,
     /// `ssh-ed25519 AAAA…`, without a comment.
     pub key: String,
+}
+
+impl Signer {
+    /// Of what is not signed, where somebody takes that all the same. Nobody's key has this fingerprint.
+    pub fn nobody() -> Signer {
+        Signer { fingerprint: String::new(), key: String::new() }
+    }
+
+    pub fn is_nobody(&self) -> bool {
+        self.key.is_empty()
+    }
 }
 
 impl fmt::Display for Signer {

@@ -50,6 +50,10 @@ impl Commit {
         self.payload.ends_with(format!("committer {WHO}\n\n{MESSAGE}").as_bytes())
     }
 
+    pub fn is_signed(&self) -> bool {
+        self.signature.is_some()
+    }
+
     /// Whose key signed it, if the signature holds.
     pub fn signer(&self) -> Result<Signer, Error> {
         let signature = self.signature.as_ref().ok_or_else(|| seal::Error::BadSignature("the commit has none".to_owned()))?;

@@ -70,7 +70,7 @@ impl Draft {
     pub fn write(mut self, store: &Store, known: &ReadTree, key: &SigningKey, pack: &mut PackWriter) -> Result<ObjectId, Error> {
         let hash = store.repo.hash;
         self.record.nonce = random_hex::<16>();
-        if let Some((root, tip)) = &store.roster {
+        if let Some((root, tip)) = &*store.roster.borrow() {
             (self.record.store, self.record.roster) = (Some(root.clone()), Some(tip.clone()));
         }
         let json = |error: serde_json::Error| Error::Capsule(crate::capsule::Error::Write(error.into()));

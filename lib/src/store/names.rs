@@ -50,6 +50,14 @@ pub fn roster_of(remote: &str) -> String {
     format!("{TRACKING}{remote}/roster")
 }
 
+/// Whether it is where one of these stands.
+pub fn is_roster_of_a_remote(name: &str) -> bool {
+    let remote = name.strip_prefix(TRACKING).and_then(|rest| rest.strip_suffix("/roster"));
+    remote.is_some_and(|remote| {
+        !remote.starts_with('@') && !["/sessions/", "/requests/"].iter().any(|place| format!("{remote}/").contains(place))
+    })
+}
+
 pub fn requests_of(remote: &str) -> String {
     format!("{TRACKING}{remote}/requests/")
 }
@@ -114,6 +122,17 @@ mod tests {
             &format!("{}/sessions/{sid}", tracking("origin", &sid)),
         ] {
             assert_eq!(parse(other), None, "{other}");
+        }
+        for (name, is) in [
+            (roster_of("origin"), true),
+            (roster_of("team/main"), true),
+            (roster_of("@here"), false),
+            (ROSTER.to_owned(), false),
+            (roster_seen(), false),
+            (format!("{}/roster", tracking("origin", &sid)), false),
+            (format!("{}roster", requests_of("origin")), false),
+        ] {
+            assert_eq!(is_roster_of_a_remote(&name), is, "{name}");
         }
     }
 }

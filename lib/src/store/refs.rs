@@ -50,14 +50,31 @@ impl Known {
     }
 }
 
+/// What one look at our refs shows.
+#[derive(Debug, Default)]
+pub struct Look {
+    pub sessions: BTreeMap<SessionId, Known>,
+    /// What remotes had as rosters when they were last fetched from.
+    pub rosters: Vec<ObjectId>,
+}
+
 /// All our refs, by session.
 pub fn all(store: &Store) -> Result<BTreeMap<SessionId, Known>, Error> {
+    Ok(look(store)?.sessions)
+}
+
+pub fn look(store: &Store) -> Result<Look, Error> {
     read(store, &["refs/samesession/sessions", "refs/samesession-remote", "refs/samesession-seen"])
 }
 
 pub fn of(store: &Store, sid: &SessionId) -> Result<Known, Error> {
-    let patterns = [names::session(sid), format!("{}**/sessions/{sid}", names::TRACKING), format!("{}**/sessions/{sid}", names::SEEN)];
-    Ok(read(store, &patterns.each_ref().map(String::as_str))?.remove(sid).unwrap_or_default())
+    Ok(look_at(store, sid)?.sessions.remove(sid).unwrap_or_default())
+}
+
+pub fn look_at(store: &Store, sid: &SessionId) -> Result<Look, Error> {
+    let (tracking, seen) = (format!("{}**/sessions/{sid}", names::TRACKING), format!("{}**/sessions/{sid}", names::SEEN));
+    let patterns = [names::session(sid), tracking, seen, format!("{}**/roster", names::TRACKING)];
+    read(store, &patterns.each_ref().map(String::as_str))
 }
 
 /// Refs below these, whatever they are called.
@@ -70,9 +87,10 @@ pub fn list(store: &Store, patterns: &[&str]) -> Result<Vec<(String, ObjectId)>,
     Ok(store.repo.git.lines(&args)?.into_iter().filter_map(named).collect())
 }
 
-fn read(store: &Store, patterns: &[&str]) -> Result<BTreeMap<SessionId, Known>, Error> {
-    let mut sessions: BTreeMap<SessionId, Known> = BTreeMap::new();
+fn read(store: &Store, patterns: &[&str]) -> Result<Look, Error> {
+    let Look { mut sessions, mut rosters } = Look::default();
     for (name, id) in list(store, patterns)? {
+        rosters.extend(names::is_roster_of_a_remote(&name).then_some(id));
         let Some(named) = names::parse(&name) else { continue };
         match named {
             Named::Local(sid) => sessions.entry(sid).or_default().local = Some(id),
@@ -87,7 +105,7 @@ fn read(store: &Store, patterns: &[&str]) -> Result<BTreeMap<SessionId, Known>, 
         });
         known.left = alone.map(|(_, pin)| *pin).collect();
     }
-    Ok(sessions)
+    Ok(Look { sessions, rosters })
 }
 
 /// Several times all or none, in one start of Git. Where something has moved meanwhile Git refuses everything: each set then

@@ -47,6 +47,21 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     pub fn read(store: &Store, id: &ObjectId) -> Result<Checkpoint, Error> {
+        Checkpoint::signed(store, id, |commit| match commit.is_signed() {
+            true => Ok(commit.signer()?),
+            false => Err(Error::Unsigned(*id)),
+        })
+    }
+
+    /// One that nobody has signed, for whoever takes it all the same. A signature that does not hold is not none.
+    pub fn unsigned(store: &Store, id: &ObjectId) -> Result<Checkpoint, Error> {
+        Checkpoint::signed(store, id, |commit| match commit.is_signed() {
+            true => Err(seal::Error::BadSignature("it is signed".to_owned()).into()),
+            false => Ok(Signer::nobody()),
+        })
+    }
+
+    fn signed(store: &Store, id: &ObjectId, signer: impl Fn(&Commit) -> Result<Signer, Error>) -> Result<Checkpoint, Error> {
         let not = |why: &str| Error::NotACheckpoint { what: id.to_string(), why: why.to_owned() };
         let commit = Commit::read(store, id)?;
         if !commit.is_ours() {
@@ -57,7 +72,10 @@ impl Checkpoint {
         let header = tree.header.ok_or_else(|| not("it has no capsule.json"))?;
         let header = Header::parse(&store.blob(&header, MAX_HEADER)?).map_err(|why| not(&format!("capsule.json: {why}")))?;
         let sid = SessionId::parse(&header.sid).map_err(|error| not(&error.to_string()))?;
-        let signer = commit.signer().map_err(|error| not(&error.to_string()))?;
+        let signer = signer(&commit).map_err(|error| match error {
+            Error::Seal(error) => not(&error.to_string()),
+            error => error,
+        })?;
         Ok(Checkpoint { sid, header, signer, tree, commit })
     }
 
@@ -97,10 +115,13 @@ impl Checkpoint {
         let epoch = epochs.get(store, &epoch, with)?;
         let sealed = self.tree.manifest.ok_or_else(|| damaged("it has no manifest.age".to_owned()))?;
         let envelope = Envelope::open(&store.blob(&sealed, envelope::MAX)?, &epoch).map_err(|error| damaged(error.to_string()))?;
-        let signer = seal::verify(NAMESPACE, &envelope.record, &envelope.record_signature)
-            .map_err(|error| damaged(format!("its record: {error}")))?;
-        if signer != self.signer {
-            return Err(damaged("its record and its commit are signed by different keys".to_owned()));
+        // Where nobody signed the commit its record may have no signature either, but no bad one.
+        if !(self.signer.is_nobody() && envelope.record_signature.is_empty()) {
+            let signer = seal::verify(NAMESPACE, &envelope.record, &envelope.record_signature)
+                .map_err(|error| damaged(format!("its record: {error}")))?;
+            if signer != self.signer && !self.signer.is_nobody() {
+                return Err(damaged("its record and its commit are signed by different keys".to_owned()));
+            }
         }
         let record = Record::parse(&envelope.record, &self.header).map_err(damaged)?;
         Ok(Opened { checkpoint: self.clone(), record, signature: envelope.manifest_signature, epoch, epochs })
