@@ -5,6 +5,6 @@ mod agents;
 #[path = "hooks/beside.rs"]
 mod beside;
 #[path = "hooks/scene.rs"]
-mod scene;
+pub mod scene;
 #[path = "hooks/survives.rs"]
 mod survives;

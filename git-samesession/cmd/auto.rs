@@ -156,8 +156,9 @@ pub fn run(env: &Env, ui: &Ui, command: &AutoCommand) -> Result<(), Failure> {
 }
 
 fn on(env: &Env, ui: &Ui, options: &AutoOn) -> Result<(), Failure> {
-    let usage = Failure::Usage("--every takes a number of seconds, minutes or hours: 90s, 5m, 1h");
-    let every = options.every.as_deref().map(|text| settings::span(text).ok_or(usage)).transpose()?;
+    let usage = || Failure::Usage("--every takes a number of seconds, minutes or hours, 24h at most: 90s, 5m, 1h");
+    let span = |text: &str| settings::span(text).filter(|every| *every <= auto::register::SELDOM).ok_or_else(usage);
+    let every = options.every.as_deref().map(span).transpose()?;
     let repo = Repository::open(env, env.cwd())?;
     // Where there are none, nothing is done: nobody would be there to be told of new ones.
     super::device_or_new(env, ui)?;

@@ -11,7 +11,7 @@ mod unit;
 mod watch;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use register::Registration;
 pub use unit::{Kind, unit};
@@ -24,6 +24,9 @@ use crate::agent::{self, Agent};
 use crate::env::Env;
 use crate::git::Repository;
 use crate::hook::Reach;
+
+/// How long is waited for a watcher that was started to begin.
+const STARTING: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -77,9 +80,6 @@ pub struct Watcher {
 /// `auto on`; said again it counts as said for the first time.
 pub fn on(env: &Env, options: &Options) -> Result<Status, Error> {
     let common = here(env)?;
-    if options.every.is_some_and(|every| every > register::SELDOM) {
-        return Err(Error::Setting { name: "--every", value: "it".to_owned(), why: "at most 24h is often enough to happen by itself" });
-    }
     let mut registration = Registration::new(&common, options.every, options.push);
     let mut notes: Vec<(&'static str, String)> = Vec::new();
     let to_watch = |agent: &&'static dyn Agent| agent.name().to_owned();
@@ -156,11 +156,19 @@ pub fn start_if_wanted(env: &Env) {
         return;
     }
     let Ok(dir) = register::dir(env) else { return };
-    if only::holder(&dir.join("lock")).is_none() {
-        let log = dir.join("complaints");
-        let started = background::start(&background::placeless(env), Path::new("/"), &["auto".into(), "watch".into()], b"", Says::Log(&log));
-        if let Err(error) = started {
-            log::add_to(&dir.join("log"), env.now(), &format!("NOT started: {}", super::with_causes(&error)));
+    let lock = dir.join("lock");
+    if only::holder(&lock).is_some() {
+        return;
+    }
+    let args = ["auto".into(), "watch".into()];
+    match background::start(&background::placeless(env), Path::new("/"), &args, b"", Says::Log(&dir.join("complaints"))) {
+        Err(error) => log::add_to(&dir.join("log"), env.now(), &format!("NOT started: {}", super::with_causes(&error))),
+        // So that nobody is told that there is none, and the next one does not start another.
+        Ok(mut child) => {
+            let until = Instant::now() + STARTING;
+            while Instant::now() < until && only::holder(&lock).is_none() && matches!(child.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
         }
     }
 }

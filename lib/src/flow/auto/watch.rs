@@ -106,7 +106,8 @@ impl<'a> Watcher<'a> {
             dir,
         };
         watcher.read_register()?;
-        watcher.say(&format!("watching for {} repositories", watcher.repositories.len()));
+        let repositories: Vec<String> = watcher.repositories.iter().map(|one| one.registration.common.display().to_string()).collect();
+        watcher.say(&format!("watching for {}", repositories.join(", ")));
         Ok(watcher)
     }
 
@@ -132,7 +133,8 @@ impl<'a> Watcher<'a> {
             let timeout = if worked { Duration::ZERO } else { self.timeout(paused) };
             // While something goes on in a home it is let be, and what happens there is told of at once later.
             let seen = self.changes.wait(timeout, !paused && self.stirred.is_empty());
-            if seen.register || self.read.elapsed() >= TICK {
+            let gone = self.repositories.iter().any(|one| !one.registration.is_there());
+            if seen.register || gone || self.read.elapsed() >= TICK {
                 self.read_register()?;
                 paused = register::paused(self.env);
             }
