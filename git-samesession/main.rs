@@ -41,7 +41,7 @@ fn run(cli: &cli::Cli, ui: &Ui) -> Result<ExitCode, Failure> {
     }
     let done = cmd::run(&env, ui, &cli.command);
     if cmd::auto::may_start(&cli.command) {
-        flow::auto::start_if_wanted(&env);
+        flow::auto::start_if_wanted(&env, false);
     }
     done
 }

@@ -8,3 +8,5 @@ mod beside;
 pub mod scene;
 #[path = "hooks/survives.rs"]
 mod survives;
+#[path = "hooks/worker.rs"]
+mod worker;

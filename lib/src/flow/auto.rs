@@ -19,7 +19,8 @@ pub use watch::{End, watch};
 
 use super::background::{self, Says};
 use super::hook::{Line, agents, log, queue};
-use super::{Error, only};
+use super::only::{self, Only};
+use super::Error;
 use crate::agent::{self, Agent};
 use crate::env::Env;
 use crate::git::Repository;
@@ -80,6 +81,8 @@ pub struct Watcher {
 /// `auto on`; said again it counts as said for the first time.
 pub fn on(env: &Env, options: &Options) -> Result<Status, Error> {
     let common = here(env)?;
+    // Settings and register are changed together.
+    let only = Only::wait(&register::dir(env)?.join("changing"))?;
     let mut registration = Registration::new(&common, options.every, options.push);
     let mut notes: Vec<(&'static str, String)> = Vec::new();
     let to_watch = |agent: &&'static dyn Agent| agent.name().to_owned();
@@ -100,9 +103,13 @@ pub fn on(env: &Env, options: &Options) -> Result<Status, Error> {
     }
     queue::since(&common, env.now())?;
     forget_those_that_are_gone(env)?;
-    register::put(env, &registration)?;
+    if let Err(error) = register::put(env, &registration) {
+        take_out_what_nobody_needs(env)?;
+        return Err(error);
+    }
     take_out_what_nobody_needs(env)?;
-    start_if_wanted(env);
+    drop(only);
+    start_if_wanted(env, true);
     let mut status = status(env)?;
     for (name, note) in notes {
         status.agents.iter_mut().filter(|one| one.agent == name).for_each(|one| one.notes.push(note.clone()));
@@ -112,7 +119,13 @@ pub fn on(env: &Env, options: &Options) -> Result<Status, Error> {
 
 /// `auto off`: whether it was on.
 pub fn off(env: &Env) -> Result<bool, Error> {
-    let was_on = register::remove(env, &here(env)?)?;
+    let common = here(env)?;
+    let dir = register::dir(env)?;
+    if !dir.is_dir() {
+        return Ok(false);
+    }
+    let _only = Only::wait(&dir.join("changing"))?;
+    let was_on = register::remove(env, &common)?;
     forget_those_that_are_gone(env)?;
     take_out_what_nobody_needs(env)?;
     Ok(was_on)
@@ -121,7 +134,7 @@ pub fn off(env: &Env) -> Result<bool, Error> {
 /// `auto pause` and `auto resume`: whether that changed anything.
 pub fn pause(env: &Env, pause: bool) -> Result<bool, Error> {
     let changed = register::pause(env, pause)?;
-    start_if_wanted(env);
+    start_if_wanted(env, true);
     Ok(changed)
 }
 
@@ -151,7 +164,7 @@ pub fn status(env: &Env) -> Result<Status, Error> {
 
 /// Sees to it that somebody watches, if anything is to be watched: for whoever has just been here anyway. Never in somebody
 /// else's automation, whose processes nobody looks after.
-pub fn start_if_wanted(env: &Env) {
+pub fn start_if_wanted(env: &Env, wait: bool) {
     if background::is_worker(env) || is_ci(env) || register::watched(env).is_empty() || register::paused(env) {
         return;
     }
@@ -163,9 +176,9 @@ pub fn start_if_wanted(env: &Env) {
     let args = ["auto".into(), "watch".into()];
     match background::start(&background::placeless(env), Path::new("/"), &args, b"", Says::Log(&dir.join("complaints"))) {
         Err(error) => log::add_to(&dir.join("log"), env.now(), &format!("NOT started: {}", super::with_causes(&error))),
-        // So that nobody is told that there is none, and the next one does not start another.
+        // So that nobody is told that there is none. An agent that waits for its hook is told nothing.
         Ok(mut child) => {
-            let until = Instant::now() + STARTING;
+            let until = Instant::now() + if wait { STARTING } else { Duration::ZERO };
             while Instant::now() < until && only::holder(&lock).is_none() && matches!(child.try_wait(), Ok(None)) {
                 std::thread::sleep(Duration::from_millis(2));
             }

@@ -9,6 +9,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::changes::{Changes, Shelf};
@@ -30,6 +31,9 @@ const QUIET: Duration = Duration::from_secs(2);
 const SHARE: u32 = 50;
 /// Even if nothing is told: what was missed, and whether the program is still there.
 const TICK: Duration = Duration::from_secs(10 * 60);
+
+/// For how long the others wait for one session: a remote may take its time. Whoever works on it has a deadline of its own.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -208,12 +212,19 @@ impl<'a> Watcher<'a> {
             let mut args = run::worker(Reach::Auto);
             args.extend(["--agent".into(), due.agent.name().into(), work::CHANGED.into()]);
             let mut child = background::start(self.env, &due.call.cwd, &args, &due.call.to_json(), Says::Answer)?;
-            let mut said = Vec::new();
-            let _ = child.stdout.take().map(|stdout| stdout.take(1 << 20).read_to_end(&mut said));
-            let status = child.wait().at("wait for", &due.call.cwd)?;
+            let (done, answers) = mpsc::channel();
+            std::thread::spawn(move || {
+                let mut said = Vec::new();
+                let _ = child.stdout.take().map(|stdout| stdout.take(1 << 20).read_to_end(&mut said));
+                let well = child.wait().is_ok_and(|status| status.success());
+                let _ = done.send((said, well));
+            });
+            let Ok((said, well)) = answers.recv_timeout(PATIENCE) else {
+                return Ok(Some("it takes long, and goes on by itself".to_owned()));
+            };
             let said: serde_json::Value = serde_json::from_slice(&said).unwrap_or_default();
             let trouble = said["trouble"].as_str().or(said["message"].as_str()).map(str::to_owned);
-            Ok(trouble.or_else(|| (!status.success()).then(|| "whoever was to do that has died".to_owned())))
+            Ok(trouble.or_else(|| (!well).then(|| "whoever was to do that has died".to_owned())))
         };
         let trouble = worked().unwrap_or_else(|error| Some(with_causes(&error)));
         if let Some(trouble) = &trouble {

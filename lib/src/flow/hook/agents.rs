@@ -169,6 +169,9 @@ pub fn status(env: &Env, repo: Option<&Repository>, agent: &'static dyn Agent) -
             Err(error) => (String::new(), Some(error.to_string())),
         };
         let mut row = row(agent, &path, global, &now);
+        if global && Reach::of(&now) == Some(Reach::Auto) {
+            row.notes.push("only where 'auto on' was said".to_owned());
+        }
         if let Err(why) = settings::installed(if now.trim().is_empty() { "{}" } else { &now }) {
             row.notes.push(format!("it cannot be read: {why}"));
         }
