@@ -54,3 +54,27 @@ fn a_transcript_of_any_length_is_not_read_while_its_agent_waits() {
     // That would be half a gigabyte of nothing.
     fs::OpenOptions::new().write(true).open(laptop.transcript_of(&id(1))).and_then(|file| file.set_len(0)).expect("made short");
 }
+
+/// By a clock that the test sets, in minutes before now: each checkpoint is one turn.
+#[test]
+fn old_checkpoints_become_one_an_hour_and_one_a_day() {
+    let (scene, command) = installed();
+    let clock = scene.laptop.home.join("clock");
+    let laptop = &scene.laptop.env("SAMESESSION_TEST_CLOCK", &clock);
+    laptop.git(["config", "samesession.keep", "2 1d 3d"]);
+    for (n, minutes) in [7200, 6480, 2880, 2850, 298, 290, 10, 0].into_iter().enumerate() {
+        fs::write(&clock, format!("-{}", minutes * 60)).expect("set");
+        laptop.adds(&id(1), &format!("turn {n}"));
+        laptop.fires(&command("Stop"), &id(1)).ok();
+        laptop.at_rest();
+    }
+    // Two newest, of those about five hours old the newer one, of the older days the newest of one.
+    let tip = laptop.chain(1).expect("a chain");
+    assert_eq!(laptop.count(&tip), 4, "{}", laptop.hook_log());
+    let log = laptop.run_here(["log", &id(1)]).ok().stdout();
+    for n in [7, 6, 5, 3] {
+        assert!(log.contains(&format!("\"turn {n}\"")), "{n}: {log}");
+    }
+    assert!(!laptop.hook_log().contains("NOT"), "{}", laptop.hook_log());
+    laptop.assert_sound(true);
+}
