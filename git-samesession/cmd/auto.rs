@@ -145,7 +145,7 @@ pub fn run(env: &Env, ui: &Ui, command: &AutoCommand) -> Result<(), Failure> {
         AutoCommand::On(options) => on(env, ui, options),
         AutoCommand::Off => changed(auto::off(env)?, ["it was not on here", "off here"]),
         AutoCommand::Status => {
-            auto::start_if_wanted(env, true);
+            auto::start_if_wanted(env, !auto::is_inside_an_agent(env));
             ui.report(&Status::from(auto::status(env)?)).map_err(Failure::Output)
         }
         AutoCommand::Pause => changed(auto::pause(env, true)?, ["it pauses already", "paused, in every repository"]),

@@ -205,5 +205,12 @@ fn in_somebody_elses_automation_nothing_is_started() {
     laptop.run_here(["auto", "status"]).ok();
     assert!(laptop.watchers().is_empty());
     assert_eq!(laptop.json(["auto", "status"])["watcher"]["wanted"], true);
+    // Nor by what an agent runs, which may be locked in.
+    let inside = scene.laptop.env("CLAUDE_CODE_SESSION_ID", id(1));
+    inside.run_here(["list"]).ok();
+    inside.run_here(["auto", "status"]).ok();
+    assert!(laptop.watchers().is_empty());
     assert_eq!(laptop.chain(1), None);
+    scene.laptop.run_here(["list"]).ok();
+    scene.laptop.watcher();
 }

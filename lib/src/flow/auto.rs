@@ -6,6 +6,7 @@
 
 mod changes;
 mod look;
+mod program;
 pub mod register;
 mod unit;
 mod watch;
@@ -17,10 +18,10 @@ pub use register::Registration;
 pub use unit::{Kind, unit};
 pub use watch::{End, watch};
 
+use super::Error;
 use super::background::{self, Says};
 use super::hook::{Line, agents, log, queue};
 use super::only::{self, Only};
-use super::Error;
 use crate::agent::{self, Agent};
 use crate::env::Env;
 use crate::git::Repository;
@@ -162,10 +163,13 @@ pub fn status(env: &Env) -> Result<Status, Error> {
     Ok(Status { repository, registration, agents: looked, paused: register::paused(env), watcher, lines })
 }
 
-/// Sees to it that somebody watches, if anything is to be watched: for whoever has just been here anyway. Never in somebody
-/// else's automation, whose processes nobody looks after.
-pub fn start_if_wanted(env: &Env, wait: bool) {
+/// Sees to it that somebody watches, if anything is to be watched: for whoever has just been here anyway, or, where `asked`,
+/// has said so. Never in somebody else's automation, whose processes nobody looks after.
+pub fn start_if_wanted(env: &Env, asked: bool) {
     if background::is_worker(env) || is_ci(env) || register::watched(env).is_empty() || register::paused(env) {
+        return;
+    }
+    if !asked && is_inside_an_agent(env) {
         return;
     }
     let Ok(dir) = register::dir(env) else { return };
@@ -178,7 +182,7 @@ pub fn start_if_wanted(env: &Env, wait: bool) {
         Err(error) => log::add_to(&dir.join("log"), env.now(), &format!("NOT started: {}", super::with_causes(&error))),
         // So that nobody is told that there is none. An agent that waits for its hook is told nothing.
         Ok(mut child) => {
-            let until = Instant::now() + if wait { STARTING } else { Duration::ZERO };
+            let until = Instant::now() + if asked { STARTING } else { Duration::ZERO };
             while Instant::now() < until && only::holder(&lock).is_none() && matches!(child.try_wait(), Ok(None)) {
                 std::thread::sleep(Duration::from_millis(2));
             }
@@ -188,6 +192,11 @@ pub fn start_if_wanted(env: &Env, wait: bool) {
 
 pub fn is_ci(env: &Env) -> bool {
     env.var("CI").is_some_and(|value| value != "false" && value != "0")
+}
+
+/// What an agent runs may be locked in with less than its user may do, and so would be what that starts.
+pub fn is_inside_an_agent(env: &Env) -> bool {
+    agent::all().iter().any(|agent| agent.current(env).is_some())
 }
 
 fn here(env: &Env) -> Result<PathBuf, Error> {

@@ -122,7 +122,8 @@ pub fn become_anew(env: &Env, program: &Path, args: &[&str]) -> Error {
 /// The user's environment for what outlives the place it was started in: no repository, no agent's session.
 pub fn placeless(env: &Env) -> Env {
     let of_agents = ["CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_ENTRYPOINT", "CODEX_THREAD_ID"];
-    let of_git = ["GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT", "GIT_QUARANTINE_PATH", "GIT_INTERNAL_SUPER_PREFIX", "GIT_EXEC_PATH"];
+    // Settings of one run; those in other variables are the user's own.
+    let of_git = ["GIT_CONFIG_PARAMETERS", "GIT_QUARANTINE_PATH", "GIT_INTERNAL_SUPER_PREFIX"];
     env.standing_in(Path::new("/"), &[LOCATING, &of_agents, &of_git].concat())
 }
 

@@ -173,7 +173,9 @@ mod tests {
 
     #[test]
     fn an_empty_file_is_an_empty_object_and_nonsense_is_refused() {
-        assert!(with("", "codex", EVENTS, Reach::Here).expect("empty").starts_with("{\n  \"hooks\": {\n    \"SessionStart\": [\n      {\n"));
+        assert!(
+            with("", "codex", EVENTS, Reach::Here).expect("empty").starts_with("{\n  \"hooks\": {\n    \"SessionStart\": [\n      {\n")
+        );
         for text in ["[]", "{\"hooks\": []}", "{\"hooks\": {\"Stop\": {}}}", "{\"hooks\": {}", "nonsense"] {
             assert!(with(text, "codex", EVENTS, Reach::Here).is_err(), "{text}");
         }

@@ -54,7 +54,8 @@ impl Changes {
     pub fn new(register: Vec<PathBuf>, shelves: Vec<Shelf>) -> Changes {
         let told = Told::new(&register).ok();
         let shelves = shelves.into_iter().map(|shelf| (shelf, Some(0))).collect();
-        let mut changes = Changes { register_stamp: 0, register, told, shelves, looked: Instant::now(), looked_at_register: Instant::now() };
+        let mut changes =
+            Changes { register_stamp: 0, register, told, shelves, looked: Instant::now(), looked_at_register: Instant::now() };
         changes.look();
         changes.register_stamp = changes.stamp_of_register();
         changes

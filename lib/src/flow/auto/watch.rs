@@ -5,18 +5,16 @@
 //! disk, so that it may be killed at any moment; it ends when nothing is watched any more, and with the program it came from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::changes::{Changes, Shelf};
 use super::look::{self, Due, Sessions, Watched};
+use super::program::{Now, Program};
 use super::register::{self, Registration};
 use crate::agent::{self, Agent};
-use crate::durable::At;
 use crate::env::Env;
 use crate::flow::background::{self, Says};
 use crate::flow::hook::{log, queue, run, work};
@@ -264,36 +262,5 @@ impl<'a> Watcher<'a> {
 
     fn say(&self, words: &str) {
         log::add_to(&self.dir.join("log"), self.env.now(), words);
-    }
-}
-
-/// The file that this process was started from.
-struct Program {
-    path: PathBuf,
-    then: Option<(u64, u64)>,
-}
-
-enum Now {
-    Same,
-    Another,
-    Gone,
-}
-
-impl Program {
-    fn new(env: &Env) -> Result<Program, Error> {
-        let path = env.own_program().at("find", "/proc/self/exe")?;
-        Ok(Program { then: Program::look(&path), path })
-    }
-
-    fn look(path: &Path) -> Option<(u64, u64)> {
-        fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
-    }
-
-    fn now(&self) -> Now {
-        match Program::look(&self.path) {
-            None => Now::Gone,
-            now if now == self.then => Now::Same,
-            Some(_) => Now::Another,
-        }
     }
 }

@@ -62,7 +62,8 @@ impl Told {
         }
         let below = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
         let below: Vec<PathBuf> = below.filter(|path| path.is_dir()).collect();
-        below.into_iter().fold(true, |whole, path| self.listen(agent, &path, depth - 1) && whole)
+        let missed = below.iter().filter(|path| !self.listen(agent, path, depth - 1)).count();
+        missed == 0
     }
 
     pub fn wait(&mut self, timeout: Duration, shelves: bool, seen: &mut Seen) {
