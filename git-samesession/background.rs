@@ -3,14 +3,15 @@
 //! Each is a process of its own that can ask nobody anything, one at a time. What must stay true: whatever becomes of it,
 //! the agent and its terminal are not disturbed.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use samesession::env::Env;
+use samesession::flow::background::{self, Says};
 use samesession::git::Repository;
 use samesession::id::SessionId;
-
-use crate::detached::Detached;
 
 pub struct Every {
     pub heartbeat: Duration,
@@ -18,7 +19,8 @@ pub struct Every {
 }
 
 pub struct Background {
-    place: Detached,
+    env: Env,
+    log: PathBuf,
     sid: String,
     remote: Option<String>,
     every: Every,
@@ -31,7 +33,8 @@ impl Background {
     pub fn new(env: &Env, repo: &Repository, sid: &SessionId, remote: Option<&str>, every: Every) -> Background {
         let now = Instant::now();
         Background {
-            place: Detached::new(env, repo, "resume.log"),
+            env: env.clone(),
+            log: repo.private_dir().join("resume.log"),
             sid: sid.to_string(),
             remote: remote.map(str::to_owned),
             every,
@@ -62,7 +65,8 @@ impl Background {
             return;
         };
         // It is only a help: without it the lease comes free in its time.
-        self.running = self.place.start(&args.into_iter().map(str::to_owned).collect::<Vec<_>>()).ok();
+        let args: Vec<OsString> = args.into_iter().map(OsString::from).collect();
+        self.running = background::start(&self.env, self.env.cwd(), &args, b"", Says::Log(&self.log)).ok();
     }
 }
 

@@ -3,6 +3,8 @@
 //! `tests/manual.rs` holds this tree against the man page, so a flag cannot be in one and not in the other.
 
 // Said whole, since `tests/manual.rs` reads this tree as well.
+#[path = "cli/auto.rs"]
+mod auto;
 #[path = "cli/group.rs"]
 mod group;
 #[path = "cli/keys.rs"]
@@ -12,6 +14,7 @@ mod moving;
 
 use std::path::PathBuf;
 
+pub use auto::*;
 pub use group::*;
 pub use keys::*;
 pub use moving::*;
@@ -91,6 +94,9 @@ pub enum Command {
     /// Let Git and the agents make and send checkpoints by themselves
     #[command(subcommand)]
     Hook(HookCommand),
+    /// Let checkpoints be made as the work goes on
+    #[command(subcommand)]
+    Auto(AutoCommand),
     /// Look for trouble, and finish or undo what a crash left
     Doctor,
     /// Carry sample sessions between two throw-away homes
@@ -260,7 +266,7 @@ pub struct Hooks {
 
 #[derive(Args)]
 pub struct HookRun {
-    /// The hook: 'pre-push', or an event of the agent's
+    /// The hook: 'pre-push', an event of the agent's, or 'changed'
     pub name: String,
     /// What Git passes to the hook
     #[arg(value_name = "ARG", allow_hyphen_values = true)]
@@ -271,6 +277,9 @@ pub struct HookRun {
     /// Only where 'init' has said where sessions go
     #[arg(long)]
     pub global: bool,
+    /// Only where 'auto on' was said
+    #[arg(long, conflicts_with = "global")]
+    pub auto: bool,
     /// Do it here and now, and say what was done
     #[arg(long)]
     pub foreground: bool,

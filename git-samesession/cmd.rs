@@ -1,5 +1,6 @@
 //! One file per verb: arguments in, one library call, a view out.
 
+pub mod auto;
 mod checkpoint;
 mod clone;
 mod delete;
@@ -79,6 +80,7 @@ pub fn run(env: &Env, ui: &Ui, command: &Command) -> Result<ExitCode, Failure> {
         Command::Recipient(options) => recipient::run(env, ui, options),
         Command::Secrets(options) => secrets::run(env, ui, options),
         Command::Hook(options) => hook::run(env, ui, options),
+        Command::Auto(options) => auto::run(env, ui, options),
         Command::Doctor => doctor::run(env, ui),
         Command::Demo => demo::run(env, ui),
     };

@@ -58,8 +58,6 @@ pub enum Failure {
     Signals(#[source] io::Error),
     #[error("it is done, but the answer cannot be written")]
     Output(#[source] io::Error),
-    #[error("cannot start a process of our own")]
-    Detached(#[source] io::Error),
     #[error("the session stands here, but its agent cannot be started")]
     Launch(#[source] io::Error),
     /// A hook that stops what it stands in, as strict mode wants it.

@@ -3,7 +3,6 @@
 mod background;
 mod cli;
 mod cmd;
-mod detached;
 mod failure;
 mod launch;
 mod signals;
@@ -16,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use failure::Failure;
 use samesession::env::Env;
-use samesession::{fault, remains};
+use samesession::{fault, flow, remains};
 use ui::Ui;
 
 fn main() -> ExitCode {
@@ -37,10 +36,17 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &cli::Cli, ui: &Ui) -> Result<ExitCode, Failure> {
-    signals::stop().map_err(Failure::Signals)?;
-    let env = Env::from_process()?;
+    let env = flow::background::begin(Env::from_process()?);
+    // What it makes is made by others: to end at once is the best it can do.
+    if !matches!(cli.command, cli::Command::Auto(cli::AutoCommand::Watch)) {
+        signals::stop().map_err(Failure::Signals)?;
+    }
     if let Some(fault) = env.var("SAMESESSION_FAULT").and_then(|text| text.to_str()) {
         fault::arm(fault);
     }
-    cmd::run(&env, ui, &cli.command)
+    let done = cmd::run(&env, ui, &cli.command);
+    if cmd::auto::may_start(&cli.command) {
+        flow::auto::start_if_wanted(&env, false);
+    }
+    done
 }

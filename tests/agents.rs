@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "agents/auto.rs"]
+mod auto;
 #[path = "agents/away.rs"]
 mod away;
 #[path = "agents/circle.rs"]

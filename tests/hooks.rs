@@ -5,6 +5,8 @@ mod agents;
 #[path = "hooks/beside.rs"]
 mod beside;
 #[path = "hooks/scene.rs"]
-mod scene;
+pub mod scene;
 #[path = "hooks/survives.rs"]
 mod survives;
+#[path = "hooks/worker.rs"]
+mod worker;

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod auto;
 mod byhand;
 mod capture;
 mod chain_crash;

@@ -82,11 +82,13 @@ impl Bench {
             command
         };
         if self.smoke {
-            // It is no worker's time that is counted: nothing is started where hooks are switched off.
-            let mut command = stop(self, "Stop");
-            command.env("SAMESESSION_HOOK", "1");
-            if let Some(calls) = system_calls(&mut command) {
-                self.count("system calls of an agent's hook with nothing to do", calls.total as u64, 400);
+            // It is no worker's time that is counted: none is started while somebody else is at work with the session.
+            let dir = project.join(".git/samesession/hooks");
+            let lock = fs::read_dir(dir).expect("hooks were here").flatten().find(|entry| entry.file_name().len() == 26);
+            let held = fs::File::open(lock.expect("it was worked on").path()).expect("there");
+            held.lock().expect("it is free");
+            if let Some(calls) = system_calls(&mut stop(self, "Stop")) {
+                self.count("system calls of an agent's hook whose session is worked on", calls.total as u64, 400);
             }
         } else {
             for (event, what) in [("Stop", "as a turn ends"), ("SessionStart", "as a session starts")] {

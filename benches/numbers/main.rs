@@ -15,6 +15,7 @@ mod sealed;
 mod secrets;
 mod steps;
 mod transcripts;
+mod watch;
 mod workspace;
 
 use std::fs;
@@ -39,7 +40,7 @@ fn main() {
     let smoke = args.iter().any(|arg| arg == "--smoke");
     let named: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let mut bench = Bench { dir: tempfile::tempdir().expect("a temporary directory"), smoke, passed: true };
-    let counted: [Topic; 12] = [
+    let counted: [Topic; 13] = [
         ("memory", Bench::memory),
         ("git-memory", Bench::git_memory),
         ("listing", Bench::listing),
@@ -51,6 +52,7 @@ fn main() {
         ("workspace", Bench::workspace),
         ("moving", Bench::moving),
         ("hooks", Bench::hooks),
+        ("watch", Bench::watch),
         ("remote", Bench::remote),
     ];
     let timed: [Topic; 5] = [

@@ -5,8 +5,10 @@
 use std::io::{self, Read, Write};
 
 use samesession::env::Env;
+use samesession::flow::background;
 use samesession::flow::hook::{self, Answer, Asked, Done, Line, Options, Row, Scope, State};
 use samesession::git::Repository;
+use samesession::hook::Reach;
 use serde::Serialize;
 
 use crate::cli::{self, HookCommand};
@@ -157,7 +159,12 @@ fn chosen(options: &cli::Hooks) -> Options {
 }
 
 fn called(env: &Env, ui: &Ui, options: &cli::HookRun) -> Result<(), Failure> {
-    let asked = Asked { name: &options.name, agent: options.agent.as_deref(), global: options.global, args: &options.args };
+    let reach = match (options.global, options.auto) {
+        (true, _) => Reach::Stores,
+        (false, true) => Reach::Auto,
+        (false, false) => Reach::Here,
+    };
+    let asked = Asked { name: &options.name, agent: options.agent.as_deref(), reach, args: &options.args };
     if options.foreground {
         return work(env, ui, &asked);
     }
@@ -177,11 +184,9 @@ fn called(env: &Env, ui: &Ui, options: &cli::HookRun) -> Result<(), Failure> {
 }
 
 fn work(env: &Env, ui: &Ui, asked: &Asked<'_>) -> Result<(), Failure> {
-    let is_worker = hook::is_worker(env);
-    if is_worker {
-        // Whoever has started us waits for this line, and then for nothing more.
-        hook::begin(asked.agent.is_some());
-        let _ = writeln!(io::stdout()).and_then(|()| io::stdout().flush());
+    // A push is waited for by its user, and so are its sessions.
+    if background::is_worker(env) && asked.agent.is_some() {
+        background::be_patient();
     }
     let mut input = Vec::new();
     if asked.agent.is_some() {

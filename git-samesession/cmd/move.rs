@@ -1,13 +1,16 @@
 //! `move` and `handoff`: a session checkpointed, sent and let go of.
 
+use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use samesession::capsule::Workspace;
 use samesession::env::Env;
+use samesession::flow::background::{self, Says};
 use samesession::flow::handoff::{self, Options};
 use samesession::flow::keys::SealTo;
 use samesession::flow::ledger::Ledger;
+use samesession::flow::only::Only;
 use samesession::flow::source::Source;
 use samesession::flow::turn::Turn;
 use samesession::flow::{self, deactivate, groups, pending, registered, remote, workspace};
@@ -17,7 +20,6 @@ use samesession::time;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Leaving;
-use crate::detached::{self, Detached};
 use crate::failure::Failure;
 use crate::terminal::Terminal;
 use crate::ui::{Ui, View, bytes, clipped, count, harmless};
@@ -117,7 +119,8 @@ pub fn run(env: &Env, ui: &Ui, leaving: &Leaving, to: &[String]) -> Result<(), F
         let sid = source.selected.session.sid();
         registered::add(&repo, &sid, &time::format(env.now()), &remote)?;
         let words = serde_json::to_vec(&words).unwrap_or_default();
-        Detached::new(env, &repo, "move.log").tell(&after_turn(leaving, session, &names, &remote), &words).map_err(Failure::Detached)?;
+        let (args, log) = (after_turn(leaving, session, &names, &remote), repo.private_dir().join("move.log"));
+        background::start(env, env.cwd(), &args, &words, Says::Log(&log))?;
         return ui.report(&answer).map_err(Failure::Output);
     }
     let Some(_only) = alone(leaving, &repo, &source.selected.session.sid())? else { return Ok(()) };
@@ -188,7 +191,7 @@ impl Words {
 }
 
 /// The same command for a process of its own.
-fn after_turn(leaving: &Leaving, (native, agent): (&str, &str), to: &[String], remote: &str) -> Vec<String> {
+fn after_turn(leaving: &Leaving, (native, agent): (&str, &str), to: &[String], remote: &str) -> Vec<OsString> {
     let mut args: Vec<String> =
         ["move", native, "--agent", agent, "--remote", remote, "--after-turn", "--wait", "86400"].map(str::to_owned).to_vec();
     let mut add = |flag: &str, value: &str| args.push(format!("--{flag}={value}"));
@@ -196,15 +199,15 @@ fn after_turn(leaving: &Leaving, (native, agent): (&str, &str), to: &[String], r
     leaving.include_ignored.iter().for_each(|glob| add("include-ignored", glob));
     args.extend(leaving.session_only.then(|| "--session-only".to_owned()));
     args.extend(leaving.submodules.then(|| "--submodules".to_owned()));
-    args
+    args.into_iter().map(OsString::from).collect()
 }
 
 /// One process waits for the end of a turn, however often its agent has said so; `None` if there is one.
-fn alone(leaving: &Leaving, repo: &Repository, sid: &SessionId) -> Result<Option<Option<detached::Only>>, Failure> {
+fn alone(leaving: &Leaving, repo: &Repository, sid: &SessionId) -> Result<Option<Option<Only>>, Failure> {
     if !leaving.after_turn {
         return Ok(Some(None));
     }
-    Ok(detached::only(repo, &registered::lock_name(sid)).map_err(Failure::Detached)?.map(Some))
+    Ok(Only::take(&repo.private_dir().join(registered::lock_name(sid)))?.map(Some))
 }
 
 fn of_workspace(leaving: &Leaving) -> workspace::Options {

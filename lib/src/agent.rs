@@ -305,6 +305,9 @@ pub trait Agent: Sync {
     /// Faults of this home that its user should know: one line each, with the way out.
     fn ailments(&self, home: &Home) -> Vec<String>;
 
+    /// Where in its home transcripts come to be, and how many directories deep below that: what is watched for changes.
+    fn shelves(&self) -> &'static [(&'static str, usize)];
+
     /// Its own hooks; `None` if it calls nobody.
     fn hooks(&self) -> Option<&'static Hooks> {
         None

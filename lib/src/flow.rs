@@ -5,6 +5,8 @@
 
 pub mod address;
 pub mod agents;
+pub mod auto;
+pub mod background;
 pub mod checkpoint;
 pub mod clone;
 pub mod commit;
@@ -32,6 +34,7 @@ pub mod log;
 pub mod named;
 pub mod namespace;
 pub mod on_demand;
+pub mod only;
 pub mod output;
 pub mod paper;
 pub mod pending;

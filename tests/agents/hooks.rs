@@ -78,7 +78,7 @@ fn a_plain_push_brings_what_the_agent_has_said() {
 }
 
 /// Two clones whose users read each other's sessions, and know each other.
-fn two(world: &World) -> (Computer, Computer) {
+pub fn two(world: &World) -> (Computer, Computer) {
     let (laptop, desktop) = world.two();
     let origin = world.sandbox.path().join("origin.git");
     let text = |path: &Path| path.to_str().expect("text").to_owned();
@@ -138,7 +138,7 @@ fn sid(kind: Kind, id: &str) -> String {
 
 /// Until there is a checkpoint of all that stands in the transcript.
 #[track_caller]
-fn is_kept(computer: &Computer, kind: Kind, id: &str) {
+pub fn is_kept(computer: &Computer, kind: Kind, id: &str) {
     let size = computer.bytes(kind, id).len() as u64;
     let name = format!("refs/samesession/sessions/{}", sid(kind, id));
     eventually("a checkpoint of all of it", || {
@@ -149,7 +149,7 @@ fn is_kept(computer: &Computer, kind: Kind, id: &str) {
 
 /// Until the remote has it.
 #[track_caller]
-fn is_sent(computer: &Computer, kind: Kind, id: &str) {
+pub fn is_sent(computer: &Computer, kind: Kind, id: &str) {
     is_kept(computer, kind, id);
     let name = format!("refs/samesession/sessions/{}", sid(kind, id));
     eventually("it is sent", || {

@@ -26,7 +26,7 @@ fn command(file: &PathBuf, event: &str) -> String {
 }
 
 /// With Claude Code's hooks in the project, and `fire`.
-fn installed() -> (Scene, impl Fn(&str) -> String) {
+pub fn installed() -> (Scene, impl Fn(&str) -> String) {
     let scene = bare_scene();
     scene.laptop.run_here(["hook", "install", "--agent", "claude"]).ok();
     let file = scene.laptop.cwd.join(".claude/settings.local.json");

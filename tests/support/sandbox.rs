@@ -43,6 +43,27 @@ impl Sandbox {
     }
 }
 
+/// Watchers end by themselves when their home has gone, but not before the test has.
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        for home in fs::read_dir(self.dir.path()).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            let pid = fs::read_to_string(home.join(".config/samesession/auto/lock")).unwrap_or_default();
+            let process = Path::new("/proc").join(pid.trim());
+            let is_ours = || {
+                let environ = fs::read(process.join("environ")).unwrap_or_default();
+                !pid.trim().is_empty() && environ.split(|byte| *byte == 0).any(|var| var == format!("HOME={}", home.display()).as_bytes())
+            };
+            for _ in 0..500 {
+                if !is_ours() {
+                    break;
+                }
+                let _ = Command::new("kill").args(["-TERM", pid.trim()]).stderr(Stdio::null()).status();
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+        }
+    }
+}
+
 #[derive(Clone)]
 pub struct Machine {
     pub name: String,

@@ -61,6 +61,10 @@ impl Agent for Claude {
         "npm install -g @anthropic-ai/claude-code"
     }
 
+    fn shelves(&self) -> &'static [(&'static str, usize)] {
+        &[("projects", 1)]
+    }
+
     fn hooks(&self) -> Option<&'static Hooks> {
         Some(&HOOKS)
     }

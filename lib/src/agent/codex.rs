@@ -71,6 +71,11 @@ impl Agent for Codex {
         "npm install -g @openai/codex"
     }
 
+    fn shelves(&self) -> &'static [(&'static str, usize)] {
+        // A folder for each year, month and day.
+        &[("sessions", 3)]
+    }
+
     fn hooks(&self) -> Option<&'static Hooks> {
         Some(&HOOKS)
     }

@@ -64,6 +64,13 @@ impl Call {
         serde_json::from_slice(input).ok().filter(|call: &Call| call.cwd.is_absolute())
     }
 
+    /// As we pass it on ourselves: of any agent.
+    pub fn parse_own(input: &[u8]) -> Option<Call> {
+        let told: serde_json::Value = serde_json::from_slice(input).ok()?;
+        let (native, cwd) = (NativeId::parse(told["session_id"].as_str()?).ok()?, PathBuf::from(told["cwd"].as_str()?));
+        cwd.is_absolute().then_some(Call { native, cwd })
+    }
+
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
@@ -93,7 +100,10 @@ mod tests {
         let good = format!("{{\"session_id\":\"{id}\",\"cwd\":\"/w\",\"prompt\":\"x\",\"transcript_path\":null}}");
         let call = Call::parse(good.as_bytes()).expect("a call");
         assert_eq!((call.native.as_str(), call.cwd.to_str()), (id, Some("/w")));
-        assert_eq!(Call::parse(&call.to_json()), Some(call));
+        assert_eq!(Call::parse(&call.to_json()), Some(call.clone()));
+        assert_eq!(Call::parse_own(&call.to_json()), Some(call));
+        let other = Call { native: NativeId::parse("ses_01").expect("an id"), cwd: PathBuf::from("/w") };
+        assert_eq!((Call::parse(&other.to_json()), Call::parse_own(&other.to_json())), (None, Some(other)));
         for bad in ["", "{}", "[]", "{\"session_id\":\"../x\",\"cwd\":\"/w\"}", &good.replace("/w", "w"), &good[..20]] {
             assert_eq!(Call::parse(bad.as_bytes()), None, "{bad}");
         }

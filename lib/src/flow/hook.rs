@@ -4,21 +4,19 @@
 //! wait longer than it is told to; and hooks that serve all of a user's repositories send nothing from one in which `init`
 //! has not said where sessions go.
 
-mod agents;
-mod detached;
+pub(super) mod agents;
 mod file;
 mod git;
 mod kept;
-mod log;
+pub(super) mod log;
 mod policy;
-mod queue;
-mod run;
+pub(super) mod queue;
+pub(super) mod run;
 mod tell;
 mod waiting;
-mod work;
+pub(super) mod work;
 
 pub use agents::Scope;
-pub use detached::{begin, is_worker};
 pub use log::Line;
 pub use run::{Answer, Asked, run};
 pub use work::{Report, Row as Done, foreground};
@@ -29,6 +27,7 @@ use super::Error;
 use crate::agent::{self, Agent};
 use crate::env::Env;
 use crate::git::Repository;
+use crate::hook::Reach;
 
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -73,7 +72,7 @@ pub enum State {
 pub fn install(env: &Env, options: &Options) -> Result<Vec<Row>, Error> {
     let repo = repository(env, options)?;
     let chosen = choose(env, options)?;
-    let files = agents::plan(env, repo.as_ref(), &chosen.agents, options.global)?;
+    let files = agents::plan(env, repo.as_ref(), &chosen.agents, if options.global { Reach::Stores } else { Reach::Here })?;
     let mut rows = Vec::new();
     if chosen.git {
         match git::install(env, repo.as_ref(), options.global) {
@@ -127,7 +126,7 @@ pub fn status(env: &Env) -> Result<Status, Error> {
     for agent in agent::all() {
         rows.extend(agents::status(env, repo.as_ref(), *agent)?);
     }
-    let lines = repo.as_ref().map(|repo| log::tail(&repo.common)).unwrap_or_default();
+    let lines = repo.as_ref().map(|repo| log::tail(&log::path(&repo.common))).unwrap_or_default();
     Ok(Status { rows, log: repo.map(|repo| log::path(&repo.common)), lines })
 }
 

@@ -6,15 +6,15 @@
 use serde_json::Value;
 
 use super::json::{self, Kind, Node};
-use super::{agent_command, is_ours};
+use super::{Reach, agent_command, is_ours};
 
 const HOOKS: &str = "hooks";
 
 /// The text with our entry for each of these events, each once and as it is written today.
-pub fn with(text: &str, agent: &str, events: &[&str], global: bool) -> Result<String, String> {
+pub fn with(text: &str, agent: &str, events: &[&str], reach: Reach) -> Result<String, String> {
     let mut text = if text.trim().is_empty() { "{}\n".to_owned() } else { text.to_owned() };
     for event in events {
-        let command = agent_command(agent, event, global);
+        let command = agent_command(agent, event, reach);
         if commands(&text, event)?.iter().filter(|known| is_ours(known)).eq([&command]) {
             continue;
         }
@@ -144,9 +144,9 @@ mod tests {
             "{\"hooks\":{\"Stop\":[{\"hooks\":[{\"type\":\"command\",\"command\":\"mine\"}]}]}}",
             "{\n\t\"hooks\": {\n\t\t\"Stop\": [\n\t\t\t{\n\t\t\t\t\"matcher\": \"\",\n\t\t\t\t\"hooks\": [{ \"type\": \"command\", \"command\": \"a\" }]\n\t\t\t}\n\t\t],\n\t\t\"PreToolUse\": []\n\t},\n\t\"z\": null\n}",
         ] {
-            let once = with(text, "claude", EVENTS, true).expect("well formed");
+            let once = with(text, "claude", EVENTS, Reach::Stores).expect("well formed");
             assert_eq!(installed(&once).expect("JSON").len(), 2, "{once}");
-            assert_eq!(with(&once, "claude", EVENTS, true).expect("well formed"), once);
+            assert_eq!(with(&once, "claude", EVENTS, Reach::Stores).expect("well formed"), once);
             assert_eq!(without(&once).expect("well formed"), text);
             let before: Value = serde_json::from_str(text).expect("JSON");
             let after: Value = serde_json::from_str(&once).expect("JSON");
@@ -158,14 +158,14 @@ mod tests {
 
     #[test]
     fn an_entry_of_another_time_is_replaced_and_not_doubled() {
-        let old = with("{}", "claude", EVENTS, false).expect("well formed");
-        let new = with(&old, "claude", EVENTS, true).expect("well formed");
-        assert_eq!(commands(&new, "Stop").expect("JSON"), [agent_command("claude", "Stop", true)]);
+        let old = with("{}", "claude", EVENTS, Reach::Here).expect("well formed");
+        let new = with(&old, "claude", EVENTS, Reach::Stores).expect("well formed");
+        assert_eq!(commands(&new, "Stop").expect("JSON"), [agent_command("claude", "Stop", Reach::Stores)]);
     }
 
     #[test]
     fn ours_goes_from_among_others_of_the_same_group() {
-        let ours = Value::from(agent_command("claude", "Stop", false));
+        let ours = Value::from(agent_command("claude", "Stop", Reach::Here));
         let text =
             format!("{{\"hooks\":{{\"Stop\":[{{\"hooks\":[{{\"command\":\"a\"}},{{\"command\":{ours}}},{{\"command\":\"b\"}}]}}]}}}}");
         assert_eq!(without(&text).expect("JSON"), "{\"hooks\":{\"Stop\":[{\"hooks\":[{\"command\":\"a\"},{\"command\":\"b\"}]}]}}");
@@ -173,9 +173,11 @@ mod tests {
 
     #[test]
     fn an_empty_file_is_an_empty_object_and_nonsense_is_refused() {
-        assert!(with("", "codex", EVENTS, false).expect("empty").starts_with("{\n  \"hooks\": {\n    \"SessionStart\": [\n      {\n"));
+        assert!(
+            with("", "codex", EVENTS, Reach::Here).expect("empty").starts_with("{\n  \"hooks\": {\n    \"SessionStart\": [\n      {\n")
+        );
         for text in ["[]", "{\"hooks\": []}", "{\"hooks\": {\"Stop\": {}}}", "{\"hooks\": {}", "nonsense"] {
-            assert!(with(text, "codex", EVENTS, false).is_err(), "{text}");
+            assert!(with(text, "codex", EVENTS, Reach::Here).is_err(), "{text}");
         }
     }
 }

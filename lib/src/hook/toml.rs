@@ -24,11 +24,13 @@ pub fn find(text: &str) -> Result<Found, String> {
     })
 }
 
-/// The text with our line, its first, unless it has that key already.
+/// The text with our line, its first, unless somebody else's program is called there; one of another time is replaced.
 pub fn with(text: &str, command: &str) -> Result<String, String> {
-    match find(text)? {
-        Found::Nothing => Ok(format!("{}\n{text}", line(command))),
-        _ => Ok(text.to_owned()),
+    let line = format!("{}\n", line(command));
+    match entry(text)? {
+        None => Ok(format!("{line}{text}")),
+        Some(span) if is_ours(&text[span.clone()]) => Ok([&text[..span.start], &line, &text[span.end..]].concat()),
+        Some(_) => Ok(text.to_owned()),
     }
 }
 
@@ -119,17 +121,20 @@ fn string(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hook::agent_command;
+    use crate::hook::{Reach, agent_command};
 
     #[test]
     fn our_line_comes_and_goes() {
-        let command = agent_command("codex", "notify", true);
+        let command = agent_command("codex", "notify", Reach::Stores);
         for text in ["", "model = \"x\"\n", "# c\n\n[a]\nnotify = 1\n", "a = '''\nnotify = 1\n'''\n[t]\n", "x = [\n  \"notify = 2\",\n]\n"]
         {
             let more = with(text, &command).expect("fine");
             assert_eq!(find(&more), Ok(Found::Ours), "{more}");
             assert_eq!(with(&more, &command).expect("fine"), more);
             assert_eq!(without(&more).expect("fine"), text);
+            let other = with(&more, &agent_command("codex", "notify", Reach::Auto)).expect("fine");
+            assert!(other.contains("hook run --auto ") && !other.contains("--global"), "{other}");
+            assert_eq!(with(&other, &command).expect("fine"), more);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::durable;
 use crate::env::Env;
 use crate::flow::Error;
 use crate::git::Repository;
-use crate::hook::{agent_command, exclude, settings, toml};
+use crate::hook::{Reach, agent_command, exclude, settings, toml};
 
 /// Whose sessions a hook is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -36,15 +36,18 @@ pub struct Planned {
 }
 
 /// What would be written: a file that cannot be understood is told before any is touched.
-pub fn plan(env: &Env, repo: Option<&Repository>, agents: &[&'static dyn Agent], global: bool) -> Result<Vec<Planned>, Error> {
-    agents.iter().map(|agent| planned(env, repo, *agent, global)).collect()
+pub fn plan(env: &Env, repo: Option<&Repository>, agents: &[&'static dyn Agent], reach: Reach) -> Result<Vec<Planned>, Error> {
+    agents.iter().map(|agent| planned(env, repo, *agent, reach)).collect()
 }
 
-fn planned(env: &Env, repo: Option<&Repository>, agent: &'static dyn Agent, global: bool) -> Result<Planned, Error> {
+fn planned(env: &Env, repo: Option<&Repository>, agent: &'static dyn Agent, reach: Reach) -> Result<Planned, Error> {
     let hooks = agent.hooks().ok_or(Error::NoAgentHooks(agent.title()))?;
+    let global = reach != Reach::Here;
     let path = place(env, repo, agent, hooks, global)?;
     let before = text(&path)?;
-    let after = settings::with(before.as_deref().unwrap_or_default(), agent.name(), &hooks.names(), global);
+    // Those that go further are for what `auto on` wants, too.
+    let reach = if reach == Reach::Auto { Reach::of(before.as_deref().unwrap_or_default()).unwrap_or(reach) } else { reach };
+    let after = settings::with(before.as_deref().unwrap_or_default(), agent.name(), &hooks.names(), reach);
     let after = after.map_err(|why| bad(&path, why))?;
     let mut notes: Vec<String> = hooks.consent.map(str::to_owned).into_iter().collect();
     let mut row = row(agent, &path, global, &after);
@@ -55,7 +58,7 @@ fn planned(env: &Env, repo: Option<&Repository>, agent: &'static dyn Agent, glob
             let path = agent.home(env)?.root.join(name);
             let before = text(&path)?;
             let now = before.as_deref().unwrap_or_default();
-            let after = toml::with(now, &agent_command(agent.name(), NOTIFY, global)).map_err(|why| bad(&path, why))?;
+            let after = toml::with(now, &agent_command(agent.name(), NOTIFY, reach)).map_err(|why| bad(&path, why))?;
             if toml::find(now) == Ok(toml::Found::Theirs) {
                 notes.push(format!("'{}' has a 'notify' of its own, which stays as it is", path.display()));
             } else {
@@ -76,6 +79,11 @@ fn planned(env: &Env, repo: Option<&Repository>, agent: &'static dyn Agent, glob
 }
 
 impl Planned {
+    /// Whether its agent will call for sure, whatever its user does or does not do.
+    pub fn is_certain(&self, agent: &dyn Agent) -> bool {
+        agent.hooks().is_some_and(|hooks| hooks.consent.is_none() || self.row.events.iter().any(|event| event == NOTIFY))
+    }
+
     pub fn write(self, env: &Env) -> Result<Row, Error> {
         for one in [Some(&self), self.more.as_deref()].into_iter().flatten() {
             if one.before.as_deref().unwrap_or_default() != one.after {
@@ -120,6 +128,13 @@ pub fn uninstall(env: &Env, repo: Option<&Repository>, agent: &'static dyn Agent
     Ok(changed.then(|| Row { changed, ..row(agent, &path, global, "{}") }))
 }
 
+/// Whether those for all of a user's sessions are there, and how far they go.
+pub fn reach(env: &Env, agent: &dyn Agent) -> Option<Reach> {
+    let hooks = agent.hooks()?;
+    let root = agent.home(env).ok()?.root;
+    [Some(hooks.user), hooks.notify].into_iter().flatten().find_map(|name| Reach::of(&text(&root.join(name)).ok()??))
+}
+
 fn take_out(env: &Env, path: &Path, without: impl Fn(&str) -> Result<String, String>) -> Result<bool, Error> {
     let Some(now) = text(path)? else { return Ok(false) };
     let left = without(&now).map_err(|why| bad(path, why))?;
@@ -154,6 +169,9 @@ pub fn status(env: &Env, repo: Option<&Repository>, agent: &'static dyn Agent) -
             Err(error) => (String::new(), Some(error.to_string())),
         };
         let mut row = row(agent, &path, global, &now);
+        if global && Reach::of(&now) == Some(Reach::Auto) {
+            row.notes.push("only where 'auto on' was said".to_owned());
+        }
         if let Err(why) = settings::installed(if now.trim().is_empty() { "{}" } else { &now }) {
             row.notes.push(format!("it cannot be read: {why}"));
         }

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use crate::{durable, time};
 
 const MOST: u64 = 64 << 10;
-const SHOWN: usize = 10;
+pub const SHOWN: usize = 10;
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Line {
@@ -23,16 +23,20 @@ pub fn path(common: &Path) -> PathBuf {
     super::queue::dir(common).join("log")
 }
 
-/// One write, so that lines of many processes do not mix.
 pub fn add(common: &Path, now: SystemTime, what: &str) {
     let path = path(common);
+    let _ = durable::create_dirs(durable::parent(&path));
+    add_to(&path, now, what);
+}
+
+/// One write, so that lines of many processes do not mix; nothing where there is no such directory.
+pub fn add_to(path: &Path, now: SystemTime, what: &str) {
     let words: String = what.chars().map(|c| if c.is_control() { ' ' } else { c }).take(1000).collect();
     let line = format!("{} {words}\n", time::format(now));
-    let _ = durable::create_dirs(durable::parent(&path));
-    if let Ok(mut file) = OpenOptions::new().append(true).create(true).mode(0o600).open(&path) {
+    if let Ok(mut file) = OpenOptions::new().append(true).create(true).mode(0o600).open(path) {
         let _ = file.write_all(line.as_bytes());
         if file.metadata().is_ok_and(|meta| meta.len() > MOST) {
-            halve(&path);
+            halve(path);
         }
     }
 }
@@ -45,8 +49,8 @@ fn halve(path: &Path) {
 }
 
 /// The newest, oldest first.
-pub fn tail(common: &Path) -> Vec<Line> {
-    let text = fs::read(path(common)).unwrap_or_default();
+pub fn tail(path: &Path) -> Vec<Line> {
+    let text = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let mut lines: Vec<Line> = text
         .lines()

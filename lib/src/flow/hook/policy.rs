@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use crate::env::Env;
+use crate::flow::auto::register;
 use crate::flow::retention::Retention;
 use crate::flow::settings::STORE;
 use crate::git::Repository;
+use crate::hook::Reach;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
@@ -35,7 +38,13 @@ pub fn of(repo: &Repository) -> Policy {
     }
 }
 
-/// A hook that serves every repository is about those alone in which `init` has said where sessions go.
-pub fn concerns(repo: &Repository, global: bool) -> bool {
-    !global || repo.config.get(STORE).is_some_and(|store| !store.is_empty())
+/// A hook that serves every repository is about those alone in which `init` has said where sessions go, or `auto on` was said.
+pub fn concerns(env: &Env, repo: &Repository, reach: Reach) -> bool {
+    let has_store = || repo.config.get(STORE).is_some_and(|store| !store.is_empty());
+    let is_auto = || register::at_work(env, &repo.common).is_some();
+    match reach {
+        Reach::Here => true,
+        Reach::Stores => has_store() || is_auto(),
+        Reach::Auto => is_auto(),
+    }
 }

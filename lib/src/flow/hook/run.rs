@@ -11,12 +11,15 @@ use std::sync::mpsc;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{detached, log, policy, queue, tell, waiting, work};
+use super::{log, policy, queue, tell, waiting, work};
 use crate::agent::hooks::{self, Moment};
 use crate::device::Device;
 use crate::env::Env;
+use crate::flow::auto::register;
+use crate::flow::background::{self, Says};
 use crate::flow::{Error, remotes, with_causes};
 use crate::git::Repository;
+use crate::hook::Reach;
 use crate::id::SessionId;
 
 /// A hook as it was called.
@@ -24,8 +27,8 @@ use crate::id::SessionId;
 pub struct Asked<'a> {
     pub name: &'a str,
     pub agent: Option<&'a str>,
-    /// It serves all of the user's repositories.
-    pub global: bool,
+    /// Which repositories it serves.
+    pub reach: Reach,
     /// What Git has passed to it.
     pub args: &'a [String],
 }
@@ -45,7 +48,7 @@ pub enum Answer {
 /// Input is not read unless somebody has something to say.
 pub fn run(env: &Env, asked: &Asked<'_>, input: impl Read) -> Answer {
     // Our own pushes are nobody's business.
-    if detached::is_worker(env) {
+    if background::is_worker(env) {
         return Answer::Nothing;
     }
     let done = match asked.agent {
@@ -71,28 +74,35 @@ fn of_agent(env: &Env, asked: &Asked<'_>, input: impl Read) -> Result<Answer, Er
     // The last answer of a turn is part of it; whatever is longer than this is none.
     let _ = input.take(64 << 20).read_to_end(&mut said);
     let Some(call) = agent.hook_call(asked.name, &said) else { return Ok(Answer::Nothing) };
+    let common = common(&call.cwd);
+    let registered = common.as_deref().and_then(|common| register::at_work(env, common));
+    // An agent calls in every directory it is used in: where it is about nothing, nothing is left.
+    if asked.reach == Reach::Auto && !registered.as_ref().is_some_and(|one| one.hooks.iter().any(|name| name == agent.name())) {
+        return Ok(Answer::Nothing);
+    }
     if moment == Moment::Started {
-        let words = tell::words(env, agent, &call, asked.global)?;
+        let words = tell::words(env, agent, &call, asked.reach)?;
         return Ok(words.map_or(Answer::Nothing, |words| Answer::Context(hooks::context(asked.name, &words))));
     }
-    let Some(common) = common(&call.cwd) else { return Ok(Answer::Nothing) };
+    let Some(common) = common else { return Ok(Answer::Nothing) };
     let sid = SessionId::derive(agent.name(), &call.native);
-    queue::ask(&common, &sid, work::wanted(moment))?;
+    queue::ask(&common, &sid, work::wanted(moment, asked.reach, registered.as_ref()))?;
     // Whoever holds it now looks for requests before it goes.
     if queue::try_hold(&common, &sid)?.is_none() {
         return Ok(Answer::Nothing);
     }
     // By the name that stands in the table: the worker is given what every hook gets.
     let event = table.events.iter().find(|(_, known)| *known == moment).map_or(asked.name, |(name, _)| name);
-    let mut args = worker(asked.global);
+    let mut args = worker(asked.reach);
     args.extend(["--agent".into(), agent.name().into(), event.into()]);
-    detached::start(env, &call.cwd, &args, &call.to_json())?;
+    background::start(env, &call.cwd, &args, &call.to_json(), Says::Answer)?;
     Ok(Answer::Nothing)
 }
 
-fn worker(global: bool) -> Vec<OsString> {
+/// The words by which the work is begun, but for what it is about.
+pub fn worker(reach: Reach) -> Vec<OsString> {
     let mut args: Vec<OsString> = ["hook", "run", "--json", "--foreground"].map(OsString::from).to_vec();
-    args.extend(global.then(|| "--global".into()));
+    args.extend(reach.flag().split_whitespace().map(OsString::from));
     args
 }
 
@@ -108,7 +118,7 @@ fn before_push(env: &Env, asked: &Asked<'_>) -> Result<Answer, Error> {
         true => Answer::Refused(format!("sessions cannot be sent: {}", with_causes(error))),
         false => Answer::Note(format!("sessions were not sent: {}", with_causes(error))),
     };
-    if !policy::concerns(&repo, asked.global) || Device::load(env)?.is_none() {
+    if !policy::concerns(env, &repo, asked.reach) || Device::load(env)?.is_none() {
         return Ok(Answer::Nothing);
     }
     let begun = || -> Result<Option<Child>, Error> {
@@ -116,9 +126,9 @@ fn before_push(env: &Env, asked: &Asked<'_>) -> Result<Answer, Error> {
         if work::pending(env, &repo, remote)?.is_empty() {
             return Ok(None);
         }
-        let mut args = worker(asked.global);
+        let mut args = worker(asked.reach);
         args.push(asked.name.into());
-        detached::start(env, env.cwd(), &args, b"").map(Some)
+        background::start(env, env.cwd(), &args, b"", Says::Answer).map(Some)
     };
     match begun() {
         Ok(None) => Ok(Answer::Nothing),
@@ -162,7 +172,7 @@ fn what_waits(env: &Env, asked: &Asked<'_>) -> Result<Answer, Error> {
         return Ok(Answer::Nothing);
     }
     let repo = Repository::open(env, env.cwd())?;
-    if !policy::of(&repo).waiting || !policy::concerns(&repo, asked.global) {
+    if !policy::of(&repo).waiting || !policy::concerns(env, &repo, asked.reach) {
         return Ok(Answer::Nothing);
     }
     Ok(match waiting::count(env, repo)? {

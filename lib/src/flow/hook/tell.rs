@@ -12,15 +12,16 @@ use crate::env::Env;
 use crate::flow::ledger::Ledger;
 use crate::flow::{Error, lease, placed, role_name};
 use crate::git::Repository;
+use crate::hook::Reach;
 use crate::id::SessionId;
 use crate::lease::Standing;
 use crate::seal::Identities;
 use crate::store::refs;
 use crate::time;
 
-pub fn words(env: &Env, agent: &dyn Agent, call: &Call, global: bool) -> Result<Option<String>, Error> {
+pub fn words(env: &Env, agent: &dyn Agent, call: &Call, reach: Reach) -> Result<Option<String>, Error> {
     let repo = Repository::open(env, &call.cwd)?;
-    let Some(device) = Device::load(env)?.filter(|_| policy::concerns(&repo, global)) else { return Ok(None) };
+    let Some(device) = Device::load(env)?.filter(|_| policy::concerns(env, &repo, reach)) else { return Ok(None) };
     let sid = SessionId::derive(agent.name(), &call.native);
     let mut identities = Identities::default();
     identities.add_device(device.identity());

@@ -6,11 +6,13 @@ use std::cell::Cell;
 use std::path::Path;
 
 use super::queue::{self, Held, Request, Stand};
-use super::{Asked, detached, log, policy};
+use super::{Asked, log, policy};
 use crate::agent::hooks::{Call, Moment};
 use crate::agent::{Agent, Session};
 use crate::device::Device;
 use crate::env::Env;
+use crate::flow::auto::Registration;
+use crate::flow::background;
 use crate::flow::commit::{self, State};
 use crate::flow::exchange::{self, Arrived};
 use crate::flow::ledger::Ledger;
@@ -19,10 +21,14 @@ use crate::flow::shorten::{self, Keep};
 use crate::flow::source::Source;
 use crate::flow::{Error, keys, placed, release, remotes, sessions, with_causes, workspace};
 use crate::git::Repository;
+use crate::hook::Reach;
 use crate::id::SessionId;
 use crate::progress::Silent;
 use crate::seal::{Identities, NoCallbacks};
 use crate::store::refs;
+
+/// What the watcher of `auto` calls a session that has changed, whose agent may have no names for moments.
+pub const CHANGED: &str = "changed";
 
 /// What was done for each session.
 #[derive(Debug, Default)]
@@ -43,13 +49,17 @@ pub struct Row {
 pub fn foreground(env: &Env, asked: &Asked<'_>, input: &[u8]) -> Result<Report, Error> {
     let unknown = || Error::NoHook(asked.name.chars().take(40).collect());
     match asked.agent {
-        None if asked.name == super::git::PRE_PUSH => before_push(env, asked.global),
+        None if asked.name == super::git::PRE_PUSH => before_push(env, asked.reach),
         None => Err(unknown()),
         Some(name) => {
             let agent = crate::flow::agent_named(name)?;
+            if asked.name == CHANGED {
+                let call = Call::parse_own(input).ok_or_else(unknown)?;
+                return for_session(env, agent, &call, asked.reach);
+            }
             agent.hooks().and_then(|hooks| hooks.moment(asked.name)).ok_or_else(unknown)?;
             let call = agent.hook_call(asked.name, input).ok_or_else(unknown)?;
-            for_session(env, agent, &call, asked.global)
+            for_session(env, agent, &call, asked.reach)
         }
     }
 }
@@ -87,10 +97,10 @@ pub fn pending(env: &Env, repo: &Repository, remote: &str) -> Result<Vec<Pending
     Ok(pending)
 }
 
-fn before_push(env: &Env, global: bool) -> Result<Report, Error> {
-    let repo = detached::unattended(Repository::open(env, env.cwd())?, env);
-    detached::end_after(policy::of(&repo).deadline, &repo.common, env);
-    let Some(job) = Job::begin(env, &repo, global)? else { return Ok(Report::default()) };
+fn before_push(env: &Env, reach: Reach) -> Result<Report, Error> {
+    let repo = background::unattended(Repository::open(env, env.cwd())?, env);
+    background::end_after(policy::of(&repo).deadline, &repo.common, env);
+    let Some(job) = Job::begin(env, &repo, reach)? else { return Ok(Report::default()) };
     let Some(remote) = remotes::store(&repo, None)?.map(str::to_owned) else { return Ok(Report::default()) };
     let mut report = Report::default();
     let mut send = Vec::new();
@@ -108,7 +118,7 @@ fn before_push(env: &Env, global: bool) -> Result<Report, Error> {
 }
 
 /// What an agent's hook asks for, and what others ask for while it is done.
-fn for_session(env: &Env, agent: &'static dyn Agent, call: &Call, global: bool) -> Result<Report, Error> {
+fn for_session(env: &Env, agent: &'static dyn Agent, call: &Call, reach: Reach) -> Result<Report, Error> {
     let sid = SessionId::derive(agent.name(), &call.native);
     let Some(session) = placed::find(agent, &agent.home(env)?, &call.native)?.into_iter().next() else {
         // Nobody has written a word of it yet.
@@ -117,15 +127,15 @@ fn for_session(env: &Env, agent: &'static dyn Agent, call: &Call, global: bool) 
     };
     // Where the session belongs, wherever its agent has gone meanwhile.
     let dir = session.cwd.clone().filter(|dir| dir.is_dir()).unwrap_or_else(|| call.cwd.clone());
-    let repo = detached::unattended(Repository::open(env, &dir)?, env);
-    detached::end_after(policy::of(&repo).deadline, &repo.common, env);
+    let repo = background::unattended(Repository::open(env, &dir)?, env);
+    background::end_after(policy::of(&repo).deadline, &repo.common, env);
     // Requests lie where the agent was when its hook was called.
     let common = super::run::common(&call.cwd).unwrap_or_else(|| repo.common.clone());
     let mut report = Report::default();
     loop {
         let Some(mut held) = queue::try_hold(&common, &sid)? else { return Ok(report) };
         while let Some(request) = queue::take(&common, &sid) {
-            let Some(job) = Job::begin(env, &repo, global)? else { continue };
+            let Some(job) = Job::begin(env, &repo, reach)? else { continue };
             report = Report::default();
             let found = placed::find(agent, &agent.home(env)?, &call.native)?.into_iter().next();
             let Some(session) = found else { continue };
@@ -145,9 +155,10 @@ fn for_session(env: &Env, agent: &'static dyn Agent, call: &Call, global: bool) 
     }
 }
 
-/// What is to be done at this moment.
-pub fn wanted(moment: Moment) -> Request {
-    Request { push: moment == Moment::Ended }
+/// What is to be done at this moment. `auto on` sends everything or nothing.
+pub fn wanted(moment: Moment, reach: Reach, registered: Option<&Registration>) -> Request {
+    let always = registered.is_some_and(|registered| registered.push);
+    Request { push: always || (moment == Moment::Ended && reach != Reach::Auto) }
 }
 
 struct Job<'a> {
@@ -161,8 +172,8 @@ struct Job<'a> {
 
 impl<'a> Job<'a> {
     /// Nothing to do where hooks have no business, or this machine has no keys: nobody is there to be told of new ones.
-    fn begin(env: &'a Env, repo: &'a Repository, global: bool) -> Result<Option<Job<'a>>, Error> {
-        let Some(device) = Device::load(env)?.filter(|_| policy::concerns(repo, global)) else { return Ok(None) };
+    fn begin(env: &'a Env, repo: &'a Repository, reach: Reach) -> Result<Option<Job<'a>>, Error> {
+        let Some(device) = Device::load(env)?.filter(|_| policy::concerns(env, repo, reach)) else { return Ok(None) };
         let identities = keys::identities(env, Some(&device), &[], None, &NoCallbacks)?;
         Ok(Some(Job { env, repo, device, identities, made: Cell::new(None) }))
     }

@@ -1,0 +1,80 @@
+//! A machine on which a watcher runs, or must not.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::hooks::scene::soon;
+use crate::support::sandbox::{Machine, fixture};
+
+/// A genuine rollout of Codex, as `sessions/<day>/<name>`.
+pub const ROLLOUT: &str = "rollout-2026-11-21T04-03-33-01a1fc46-14ce-7500-867f-3e8961b3c90d.jsonl";
+
+impl Machine {
+    /// The processes that watch for this machine, whoever of them will stay.
+    pub fn watchers(&self) -> Vec<u32> {
+        self.processes("auto\0watch")
+    }
+
+    /// Those that make checkpoints in the background at this moment, without what they are about to start.
+    pub fn workers(&self) -> Vec<u32> {
+        let leads = |pid: &u32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(3)) == Some(&pid.to_string())
+        };
+        self.processes("--foreground").into_iter().filter(leads).collect()
+    }
+
+    fn processes(&self, word: &str) -> Vec<u32> {
+        let home = format!("HOME={}", self.home.display());
+        let is_ours = |dir: &Path| {
+            let read = |name: &str| fs::read(dir.join(name)).unwrap_or_default();
+            String::from_utf8_lossy(&read("cmdline")).contains(word) && read("environ").split(|b| *b == 0).any(|var| var == home.as_bytes())
+        };
+        let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+        all.filter(|entry| is_ours(&entry.path())).filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    }
+
+    /// The only one there is.
+    #[track_caller]
+    pub fn watcher(&self) -> u32 {
+        soon("a watcher runs", || self.json(["auto", "status"])["watcher"]["running"] == true);
+        let pid = self.json(["auto", "status"])["watcher"]["pid"].as_u64().expect("a process");
+        soon("there is one", || self.watchers() == [u32::try_from(pid).expect("a process")]);
+        u32::try_from(pid).expect("a process")
+    }
+
+    pub fn no_watcher(&self) {
+        soon("no watcher runs", || self.watchers().is_empty());
+    }
+
+    pub fn kill(&self, signal: &str, pid: u32) {
+        assert!(self.command("kill").args([signal, &pid.to_string()]).status().expect("kill").success());
+    }
+
+    /// What `auto` says of an agent here.
+    pub fn looked_after(&self, agent: &str) -> Value {
+        let status = self.json(["auto", "status"]);
+        let all = status["agents"].as_array().expect("a list");
+        all.iter().find(|one| one["agent"] == agent).unwrap_or_else(|| panic!("{agent}: {status:#}")).clone()
+    }
+
+    pub fn auto_dir(&self) -> PathBuf {
+        self.home.join(".config/samesession/auto")
+    }
+
+    /// What the watcher has written down.
+    pub fn auto_log(&self) -> String {
+        fs::read_to_string(self.auto_dir().join("log")).unwrap_or_default()
+    }
+
+    /// The genuine rollout, as if it had been made here on this day.
+    pub fn with_rollout(&self, day: &str) -> PathBuf {
+        let text = fs::read_to_string(fixture("codex-0.169.0/.codex/sessions/2026/11/21").join(ROLLOUT)).expect("the fixture");
+        let path = self.codex().join("sessions").join(day).join(ROLLOUT);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+        fs::write(&path, text.replace("/home/dev/src/demo.app_one", self.cwd.to_str().expect("text"))).expect("written");
+        path
+    }
+}
