@@ -15,6 +15,7 @@ mod sealed;
 mod secrets;
 mod steps;
 mod transcripts;
+mod trust;
 mod watch;
 mod workspace;
 
@@ -55,12 +56,13 @@ fn main() {
         ("watch", Bench::watch),
         ("remote", Bench::remote),
     ];
-    let timed: [Topic; 5] = [
+    let timed: [Topic; 6] = [
         ("sealing", Bench::sealing),
         ("git", Bench::git_sealing),
         ("restic", Bench::restic),
         ("start", Bench::start_up),
         ("secrets", Bench::secrets),
+        ("trust", Bench::trust),
     ];
     println!("{:<66} {:>12} {:>12} {:>8} {:>8}", "what", "ours", "reference", "ratio", "bound");
     for (name, topic) in counted.into_iter().chain(timed.into_iter().filter(|_| !smoke)) {
