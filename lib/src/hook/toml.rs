@@ -52,7 +52,11 @@ fn entry(text: &str) -> Result<Option<std::ops::Range<usize>>, String> {
     let mut start = 0;
     let mut above = true;
     while at < bytes.len() {
-        let rest = &text[at..];
+        // What follows, where a character begins: none of those that are looked for stands within one.
+        let Some(rest) = text.get(at..) else {
+            at += 1;
+            continue;
+        };
         let fresh = depth == 0 && text[start..at].trim().is_empty();
         match bytes[at] {
             b'[' if fresh => {
