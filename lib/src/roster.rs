@@ -114,7 +114,7 @@ impl Roster {
 
     /// Whether this may follow that one, signed so.
     pub fn follows(&self, before: &Roster, root: &str, signer: &str) -> Result<(), Refused> {
-        if self.sequence != before.sequence + 1 || self.root.as_deref() != Some(root) {
+        if Some(self.sequence) != before.sequence.checked_add(1) || self.root.as_deref() != Some(root) {
             return Err(Refused::Order);
         }
         if !before.member(signer).is_some_and(Member::is_active) {

@@ -23,6 +23,10 @@ const MAX_SIGNATURE: u64 = 64 << 10;
 pub trait Sink {
     type Error: From<Error>;
     fn header(&mut self, header: &Header) -> Result<(), Self::Error>;
+    /// Where it is known beforehand: so many bytes will come, and nothing has been written yet.
+    fn room(&mut self, _bytes: u64) -> Result<(), Self::Error> {
+        Ok(())
+    }
     fn file(&mut self, name: &RelPath, content: &mut dyn Read) -> Result<(), Self::Error>;
 }
 
@@ -138,6 +142,8 @@ pub fn unfold<R: Read, S: Sink>(
         return Err(Error::TooLarge(format!("{} files of {total} bytes", names.len())).into());
     }
     sink.header(&header)?;
+    // A part may be named any number of times, so that a few bytes can be said to be a disk full of them.
+    sink.room(total)?;
     for file in &manifest.files {
         let mut part = (&mut contents).take(file.size);
         let mut content = Hashing { from: &mut part, hash: Sha256::new(), count: 0 };

@@ -137,7 +137,8 @@ pub fn toml(bytes: &[u8]) {
 
 pub fn toml_seeds() -> Vec<Vec<u8>> {
     let ours = keys::with("model = \"x\"\n", "git-samesession hook run codex notify").expect("written");
-    let all = texts([&ours, "notify = [\"a\", \"b\"] # x\n[t]\n", "a = \"\"\"\nnotify = 1\n\"\"\"\n", "x = [1,\n 2]\n[notify]\n", "a = 'b\\'\n"]);
+    let all =
+        texts([&ours, "notify = [\"a\", \"b\"] # x\n[t]\n", "a = \"\"\"\nnotify = 1\n\"\"\"\n", "x = [1,\n 2]\n[notify]\n", "a = 'b\\'\n"]);
     [all, vec![fixture("codex-0.169.0/.codex/config.toml")]].concat()
 }
 

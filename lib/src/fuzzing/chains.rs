@@ -121,12 +121,9 @@ pub fn lease(bytes: &[u8]) {
             let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000 + 3600 * hours);
             let _ = lease.standing(&me, now, seen);
             let takeover = Some("a reason".to_owned());
-            for act in [
-                Act::Take { takeover: takeover.clone() },
-                Act::HandOver { to: Vec::new(), note: None, takeover },
-                Act::Release,
-                Act::Renew,
-            ] {
+            for act in
+                [Act::Take { takeover: takeover.clone() }, Act::HandOver { to: Vec::new(), note: None, takeover }, Act::Release, Act::Renew]
+            {
                 if let Ok(Some(next)) = act.on(Some(&lease), &me, now, seen) {
                     assert!(next.turn >= lease.turn);
                 }

@@ -27,8 +27,10 @@ fn search(bytes: &[u8], size: usize) -> Vec<Match> {
 /// With made-up secrets, put together here.
 pub fn seeds() -> Vec<Vec<u8>> {
     let token = ["ghp", "_", "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"].concat();
-    let key = ["-----BEGIN ", "OPENSSH PRIVATE KEY-----\\n", &"b3BlbnNzaC1rZXktdjEA".repeat(8), "\\n-----END OPENSSH PRIVATE KEY-----\\n"].concat();
-    let line = format!("{{\"message\":{{\"content\":\"use {token} and {key} or postgres://u:{token}@h/db password=\\\"hunter2hunter2\\\"\"}}}}\n");
+    let key = ["-----BEGIN ", "OPENSSH PRIVATE KEY-----\\n", &"b3BlbnNzaC1rZXktdjEA".repeat(8), "\\n-----END OPENSSH PRIVATE KEY-----\\n"]
+        .concat();
+    let line =
+        format!("{{\"message\":{{\"content\":\"use {token} and {key} or postgres://u:{token}@h/db password=\\\"hunter2hunter2\\\"\"}}}}\n");
     let mut all = vec![line.clone().into_bytes(), line.replace('\\', "\\\\").repeat(3).into_bytes()];
     all.push(fixture("claude-2.1.197/.claude/projects/-home-dev-src-demo-app-one/aaaaaaaa-0001-4000-8000-000000000001.jsonl"));
     all

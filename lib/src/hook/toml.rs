@@ -128,8 +128,14 @@ mod tests {
     #[test]
     fn our_line_comes_and_goes() {
         let command = agent_command("codex", "notify", true);
-        for text in ["", "model = \"x\"\n", "# c\n\n[a]\nnotify = 1\n", "a = '''\nnotify = 1\n'''\n[t]\n", "x = [\n  \"notify = 2\",\n]\n"]
-        {
+        for text in [
+            "",
+            "model = \"x\"\n",
+            "# c\n\n[a]\nnotify = 1\n",
+            "a = '''\nnotify = 1\n'''\n[t]\n",
+            "x = [\n  \"notify = 2\",\n]\n",
+            "é = 1 # é\n",
+        ] {
             let more = with(text, &command).expect("fine");
             assert_eq!(find(&more), Ok(Found::Ours), "{more}");
             assert_eq!(with(&more, &command).expect("fine"), more);
