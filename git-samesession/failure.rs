@@ -418,7 +418,9 @@ impl Failure {
                         "to be warned only: git config samesession.secrets warn".to_owned(),
                     ]
                 }
-                E::NoRoom { .. } => hint("nothing was written; where nothing of this size is known of, whoever made it was wrong or means harm"),
+                E::NoRoom { .. } => {
+                    hint("nothing was written; where nothing of this size is known of, whoever made it was wrong or means harm")
+                }
                 E::TooLarge { .. } => hint("samesession.maxSize says how much; --session-only leaves the work tree behind"),
                 E::Redacted => hint("only the capsule that it is a copy of can be restored"),
                 E::NotAFinding(_) => hint("ids have 16 hexadecimal digits; to see them: git samesession secrets scan"),
