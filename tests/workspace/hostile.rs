@@ -116,6 +116,8 @@ impl Attack {
     fn show(&self, tip: &str, entries: &[Entry]) {
         let (laptop, desktop) = (&self.scene.laptop, &self.scene.desktop);
         let forged = Forged::of(laptop, desktop, tip).after(tip).holding(entries).commit();
+        // Nobody has seen the one before.
+        desktop.git(["update-ref", &format!("refs/samesession-seen/origin/sessions/{}", sid()), tip]);
         desktop.git(["update-ref", &tracking_ref(), &forged]);
         let _ = std::fs::remove_file(desktop.home.join("forged-index"));
     }
