@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::clones::{OTHER, Project, SESSION, session_ref, sid, sid_of, tracking_ref};
 use crate::support::forged::{Forged, cat, feed, fresh_key, signed};
-use crate::support::sandbox::{Machine, snapshot};
+use crate::support::sandbox::{Machine, Ran, snapshot};
 
 /// A maker whom everybody believes, and somebody who has its sessions and restores them.
 pub struct Scene {
@@ -299,6 +299,7 @@ fn what_is_sealed_and_not_the_truth_is_refused() {
     let theirs = scene.victim.rev(&tracking_ref().replace(&sid(), &sid_of(OTHER)));
     let theirs = Forged::of(&scene.maker, &scene.victim, &theirs);
     let next = || scene.next();
+    let numbers = format!("{{\"schema\":\"samesession.manifest/1\",\"x\":[{}0]}}", "0,".repeat(30 << 20));
     // Sealed to this epoch, as they stand.
     for (what, forged, says) in [
         ("no tar stream", Forged { envelope: Some(b"nonsense".to_vec()), ..next() }, "is damaged"),
@@ -320,6 +321,8 @@ fn what_is_sealed_and_not_the_truth_is_refused() {
             next().record(|record| record["summary"]["native_id"] = json!("../x")),
             "is not a native session id",
         ),
+        ("a record of numbers", next().record(|record| record["x"] = json!(vec![0; 8 << 20])), "it says more than a checkpoint has to say"),
+        ("a manifest of numbers", next().set_text("manifest", &numbers), "its manifest says more than its files need"),
         ("no seed", next().record(|record| record["seed"] = json!("0")), "its seed is none"),
         ("a part of any length", next().record(|record| record["parts"]["pages"] = json!([line(&next(), 1 << 30)])), "a part is too long"),
         (
@@ -340,6 +343,13 @@ fn what_is_sealed_and_not_the_truth_is_refused() {
     ] {
         scene.refuses(what, &forged.commit(), 128, says);
     }
+    // Not only refused, but before it takes memory.
+    scene.show(&next().set_text("manifest", &numbers).commit());
+    let mut shell = scene.victim.command("sh");
+    shell.args(["-c", "ulimit -v 600000 && exec git-samesession restore \"$0\"", &sid()]);
+    Ran(shell.output().expect("a shell")).fails(128, "its manifest says more than its files need");
+    scene.show(&scene.second);
+    scene.victim.git(["update-ref", &format!("refs/samesession-seen/origin/sessions/{}", sid()), &scene.second]);
     // Somebody else's or yesterday's, as it was sealed and signed then.
     let mut yesterday = next();
     let old = first.paths["manifest.age"].clone();

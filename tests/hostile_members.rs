@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::hostile::{CLAUDES_OWN, CODEXS_OWN, bad_names, own_of};
 use crate::hostile_chains::Scene;
 use crate::support::clones::{OTHER, SESSION, sid_of};
-use crate::support::forge::{CODEX_FORGED, Entry, Forge, Victim, rollout, rollout_meta};
+use crate::support::forge::{CODEX_FORGED, Entry, Forge, Victim, hash, rollout, rollout_meta};
 use crate::support::sandbox::snapshot;
 
 impl Scene {
@@ -125,7 +125,14 @@ fn a_members_manifest_that_lies_is_found_out() {
     }
     let hash = forge().manifest(|m| m["files"][1]["sha256"] = "0".repeat(64).into());
     scene.refuses_both("a hash", &hash, "is not the file it lists");
-    let mut many = scene.forge();
-    many.files.splice(0..0, (0..50_001).map(|n| Entry::file(own_of(SESSION, &n.to_string()), "")));
+    let many = scene.forge().manifest(|manifest| {
+        let files = manifest["files"].as_array_mut().expect("files");
+        let one = json!({"role": "sidecar", "size": 0, "mode": 384, "mtime": "2026-11-21T04:03:02.746Z", "sha256": hash(b"")});
+        files.extend((0..50_001).map(|n| {
+            let mut one = one.clone();
+            one["path"] = json!(own_of(SESSION, &n.to_string()));
+            one
+        }));
+    });
     scene.refuses_made("50,001 files", &many, "larger than allowed");
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::policy::is_dense;
 use crate::seal::{Recipients, fingerprint_of};
 
 pub const SCHEMA: &str = "samesession.roster/1";
@@ -77,6 +78,9 @@ impl Member {
 impl Roster {
     pub fn parse(bytes: &[u8]) -> Result<Roster, Refused> {
         let nonsense = |why: String| Refused::Nonsense(why);
+        if is_dense(bytes, 16) {
+            return Err(nonsense("it says more than a roster has to say".to_owned()));
+        }
         let roster: Roster = serde_json::from_slice(bytes).map_err(|error| nonsense(error.to_string()))?;
         if roster.schema != SCHEMA {
             return Err(nonsense("it has another schema".to_owned()));

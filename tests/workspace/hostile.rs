@@ -267,6 +267,8 @@ fn what_did_not_come_along_and_what_nobody_names_is_refused() {
         &[],
     );
     attack.refused("no model", &capsule, &[128], "missing field");
+    let capsule = attack.write(|model| model["x"] = json!(vec![0; 4 << 20]), &[]);
+    attack.refused("numbers", &capsule, &[128], "says more than a work tree needs");
     let capsule = attack.write(|model| model["requires"] = json!(["time travel"]), &[]);
     attack.refused("newer", &capsule, &[128], "it needs 'time travel'");
 }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::{Error, HEADER_NAME, Header, MANIFEST_NAME, Manifest, SESSION_DIR, SIGNATURE_NAME, TORN_DIR, WORKSPACE_DIR};
 use crate::id::hex;
 use crate::path::RelPath;
-use crate::policy::Limits;
+use crate::policy::{Limits, values_in};
 use crate::progress;
 
 const MAX_NAME: u64 = 4097;
@@ -232,11 +232,6 @@ impl Names {
     fn most_values(&self) -> usize {
         4096 + 32 * self.len() + self.bytes
     }
-}
-
-/// At least as many as there are values in this JSON, without parsing it: each but the first follows one of these.
-fn values_in(json: &[u8]) -> usize {
-    json.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
 }
 
 struct Hashing<'a> {
