@@ -123,8 +123,8 @@ fn a_members_manifest_that_lies_is_found_out() {
     for (what, says, lie) in lies {
         scene.refuses_made(what, &forge().manifest(lie), says);
     }
-    let hash = forge().manifest(|m| m["files"][1]["sha256"] = "0".repeat(64).into());
-    scene.refuses_both("a hash", &hash, "is not the file it lists");
+    let other = forge().manifest(|m| m["files"][1]["sha256"] = "0".repeat(64).into());
+    scene.refuses_both("a hash", &other, "is not the file it lists");
     let many = scene.forge().manifest(|manifest| {
         let files = manifest["files"].as_array_mut().expect("files");
         let one = json!({"role": "sidecar", "size": 0, "mode": 384, "mtime": "2026-11-21T04:03:02.746Z", "sha256": hash(b"")});
