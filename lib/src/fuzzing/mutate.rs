@@ -41,7 +41,7 @@ impl Random {
         Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -50,7 +50,7 @@ impl Random {
 
     /// Below `end`, which is 1 at least.
     pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
+        (self.draw() % end.max(1) as u64) as usize
     }
 
     fn range(&mut self, len: usize, most: usize) -> std::ops::Range<usize> {
@@ -78,7 +78,7 @@ fn once(random: &mut Random, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
     let at = random.below(bytes.len() + 1);
     match random.below(12) {
         0 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
-        1 if at < bytes.len() => bytes[at] = random.next() as u8,
+        1 if at < bytes.len() => bytes[at] = random.draw() as u8,
         2 => bytes.truncate(at),
         3 => drop(bytes.drain(random.range(bytes.len(), 64))),
         4 | 5 => {
