@@ -134,7 +134,8 @@ pub fn lease(bytes: &[u8]) {
 
 pub fn lease_seeds() -> Vec<Vec<u8>> {
     let sent = Lease { kind: crate::lease::Kind::InTransit, to: vec![AGE.into()], note: Some("for you".into()), until: None, ..held() };
-    [held(), sent].iter().map(|lease| serde_json::to_vec(lease).expect("JSON")).collect()
+    let elsewhere = Lease { until: Some("2027-01-15T10:00:00+02:00".into()), ..held() };
+    [held(), sent, elsewhere].iter().map(|lease| serde_json::to_vec(lease).expect("JSON")).collect()
 }
 
 fn list(sequence: u64) -> Roster {

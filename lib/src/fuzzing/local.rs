@@ -1,6 +1,7 @@
 //! This program's own files on this machine, which a crash, a disk or another version may have made wrong.
 
 use std::fs;
+use std::time::Duration;
 
 use super::texts;
 use crate::flow::journal::Journal;
@@ -40,7 +41,10 @@ pub fn journal_seeds() -> Vec<Vec<u8>> {
 pub fn kept(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Some(time) = time::parse(&text) {
-        assert_eq!(time::parse(&time::format(time)), Some(time), "{text}");
+        let written = time::format(time);
+        assert_eq!(time::parse(&written).map(time::format), Some(written), "{text}");
+        // A lease's end and an age are reckoned from it.
+        let _ = (time + Duration::from_secs(86_400 * 365), time.checked_sub(Duration::from_secs(86_400 * 365)));
     }
     let _ = (Retention::parse(&text), Selector::parse(Some(&text)));
     if let Ok(value) = serde_json::from_slice::<serde_json::Value>(bytes) {
@@ -53,6 +57,8 @@ pub fn kept_seeds() -> Vec<Vec<u8>> {
     texts([
         "2026-11-21T04:03:02.746Z",
         "1969-12-31T23:59:59Z",
+        "2026-11-21T05:03:02+01:00",
+        "2026-11-21 05:03:02.5-01:30",
         "all:30d,last:10",
         "30d",
         "claude:aaaaaaaa",
