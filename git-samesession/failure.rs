@@ -202,6 +202,7 @@ impl Failure {
                 E::Undecided { .. } => ("several-ways", 1),
                 E::Secrets(_) => ("secrets", 1),
                 E::TooLarge { .. } => ("too-large", 1),
+                E::NoRoom { .. } => ("no-room", 128),
                 E::NotAFinding(_) => ("usage", 129),
                 E::Redacted => ("redacted", 1),
                 E::NoDevice => ("no-device", 1),
@@ -442,6 +443,9 @@ impl Failure {
                         format!("if it may leave: git samesession secrets allow {id} --reason '...'"),
                         "to be warned only: git config samesession.secrets warn".to_owned(),
                     ]
+                }
+                E::NoRoom { .. } => {
+                    hint("nothing was written; where nothing of this size is known of, whoever made it was wrong or means harm")
                 }
                 E::TooLarge { .. } => hint("samesession.maxSize says how much; --session-only leaves the work tree behind"),
                 E::Redacted => hint("only the capsule that it is a copy of can be restored"),

@@ -12,7 +12,11 @@ use crate::support::sandbox::{CLAUDE, CODEX, Machine, Ran, snapshot};
 
 /// A file in the forged session's own directory, where anything may stand.
 fn own(name: &str) -> String {
-    format!("session/projects/-src-app/{CLAUDE_FORGED}/{name}")
+    own_of(CLAUDE_FORGED, name)
+}
+
+pub fn own_of(native: &str, name: &str) -> String {
+    format!("session/projects/-src-app/{native}/{name}")
 }
 
 /// The program with this much address space, so that what it cannot have would end it.
@@ -65,11 +69,10 @@ fn only_regular_files_are_let_in() {
     }
 }
 
-#[test]
-fn names_cannot_leave_their_place_or_mean_another_elsewhere() {
-    let victim = Victim::new();
-    let name = |name: &str| own(name);
-    for (bad, says) in [
+/// Names that leave their place, or mean another one elsewhere, and what is said of them.
+pub fn bad_names(native: &str) -> Vec<(String, &'static str)> {
+    let name = |name: &str| own_of(native, name);
+    vec![
         ("/etc/cron.d/x".to_owned(), "it is absolute"),
         ("../x".to_owned(), "it leaves its directory"),
         ("session/../../../x".to_owned(), "it leaves its directory"),
@@ -92,7 +95,13 @@ fn names_cannot_leave_their_place_or_mean_another_elsewhere() {
         ("elsewhere/x".to_owned(), "not a place for files"),
         ("session".to_owned(), "not a place for files"),
         ("-rf".to_owned(), "not a place for files"),
-    ] {
+    ]
+}
+
+#[test]
+fn names_cannot_leave_their_place_or_mean_another_elsewhere() {
+    let victim = Victim::new();
+    for (bad, says) in bad_names(CLAUDE_FORGED) {
         let forge = Forge::claude(&victim.machine).add(Entry::file(&bad, "x"));
         victim.refuses(&bad.chars().take(80).collect::<String>(), &forge.write(), 128, says);
     }
@@ -113,54 +122,58 @@ fn no_two_names_may_be_one_file() {
     victim.refuses("file and directory by case", &two("X", "x/y"), 128, "a file and a directory");
 }
 
+/// What is the agent's, or another session's.
+pub const CLAUDES_OWN: &[&str] = &[
+    "settings.json",
+    "settings.local.json",
+    ".credentials.json",
+    ".claude.json",
+    "CLAUDE.md",
+    "history.jsonl",
+    "sessions/1.key",
+    "sessions/1.json",
+    "hooks/stop.sh",
+    "plugins/x/plugin.json",
+    "commands/x.md",
+    "agents/x.md",
+    "shell-snapshots/x.sh",
+    "session-env/cccccccc-0001-4000-8000-000000000001/x.sh",
+    "projects/x/other-id.jsonl",
+    "projects/x/memory/MEMORY.md",
+    "projects/-src-app/aaaaaaaa-0001-4000-8000-000000000001.jsonl",
+    "projects/-src-app/aaaaaaaa-0001-4000-8000-000000000001/tool-results/x",
+    "file-history/aaaaaaaa-0001-4000-8000-000000000001/x",
+    "tasks/aaaaaaaa-0001-4000-8000-000000000001/1.json",
+    "tasks/cccccccc-0001-4000-8000-000000000001/x.sh",
+    "todos/aaaaaaaa-0001-4000-8000-000000000001-agent.json",
+    ".samesession/x/journal.json",
+];
+pub const CODEXS_OWN: &[&str] = &[
+    "auth.json",
+    "config.toml",
+    ".env",
+    "hooks.json",
+    "history.jsonl",
+    "state_5.sqlite",
+    "AGENTS.md",
+    "prompts/x.md",
+    "rules/x",
+    "installation_id",
+    "sessions/x.jsonl",
+    "sessions/2026/11/21/x.jsonl",
+    "sessions/2026/11/21/deep/rollout-2026-11-21T04-03-33-02b2fc46-14ce-7500-867f-3e8961b3c90e.jsonl",
+    "thread-writer-locks/x.lock",
+];
+
 #[test]
 fn nothing_in_an_agents_home_but_the_session_itself() {
     let victim = Victim::new();
     let machine = &victim.machine;
-    for name in [
-        "settings.json",
-        "settings.local.json",
-        ".credentials.json",
-        ".claude.json",
-        "CLAUDE.md",
-        "history.jsonl",
-        "sessions/1.key",
-        "sessions/1.json",
-        "hooks/stop.sh",
-        "plugins/x/plugin.json",
-        "commands/x.md",
-        "agents/x.md",
-        "shell-snapshots/x.sh",
-        "session-env/cccccccc-0001-4000-8000-000000000001/x.sh",
-        "projects/x/other-id.jsonl",
-        "projects/x/memory/MEMORY.md",
-        "projects/-src-app/aaaaaaaa-0001-4000-8000-000000000001.jsonl",
-        "projects/-src-app/aaaaaaaa-0001-4000-8000-000000000001/tool-results/x",
-        "file-history/aaaaaaaa-0001-4000-8000-000000000001/x",
-        "tasks/aaaaaaaa-0001-4000-8000-000000000001/1.json",
-        "tasks/cccccccc-0001-4000-8000-000000000001/x.sh",
-        "todos/aaaaaaaa-0001-4000-8000-000000000001-agent.json",
-        ".samesession/x/journal.json",
-    ] {
+    for name in CLAUDES_OWN {
         let forge = Forge::claude(machine).add(Entry::file(format!("session/{name}"), "{}\n"));
         victim.refuses(name, &forge.write(), 128, "does not belong to the session");
     }
-    for name in [
-        "auth.json",
-        "config.toml",
-        ".env",
-        "hooks.json",
-        "history.jsonl",
-        "state_5.sqlite",
-        "AGENTS.md",
-        "prompts/x.md",
-        "rules/x",
-        "installation_id",
-        "sessions/x.jsonl",
-        "sessions/2026/11/21/x.jsonl",
-        "sessions/2026/11/21/deep/rollout-2026-11-21T04-03-33-02b2fc46-14ce-7500-867f-3e8961b3c90e.jsonl",
-        "thread-writer-locks/x.lock",
-    ] {
+    for name in CODEXS_OWN {
         let forge = Forge::codex(machine).add(Entry::file(format!("session/{name}"), "{}\n"));
         victim.refuses(name, &forge.write(), 128, "does not belong to the session");
     }

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::support::clones::{OTHER, Project, SESSION, session_ref, sid, sid_of, tracking_ref};
 use crate::support::forged::{Forged, cat, feed, fresh_key, signed};
-use crate::support::sandbox::{Machine, snapshot};
+use crate::support::sandbox::{Machine, Ran, snapshot};
 
-/// A maker whom everybody knows, and somebody who has its sessions and restores them.
+/// A maker whom everybody believes, and somebody who has its sessions and restores them.
 pub struct Scene {
     pub project: Project,
     pub maker: Machine,
@@ -22,18 +22,40 @@ pub struct Scene {
 }
 
 impl Scene {
+    /// Both on the store's roster, which both have joined: nobody is believed, or sealed to, for another reason.
     pub fn new() -> Scene {
+        Scene::of(|maker, victim| {
+            maker.run_here(["device", "join"]).ok();
+            victim.run_here(["device", "join"]).ok();
+            maker.run_here(["device", "approve", "victim", "--fingerprint", &victim.fingerprint()]).ok();
+            victim.run_here(["device", "join", "--trust", &maker.fingerprint()]).ok();
+            Vec::new()
+        })
+    }
+
+    /// Without a roster: the victim has accepted the maker, who seals to it by its key.
+    pub fn acquainted() -> Scene {
+        Scene::of(|_, victim| vec![victim.recipient()])
+    }
+
+    fn of(know: impl Fn(&Machine, &Machine) -> Vec<String>) -> Scene {
         let project = Project::new();
         let (maker, victim) = (project.clone("maker"), project.clone("victim"));
+        let to = know(&maker, &victim);
         let noise: String = (0..40_000u32).map(|n| format!("{:x}", n.wrapping_mul(2_654_435_761))).collect();
-        let first = maker.checkpoint(&noise, &[&victim]);
+        let readers: Vec<&Machine> = to.iter().map(|_| &victim).collect();
+        let first = maker.checkpoint(&noise, &readers);
         // What is appended is a part of its own.
         maker.checkpoint("and on", &[]);
         let second = maker.checkpoint("and on", &[]);
         maker.say_in(OTHER, "another");
-        maker.run_here(["checkpoint", OTHER, "-r", &victim.recipient()]).ok();
+        let recipients = to.iter().flat_map(|key| ["-r", key]);
+        maker.run_here(["checkpoint", OTHER].into_iter().chain(recipients)).ok();
         maker.git(["push", "-q", "origin", "refs/samesession/*"]);
-        victim.trusts(&maker);
+        match to.is_empty() {
+            true => victim.run_here(["fetch"]).ok(),
+            false => victim.trusts(&maker),
+        };
         Scene { project, maker, victim, first, second, cases: Cell::new(0) }
     }
 
@@ -58,7 +80,7 @@ impl Scene {
     }
 
     #[track_caller]
-    fn refuses_from(&self, what: &str, id: &str, args: &[&str], code: i32, says: &str) {
+    pub fn refuses_from(&self, what: &str, id: &str, args: &[&str], code: i32, says: &str) {
         self.show(id);
         let before = (snapshot(&self.victim.claude()), self.victim.try_git(["rev-parse", &session_ref()]).stdout());
         let begun = Instant::now();
@@ -103,10 +125,11 @@ impl Scene {
 
 #[test]
 fn what_is_put_together_again_unchanged_is_restored() {
-    let scene = Scene::new();
-    scene.show(&scene.next().commit());
-    scene.victim.run_here(["restore", SESSION]).ok();
-    assert_eq!(scene.victim.heard(), scene.maker.heard());
+    for scene in [Scene::new(), Scene::acquainted()] {
+        scene.show(&scene.next().commit());
+        scene.victim.run_here(["restore", SESSION]).ok();
+        assert_eq!(scene.victim.heard(), scene.maker.heard());
+    }
 }
 
 #[test]
@@ -132,7 +155,10 @@ fn a_ref_that_leads_to_no_checkpoint_of_its_session_is_refused() {
 
 #[test]
 fn a_commit_that_nobody_known_has_signed_is_refused() {
-    let scene = Scene::new();
+    [Scene::new(), Scene::acquainted()].iter().for_each(nobody_known);
+}
+
+fn nobody_known(scene: &Scene) {
     let stranger = scene.project.clone("stranger");
     let forged = scene.next();
     scene.refuses("unsigned", &forged.commit_by(None), 1, "is not signed");
@@ -273,6 +299,7 @@ fn what_is_sealed_and_not_the_truth_is_refused() {
     let theirs = scene.victim.rev(&tracking_ref().replace(&sid(), &sid_of(OTHER)));
     let theirs = Forged::of(&scene.maker, &scene.victim, &theirs);
     let next = || scene.next();
+    let numbers = format!("{{\"schema\":\"samesession.manifest/1\",\"x\":[{}0]}}", "0,".repeat(30 << 20));
     // Sealed to this epoch, as they stand.
     for (what, forged, says) in [
         ("no tar stream", Forged { envelope: Some(b"nonsense".to_vec()), ..next() }, "is damaged"),
@@ -294,6 +321,8 @@ fn what_is_sealed_and_not_the_truth_is_refused() {
             next().record(|record| record["summary"]["native_id"] = json!("../x")),
             "is not a native session id",
         ),
+        ("a record of numbers", next().record(|record| record["x"] = json!(vec![0; 8 << 20])), "it says more than a checkpoint has to say"),
+        ("a manifest of numbers", next().set_text("manifest", &numbers), "its manifest says more than its files need"),
         ("no seed", next().record(|record| record["seed"] = json!("0")), "its seed is none"),
         ("a part of any length", next().record(|record| record["parts"]["pages"] = json!([line(&next(), 1 << 30)])), "a part is too long"),
         (
@@ -314,6 +343,13 @@ fn what_is_sealed_and_not_the_truth_is_refused() {
     ] {
         scene.refuses(what, &forged.commit(), 128, says);
     }
+    // Not only refused, but before it takes memory.
+    scene.show(&next().set_text("manifest", &numbers).commit());
+    let mut shell = scene.victim.command("sh");
+    shell.args(["-c", "ulimit -v 600000 && exec git-samesession restore \"$0\"", &sid()]);
+    Ran(shell.output().expect("a shell")).fails(128, "its manifest says more than its files need");
+    scene.show(&scene.second);
+    scene.victim.git(["update-ref", &format!("refs/samesession-seen/origin/sessions/{}", sid()), &scene.second]);
     // Somebody else's or yesterday's, as it was sealed and signed then.
     let mut yesterday = next();
     let old = first.paths["manifest.age"].clone();
@@ -417,6 +453,21 @@ fn contents_that_are_not_what_they_were_are_refused_before_anything_is_installed
         scene.refuses(what, &forged.commit(), 128, says);
     }
     scene.refuses("a dictionary that nobody named", &listed(&[dictionary(&lines[0])]).commit(), 128, "a dictionary is missing");
+    // One part, named so often that the disk would be full of it. That there is more than is allowed is said sooner.
+    let free = rustix::fs::statvfs(&scene.victim.home).map(|disk| disk.f_bavail * disk.f_frsize).expect("a disk");
+    let zeros = vec![0; 4 << 20];
+    let mut many = next();
+    let line = many.seal_part(&zstd::encode_all(&zeros[..], 3).expect("packed"), &zeros, zeros.len());
+    let times = free / (4 << 20) + 64;
+    let many = many.set_text("parts", &format!("{line}\n").repeat(usize::try_from(times).expect("a number")));
+    let many = many.manifest(|manifest| {
+        manifest["files"][0]["size"] = json!(times * (4 << 20));
+        manifest["files"].as_array_mut().expect("files").truncate(1);
+    });
+    let says = if times * (4 << 20) > 64 << 30 { "larger than allowed" } else { "there is room for" };
+    let begun = Instant::now();
+    scene.refuses("a part without end", &many.commit(), 128, says);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     // What the files say of themselves.
     for (what, forged, says) in [
         ("another length", next().manifest(|manifest| manifest["files"][0]["size"] = json!(3)), "is not the file it lists"),
@@ -496,7 +547,8 @@ fn commits_that_a_record_names_may_be_anything() {
 
 #[test]
 fn refs_with_any_name_are_in_nobodys_way() {
-    let scene = Scene::new();
+    // Beside a roster, Git itself lets no ref stand below its name.
+    let scene = Scene::acquainted();
     let (victim, maker) = (&scene.victim, &scene.maker);
     for name in [
         "sessions/--upload-pack=x",

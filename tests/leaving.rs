@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::recipients::{answer, terminal};
 use crate::support::clones::{Project, SESSION, session_ref};
 use crate::support::forge::unseal;
 use crate::support::sandbox::{CLAUDE, CLAUDE_RICH, CODEX, Machine, Ran, Sandbox, snapshot};
@@ -196,6 +197,29 @@ fn files_of_keys_and_listed_ones_stay_behind() {
     assert_eq!(laptop.git(["worktree", "list"]).lines().count(), 1, "{}", back.stdout());
     laptop.git(["config", "samesession.keyFiles", "take"]);
     assert_eq!(travels(&laptop), [".env", ".samesessionignore", "keep.bin", "notes.txt", "server.key"]);
+}
+
+#[test]
+fn at_a_terminal_files_of_keys_are_asked_about_once() {
+    for (says, config, file) in [("n", "withhold", None), ("y", "take", Some(".env"))] {
+        let project = Project::new();
+        let laptop = project.clone("laptop");
+        fs::write(laptop.cwd.join(".env"), "A=b\n").expect("written");
+        laptop.say("hello");
+        let args = ["checkpoint".as_ref(), SESSION.as_ref()];
+        let Some(screen) = terminal(&laptop, &args) else { return };
+        screen.wait_for("look like files of keys");
+        answer(&screen, "[y/N]", says);
+        screen.wait_for("ended with 0.");
+        assert_eq!(laptop.git(["config", "samesession.keyFiles"]).trim(), config);
+        laptop.say("once more");
+        let screen = terminal(&laptop, &args).expect("a terminal");
+        screen.wait_for("ended with 0.");
+        assert!(!screen.screen().contains("[y/N]"), "{}", screen.screen());
+        laptop.run_here(["export", SESSION, "-o", "x.capsule"]).ok();
+        let plain = unseal(&laptop.cwd.join("x.capsule"), &laptop);
+        assert_eq!(holds(&plain, "workspace/files/.env").then_some(".env"), file);
+    }
 }
 
 #[test]

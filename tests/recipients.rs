@@ -74,7 +74,7 @@ fn ssh_keygen(machine: &Machine, name: &str, options: &[&str]) -> PathBuf {
 }
 
 /// The program at a terminal, which stays when the program ends and shows with which code.
-fn terminal(machine: &Machine, args: &[&OsStr]) -> Option<Terminal> {
+pub fn terminal(machine: &Machine, args: &[&OsStr]) -> Option<Terminal> {
     if !installed("tmux") {
         return None;
     }
@@ -83,7 +83,7 @@ fn terminal(machine: &Machine, args: &[&OsStr]) -> Option<Terminal> {
     Some(Terminal::open(&command))
 }
 
-fn answer(terminal: &Terminal, question: &str, answer: &str) {
+pub fn answer(terminal: &Terminal, question: &str, answer: &str) {
     terminal.wait_for(question);
     terminal.write(answer);
     terminal.press("Enter");

@@ -209,3 +209,24 @@ fn no_input_confuses_it() {
     let endless = "x".repeat(LINE * 2);
     assert!(talk(&endless).0.is_err());
 }
+
+#[path = "../../lib/src/fuzzing/mutate.rs"]
+mod mutate;
+
+#[test]
+fn whatever_is_said_is_answered_or_refused_and_no_answer_is_torn() {
+    let id = "a".repeat(40);
+    let dialogue = format!(
+        "capabilities\noption verbosity 1\noption good \"a\\tb\\303\\251\"\nlist\nlist for-push\nfetch {id} refs/x\nfetch {id} refs/y\n\n\
+         import refs/x\n\npush +refs/x:good\npush :bad\npush a:neither\n\n\n"
+    );
+    let seeds = [dialogue.into_bytes(), b"option bad x\nlist\n".to_vec(), format!("fetch {id} {}\n\n", "x".repeat(70_000)).into_bytes()];
+    let cases = std::env::var("SAMESESSION_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2000);
+    for case in 0..cases {
+        let said = mutate::mutate(&mut mutate::Random::new(case), &seeds, 1 << 20);
+        let (mut remote, mut out) = (Noted::default(), Vec::new());
+        let served = serve(&mut remote, &mut &said[..], &mut out);
+        assert!(out.is_empty() || out.ends_with(b"\n"), "case {case}: {}", out.escape_ascii());
+        assert!(served.is_ok() || out.len() < said.len() * 4 + 1000, "case {case}");
+    }
+}

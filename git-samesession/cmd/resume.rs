@@ -97,7 +97,11 @@ pub fn run(env: &Env, ui: &Ui, options: &cli::Resume) -> Result<ExitCode, Failur
         return Ok(code);
     }
     // What follows is worth more than the time that it takes.
-    give_back(env, ui, &ledger, &device, &done, remote.as_deref(), &terminal)?;
+    if let Err(failure) = give_back(env, ui, &ledger, &device, &done, remote.as_deref(), &terminal) {
+        ui.note("what was done since stands here and was not sent; nobody else goes on with the session meanwhile");
+        ui.note(&format!("to hand it on when that is settled: git samesession move {}", done.sid.short()));
+        return Err(failure);
+    }
     Ok(code)
 }
 

@@ -58,9 +58,9 @@ pub mod arriving;
 mod aside;
 mod capture;
 mod compare;
-mod journal;
+pub(crate) mod journal;
 mod native;
-mod placed;
+pub(crate) mod placed;
 pub mod plan;
 mod publish;
 mod readers;
@@ -249,6 +249,8 @@ pub enum Error {
     Secrets(Vec<Finding>),
     #[error("it has {size} bytes, and {most} are allowed")]
     TooLarge { size: u64, most: u64 },
+    #[error("it says that it has {needs} bytes, and there is room for {free} beside '{}'", at.display())]
+    NoRoom { at: PathBuf, needs: u64, free: u64 },
     #[error("'{0}' is not the id of a finding")]
     NotAFinding(String),
     #[error("it is a redacted copy, for eyes only")]

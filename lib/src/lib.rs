@@ -14,6 +14,9 @@ pub mod durable;
 pub mod env;
 pub mod fault;
 pub mod flow;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod git;
 pub mod hook;
 pub mod id;

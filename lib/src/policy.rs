@@ -25,6 +25,27 @@ impl Default for Limits {
     }
 }
 
+/// At least as many as there are values in this JSON, without parsing it: each but the first follows a sign that stands in no
+/// string. What is parsed takes many times its length in memory where the values are short, and honest ones are not.
+pub fn values_in(json: &[u8]) -> usize {
+    let (mut count, mut string, mut escaped) = (0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if string => escaped = true,
+            b'"' => string = !string,
+            b',' | b'[' | b'{' if !string => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+/// Whether its values are as long as honest ones, of `each` bytes and more, or few.
+pub fn is_dense(json: &[u8], each: usize) -> bool {
+    values_in(json) > 4096 + json.len() / each
+}
+
 /// Directories all of whose files make programs run, or tell one what to run.
 const EXECUTABLE_DIRS: &[&str] = &[
     ".claude",
@@ -93,7 +114,17 @@ pub fn is_executable_config(path: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_executable_config;
+    use super::{is_dense, is_executable_config, values_in};
+
+    #[test]
+    fn values_are_counted_without_what_stands_in_strings() {
+        for (json, count) in [("0", 0), ("[]", 1), ("[1,2]", 2), ("{\"a,[{\":\"b\\\"],{\",\"c\":[1]}", 3), ("\"\\\\\",[", 2)] {
+            assert_eq!(values_in(json.as_bytes()), count, "{json}");
+        }
+        let numbers = format!("[{}0]", "0,".repeat(100_000));
+        let names = format!("[{}0]", "\"a,b,c,d,e,f\",".repeat(100_000));
+        assert!(is_dense(numbers.as_bytes(), 6) && !is_dense(names.as_bytes(), 6));
+    }
 
     #[test]
     fn what_runs_by_itself_is_known() {

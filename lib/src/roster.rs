@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::policy::is_dense;
 use crate::seal::{Recipients, fingerprint_of};
 
 pub const SCHEMA: &str = "samesession.roster/1";
@@ -90,6 +91,9 @@ pub fn is_a_groups_name(name: &str) -> bool {
 impl Roster {
     pub fn parse(bytes: &[u8]) -> Result<Roster, Refused> {
         let nonsense = |why: String| Refused::Nonsense(why);
+        if is_dense(bytes, 16) {
+            return Err(nonsense("it says more than a roster has to say".to_owned()));
+        }
         let roster: Roster = serde_json::from_slice(bytes).map_err(|error| nonsense(error.to_string()))?;
         if roster.schema != SCHEMA {
             return Err(nonsense("it has another schema".to_owned()));
@@ -134,7 +138,7 @@ impl Roster {
 
     /// Whether this may follow that one, signed so.
     pub fn follows(&self, before: &Roster, root: &str, signer: &str) -> Result<(), Refused> {
-        if self.sequence != before.sequence + 1 || self.root.as_deref() != Some(root) {
+        if Some(self.sequence) != before.sequence.checked_add(1) || self.root.as_deref() != Some(root) {
             return Err(Refused::Order);
         }
         if !before.member(signer).is_some_and(Member::is_active) {

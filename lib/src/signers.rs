@@ -30,6 +30,11 @@ impl KnownSigners {
         Ok(KnownSigners { text: read(&path)?, path })
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn of(text: String) -> KnownSigners {
+        KnownSigners { path: PathBuf::new(), text }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -139,7 +144,7 @@ mod tests {
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE5ZTvw8fq4rN1bGzr3cEQx5Yl1vmwMCEjZcLXgWzXIn";
 
     fn check(line: &str, known: bool, complains: bool) {
-        let signers = KnownSigners { path: PathBuf::new(), text: format!("# a comment\n\n{line}\n") };
+        let signers = KnownSigners::of(format!("# a comment\n\n{line}\n"));
         let signer = Signer { fingerprint: String::new(), key: KEY.to_owned() };
         assert_eq!(signers.name_of(&signer).is_some(), known, "{line}");
         assert_eq!(

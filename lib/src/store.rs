@@ -8,7 +8,7 @@ mod block;
 pub mod chain;
 pub mod commit;
 pub mod draft;
-mod envelope;
+pub(crate) mod envelope;
 pub mod fold;
 pub mod names;
 pub mod pack;

@@ -48,6 +48,34 @@ fn what_the_agent_leaves_is_sent_back_and_free() {
     assert!(heard.contains("Its working directory was") && heard.contains("and is now"), "{heard}");
 }
 
+/// The way out that is said is one.
+#[test]
+fn a_secret_in_what_the_agent_leaves_is_not_sent_and_the_session_stays_here_until_that_is_settled() {
+    let scene = handed();
+    // Put together here: none is written down whole.
+    let token = ["ghp", "_", "q7Rk2mXv9TzL4bWc8NdJ", "5hYs3GfP6aQe"].concat() + "1uVo";
+    let says =
+        format!("printf '{{\"type\":\"user\",\"sessionId\":\"%s\",\"message\":{{\"content\":\"{token}\"}}}}\\n' \"$id\" >>\"$file\"");
+    let there = scene.desktop.with_agent(&says);
+    let before = scene.origin_refs();
+    let told = there.run_here(["resume"]).fails(1, "a secret would leave").stderr();
+    assert!(told.contains("nobody else goes on with the session meanwhile") && !told.contains(&token[4..]), "{told}");
+    assert_eq!(standing(&scene.laptop), "held");
+    scene.laptop.run_here(["resume", "--no-launch", SESSION]).fails(1, "held by 'desktop'");
+    let hint = |with: &str| {
+        let lines = told.lines().filter(|line| line.contains(with));
+        lines.filter_map(|line| line.split_once("git samesession ")).map(|(_, command)| command.to_owned()).next().expect(with)
+    };
+    let (allow, hand_on) = (hint("secrets allow"), hint("to hand it on"));
+    // The repository is what the exception is for, and where the session was put is a work tree of it.
+    let allow: Vec<&str> = allow.split_whitespace().take(3).collect();
+    scene.desktop.run_here([&allow[..], &["--reason", "made for a test"]].concat()).ok();
+    scene.desktop.run_here(hand_on.split_whitespace()).ok();
+    assert_ne!(scene.origin_refs(), before);
+    scene.laptop.run_here(["resume", "--no-launch"]).ok();
+    assert!(scene.laptop.heard_of(SESSION).contains(&token));
+}
+
 #[test]
 fn without_a_network_it_waits_and_goes_with_the_next_command() {
     let scene = handed();

@@ -136,8 +136,9 @@ impl<'a> Forged<'a> {
     }
 
     pub fn set_text(mut self, which: &str, text: &str) -> Forged<'a> {
-        let line = self.seal_part(&zstd::encode_all(text.as_bytes(), 3).expect("packed"), text.as_bytes(), text.len());
-        self.record[which] = json!({"sha256": hash(text.as_bytes()), "pages": [line]});
+        let mut page = |page: &[u8]| self.seal_part(&zstd::encode_all(page, 3).expect("packed"), page, page.len());
+        let pages: Vec<String> = text.as_bytes().chunks(4 << 20).map(&mut page).collect();
+        self.record[which] = json!({"sha256": hash(text.as_bytes()), "pages": pages});
         self
     }
 
@@ -148,6 +149,25 @@ impl<'a> Forged<'a> {
         let text = manifest.to_string();
         self.manifest_signature = key(self.maker).sign(NAMESPACE, text.as_bytes()).expect("signed").into_bytes();
         self.set_text("manifest", &text)
+    }
+
+    /// The files of a capsule in the other container, and what its manifest says of them.
+    pub fn holding(mut self, entries: &[Entry]) -> Forged<'a> {
+        let mut lines = String::new();
+        let mut manifest = Value::Null;
+        for entry in entries.iter().filter(|entry| entry.kind == tar::EntryType::Regular) {
+            match &entry.name[..] {
+                b"capsule.json" | b"manifest.json.sig" => {}
+                b"manifest.json" => manifest = serde_json::from_slice(&entry.content).expect("JSON"),
+                _ => {
+                    for part in entry.content.chunks(4 << 20) {
+                        let packed = zstd::encode_all(part, 3).expect("packed");
+                        lines.push_str(&format!("{}\n", self.seal_part(&packed, part, part.len())));
+                    }
+                }
+            }
+        }
+        self.set_text("parts", &lines).manifest(|old| *old = manifest.clone())
     }
 
     /// As its maker would write it.

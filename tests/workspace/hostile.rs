@@ -7,8 +7,9 @@ use std::io::Read;
 use samesession::seal::NAMESPACE;
 use serde_json::{Value, json};
 
-use crate::support::clones::SESSION;
+use crate::support::clones::{SESSION, sid, tracking_ref};
 use crate::support::forge::{Entry, Forge, hash, pack, signing_key, tar, unseal};
+use crate::support::forged::Forged;
 use crate::support::sandbox::Machine;
 
 use super::scene::{Scene, assert_nothing_done};
@@ -64,8 +65,13 @@ impl Attack {
         self.write_with(lie, |_| {}, more)
     }
 
-    /// The model with a lie in it, other bytes in the files, more files; listed and signed as if they were true.
     fn write_with(&self, lie: impl Fn(&mut Value), bend: impl Fn(&mut Entry), more: &[Entry]) -> String {
+        let forge = Forge::claude(&self.scene.desktop);
+        forge.write_packed(&pack(&tar(&self.bent(lie, bend, more)))).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// The model with a lie in it, other bytes in the files, more files; listed and signed as if they were true.
+    fn bent(&self, lie: impl Fn(&mut Value), bend: impl Fn(&mut Entry), more: &[Entry]) -> Vec<Entry> {
         let mut model = self.model();
         lie(&mut model);
         let mut entries = self.entries.clone();
@@ -103,8 +109,17 @@ impl Attack {
                 _ => {}
             }
         }
-        let forge = Forge::claude(&self.scene.desktop);
-        forge.write_packed(&pack(&tar(&entries))).to_str().expect("UTF-8").to_owned()
+        entries
+    }
+
+    /// As the newest checkpoint of the session's chain, by its maker.
+    fn show(&self, tip: &str, entries: &[Entry]) {
+        let (laptop, desktop) = (&self.scene.laptop, &self.scene.desktop);
+        let forged = Forged::of(laptop, desktop, tip).after(tip).holding(entries).commit();
+        // Nobody has seen the one before.
+        desktop.git(["update-ref", &format!("refs/samesession-seen/origin/sessions/{}", sid()), tip]);
+        desktop.git(["update-ref", &tracking_ref(), &forged]);
+        let _ = std::fs::remove_file(desktop.home.join("forged-index"));
     }
 
     #[track_caller]
@@ -252,6 +267,8 @@ fn what_did_not_come_along_and_what_nobody_names_is_refused() {
         &[],
     );
     attack.refused("no model", &capsule, &[128], "missing field");
+    let capsule = attack.write(|model| model["x"] = json!(vec![0; 4 << 20]), &[]);
+    attack.refused("numbers", &capsule, &[128], "says more than a work tree needs");
     let capsule = attack.write(|model| model["requires"] = json!(["time travel"]), &[]);
     attack.refused("newer", &capsule, &[128], "it needs 'time travel'");
 }
@@ -311,6 +328,47 @@ fn a_pack_that_is_broken_is_taken_back_whole() {
     let capsule = attack.write(|model| model["head"]["commit"] = json!("1".repeat(40)), &[]);
     attack.refused("a commit that is nowhere", &capsule, &[1, 3, 128], "1111111111");
     assert_sound(&attack.scene.desktop);
+}
+
+/// The same lies in checkpoints of a member of the roster, whom the victim believes for that alone.
+#[test]
+fn a_members_workspace_is_looked_at_as_anybodys() {
+    let attack = Attack::new();
+    let (laptop, desktop) = (&attack.scene.laptop, &attack.scene.desktop);
+    laptop.run_here(["device", "join"]).ok();
+    desktop.run_here(["device", "join"]).ok();
+    laptop.run_here(["device", "approve", "desktop", "--fingerprint", &desktop.fingerprint()]).ok();
+    desktop.run_here(["device", "join", "--trust", &laptop.fingerprint()]).ok();
+    std::fs::remove_file(desktop.home.join(".config/samesession/known_signers")).expect("they were acquainted");
+    laptop.run_here(["checkpoint", SESSION, "--push"]).ok();
+    desktop.run_here(["fetch"]).ok();
+    let tip = desktop.rev(&tracking_ref());
+    let [hook, out, link, below] = [".git/hooks/post-checkout", "../x", "a", "a/x"].map(|path| attack.file(path));
+    let link = json!({"path": link["path"], "is": "link", "to": ".git/hooks"});
+    type Model = Box<dyn Fn(&mut Value)>;
+    let puts = |files: Vec<Value>| -> Model { Box::new(move |model| model["files"].as_array_mut().expect("files").extend(files.clone())) };
+    let lies: [(&str, Model, &str); 6] = [
+        ("a hook", puts(vec![hook]), "is no path for it"),
+        ("out", puts(vec![out]), "is no path for it"),
+        ("behind a link", puts(vec![link, below]), "is below what is no directory"),
+        ("an option", Box::new(|model| model["head"]["branch"] = json!("--upload-pack=x")), "is no branch"),
+        ("out of refs", Box::new(|model| model["head"]["branch"] = json!("refs/heads/../../x")), "is no branch"),
+        ("newer", Box::new(|model| model["requires"] = json!(["time travel"])), "it needs 'time travel'"),
+    ];
+    let before = attack.scene.desktops();
+    for (what, lie, says) in lies {
+        attack.show(&tip, &attack.bent(lie, |_| {}, &[]));
+        for options in [&[][..], &["--here", "--accept-config", "--branch"]] {
+            let ran = desktop.run_here([&["restore", &sid()], options].concat()).fails(128, says);
+            assert!(ran.stdout().is_empty() && !ran.stderr().contains("panicked"), "{what}: {}", ran.stderr());
+            assert_nothing_done(&before, &attack.scene.desktops(), what);
+            assert_eq!(desktop.worktrees(), 1, "{what}");
+        }
+    }
+    // Without a lie it comes.
+    attack.show(&tip, &attack.bent(|_| {}, |_| {}, &[]));
+    let told = desktop.run_here(["restore", &sid(), "--json"]).ok().json();
+    attack.scene.assert_arrived(&desktop.at(told["workspace"]["work_tree"].as_str().expect("a place")));
 }
 
 fn assert_sound(machine: &Machine) {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::Error;
 use crate::id::{NativeId, SessionId, hex};
 use crate::path::RelPath;
+use crate::policy::{Limits, values_in};
 use crate::time;
 
 const VERSION: u32 = 1;
@@ -152,6 +153,10 @@ impl Header {
 
 impl Manifest {
     pub(super) fn parse(bytes: &[u8], header: &Header) -> Result<Manifest, Error> {
+        // Parsed, it would take many times its length.
+        if values_in(bytes) > 4096 + 32 * Limits::default().files {
+            return Err(Error::TooLarge("its manifest says more than its files need".to_owned()));
+        }
         let value: Value = serde_json::from_slice(bytes).map_err(|error| Error::Damaged(format!("its manifest: {error}")))?;
         check_version(&value, MANIFEST_SCHEMA)?;
         let manifest: Manifest = serde_json::from_value(value).map_err(|error| Error::Damaged(format!("its manifest: {error}")))?;

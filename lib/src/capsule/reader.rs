@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::{Error, HEADER_NAME, Header, MANIFEST_NAME, Manifest, SESSION_DIR, SIGNATURE_NAME, TORN_DIR, WORKSPACE_DIR};
 use crate::id::hex;
 use crate::path::RelPath;
-use crate::policy::Limits;
+use crate::policy::{Limits, values_in};
 use crate::progress;
 
 const MAX_NAME: u64 = 4097;
@@ -23,6 +23,10 @@ const MAX_SIGNATURE: u64 = 64 << 10;
 pub trait Sink {
     type Error: From<Error>;
     fn header(&mut self, header: &Header) -> Result<(), Self::Error>;
+    /// Where it is known beforehand: so many bytes will come, and nothing has been written yet.
+    fn room(&mut self, _bytes: u64) -> Result<(), Self::Error> {
+        Ok(())
+    }
     fn file(&mut self, name: &RelPath, content: &mut dyn Read) -> Result<(), Self::Error>;
 }
 
@@ -138,6 +142,8 @@ pub fn unfold<R: Read, S: Sink>(
         return Err(Error::TooLarge(format!("{} files of {total} bytes", names.len())).into());
     }
     sink.header(&header)?;
+    // A part may be named any number of times, so that a few bytes can be said to be a disk full of them.
+    sink.room(total)?;
     for file in &manifest.files {
         let mut part = (&mut contents).take(file.size);
         let mut content = Hashing { from: &mut part, hash: Sha256::new(), count: 0 };
@@ -226,11 +232,6 @@ impl Names {
     fn most_values(&self) -> usize {
         4096 + 32 * self.len() + self.bytes
     }
-}
-
-/// At least as many as there are values in this JSON, without parsing it: each but the first follows one of these.
-fn values_in(json: &[u8]) -> usize {
-    json.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
 }
 
 struct Hashing<'a> {

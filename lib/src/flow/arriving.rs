@@ -211,6 +211,14 @@ impl capsule::Sink for Sink<'_> {
         Ok(())
     }
 
+    fn room(&mut self, needs: u64) -> Result<(), Error> {
+        let Some(stage) = &self.stage else { return Ok(()) };
+        // Not every file system can say it.
+        let Ok(disk) = rustix::fs::statvfs(&stage.dir) else { return Ok(()) };
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if needs <= free { Ok(()) } else { Err(Error::NoRoom { at: stage.dir.clone(), needs, free }) }
+    }
+
     fn file(&mut self, name: &RelPath, content: &mut dyn Read) -> Result<(), Error> {
         let Some(stage) = &mut self.stage else { return Err(capsule::Error::NotACapsule("it has no header").into()) };
         if name.strip_prefix(TORN_DIR).is_some() {

@@ -54,7 +54,11 @@ fn entry(text: &str) -> Result<Option<std::ops::Range<usize>>, String> {
     let mut start = 0;
     let mut above = true;
     while at < bytes.len() {
-        let rest = &text[at..];
+        // What follows, where a character begins: none of those that are looked for stands within one.
+        let Some(rest) = text.get(at..) else {
+            at += 1;
+            continue;
+        };
         let fresh = depth == 0 && text[start..at].trim().is_empty();
         match bytes[at] {
             b'[' if fresh => {
@@ -126,8 +130,14 @@ mod tests {
     #[test]
     fn our_line_comes_and_goes() {
         let command = agent_command("codex", "notify", Reach::Stores);
-        for text in ["", "model = \"x\"\n", "# c\n\n[a]\nnotify = 1\n", "a = '''\nnotify = 1\n'''\n[t]\n", "x = [\n  \"notify = 2\",\n]\n"]
-        {
+        for text in [
+            "",
+            "model = \"x\"\n",
+            "# c\n\n[a]\nnotify = 1\n",
+            "a = '''\nnotify = 1\n'''\n[t]\n",
+            "x = [\n  \"notify = 2\",\n]\n",
+            "é = 1 # é\n",
+        ] {
             let more = with(text, &command).expect("fine");
             assert_eq!(find(&more), Ok(Found::Ours), "{more}");
             assert_eq!(with(&more, &command).expect("fine"), more);

@@ -43,6 +43,9 @@ fn only_a_member_changes_it_and_only_in_its_own_name() {
     assert_eq!(second.follows(&first, "root", &a.1), Ok(()));
     assert_eq!(second.follows(&first, "root", &b.1), Err(Refused::NoMember), "nobody adds themselves");
     assert_eq!(second.follows(&first, "another", &a.1), Err(Refused::Order), "of another store");
+    // One that a device cannot read the beginning of may begin with any number.
+    let last = roster(u64::MAX, first.members.clone());
+    assert_eq!(roster(0, second.members.clone()).follows(&last, "root", &a.1), Err(Refused::Order));
     let skipped = roster(3, second.members.clone());
     assert_eq!(skipped.follows(&first, "root", &a.1), Err(Refused::Order));
 

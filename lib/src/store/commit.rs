@@ -35,7 +35,7 @@ pub fn write(hash: Kind, tree: &ObjectId, parents: &[ObjectId], key: &SigningKey
     Ok(format!("{head}{} {folded}\n\n{MESSAGE}", header(hash)).into_bytes())
 }
 
-fn header(hash: Kind) -> &'static str {
+pub(crate) fn header(hash: Kind) -> &'static str {
     if hash == Kind::Sha1 { "gpgsig" } else { "gpgsig-sha256" }
 }
 
@@ -65,7 +65,7 @@ fn not(id: &ObjectId, why: &str) -> Error {
     Error::NotACheckpoint { what: id.to_string(), why: why.to_owned() }
 }
 
-fn parse(id: ObjectId, bytes: &[u8], signature_header: &str) -> Option<Commit> {
+pub(crate) fn parse(id: ObjectId, bytes: &[u8], signature_header: &str) -> Option<Commit> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (head, message) = text.split_once("\n\n")?;
     let mut commit = Commit { id, tree: id.kind().null(), parents: Vec::new(), signature: None, payload: Vec::new() };

@@ -182,6 +182,11 @@ fn key(item: &Item) -> Vec<u8> {
     key
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn is_one(bytes: &[u8], hash: Kind) -> bool {
+    parse(bytes, hash).is_some()
+}
+
 fn parse(mut bytes: &[u8], hash: Kind) -> Option<Vec<Item>> {
     let mut items = Vec::new();
     while !bytes.is_empty() {

@@ -4,7 +4,7 @@
 //! are not read here: each file is opened when its turn comes in the capsule, and must then still be the one that was seen.
 //! What must stay true: the repository is as it was, byte for byte: refs, reflogs, index, stash, objects, files.
 
-mod answers;
+pub(crate) mod answers;
 mod converted;
 mod files;
 mod history;

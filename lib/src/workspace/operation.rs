@@ -15,13 +15,13 @@ mod folder;
 mod merge;
 mod objects;
 mod pick;
-mod quote;
+pub(crate) mod quote;
 mod read;
 mod rebase;
 mod rebuild;
 mod runs;
 mod state;
-mod todo;
+pub(crate) mod todo;
 
 #[cfg(test)]
 mod tests;

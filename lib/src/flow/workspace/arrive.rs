@@ -23,6 +23,7 @@ use crate::env::Env;
 use crate::git::{Git, Repository};
 use crate::id::SessionId;
 use crate::path::{self, RelPath};
+use crate::policy::is_dense;
 use crate::progress::Progress;
 use crate::workspace::model::{FILE, PACK, What, Workspace};
 use crate::workspace::name::Name;
@@ -77,6 +78,10 @@ impl Arrived {
             return Err(capsule::Error::TooLarge(format!("'{FILE}' has {} bytes", listed.size)).into());
         }
         let json = fs::read(name.under(staged)).at("read", name.under(staged))?;
+        // The shortest of what it lists are names.
+        if is_dense(&json, 6) {
+            return Err(capsule::Error::TooLarge(format!("'{FILE}' says more than a work tree needs")).into());
+        }
         let model: Workspace = serde_json::from_slice(&json).map_err(|error| workspace::Error::Damaged(error.to_string()))?;
         let sizes: std::collections::HashMap<&RelPath, u64> = files.iter().map(|file| (&file.path, file.size)).collect();
         restore::check(&model, |name| sizes.get(name).copied())?;

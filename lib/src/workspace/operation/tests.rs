@@ -3,6 +3,7 @@
 mod forged;
 mod hostile;
 mod lab;
+mod mutated;
 mod others;
 mod rebasing;
 mod stops;
