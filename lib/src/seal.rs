@@ -9,6 +9,7 @@ mod epoch;
 mod header;
 mod identity;
 pub mod packing;
+pub mod padding;
 pub mod pages;
 mod readahead;
 mod recipient;
