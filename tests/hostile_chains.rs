@@ -313,6 +313,11 @@ fn what_is_sealed_and_not_the_truth_is_refused() {
             Forged { envelope: Some(zstd::encode_all(std::io::repeat(0).take_bytes(1 << 30), 3).expect("packed")), ..next() },
             "is damaged",
         ),
+        (
+            "a second frame",
+            Forged { envelope: Some(zstd::encode_all(&b"x"[..], 3).expect("packed").repeat(2)), ..next() },
+            "something stands behind a part's end",
+        ),
         ("a later version", next().record(|record| record["schema"] = json!("samesession.record/9")), "this program knows"),
         ("what nobody knows", next().record(|record| record["requires"] = json!(["x"])), "it requires 'x'"),
         ("another native id", next().record(|record| record["summary"]["native_id"] = json!(OTHER)), "not that of its native session"),
@@ -383,6 +388,46 @@ fn line(forged: &Forged<'_>, length: usize) -> String {
     format!("{} {} {length} {} {}", words[0], words[1], words[3], words[4])
 }
 
+/// The good one with its first part packed again, and these bytes where the padding was.
+fn repacked<'a>(scene: &'a Scene, behind: &[u8]) -> Forged<'a> {
+    let mut forged = scene.next();
+    let text = forged.text("parts");
+    let (first, rest) = text.split_once('\n').expect("lines");
+    let path = crate::support::forged::path_of(first.split(' ').next().expect("a name"));
+    let padded = crate::support::forged::open(&forged.bytes(&path), &forged.key);
+    let content = zstd::decode_all(&padded[..]).expect("zstd");
+    let packed = [&zstd::encode_all(&content[..], 3).expect("packed"), behind].concat();
+    let line = forged.seal_part(&packed, &content, content.len());
+    forged.set_text("parts", &format!("{line}\n{rest}"))
+}
+
+/// As everything was sealed before there was padding: list, record and part; the other parts are padded.
+#[test]
+fn what_has_no_padding_opens_beside_what_has() {
+    let scene = Scene::new();
+    scene.show(&repacked(&scene, b"").commit());
+    scene.victim.run_here(["restore", SESSION]).ok();
+    assert_eq!(scene.victim.heard(), scene.maker.heard());
+}
+
+/// A length of which only the highest bits count: as many as it takes to say how many there are.
+fn is_padmes(len: usize) -> bool {
+    let bits = len.ilog2();
+    len.is_multiple_of(1 << (bits - (bits.ilog2() + 1)))
+}
+
+#[test]
+fn what_is_sealed_has_one_of_few_lengths() {
+    let scene = Scene::new();
+    let forged = scene.forged();
+    let sealed: Vec<String> = forged.paths.keys().filter(|path| path.starts_with("data/") || *path == "manifest.age").cloned().collect();
+    assert!(sealed.len() > 4, "{sealed:?}");
+    for path in &sealed {
+        let packed = crate::support::forged::open(&forged.bytes(path), &forged.key);
+        assert!(is_padmes(packed.len()), "{path}: {}", packed.len());
+    }
+}
+
 trait TakeBytes: std::io::Read + Sized {
     fn take_bytes(self, count: u64) -> std::io::Take<Self> {
         self.take(count)
@@ -447,6 +492,18 @@ fn contents_that_are_not_what_they_were_are_refused_before_anything_is_installed
         ("a part that unpacks to more than it says", bombs, "does not unpack"),
         ("a part that unpacks to less", short, "has another length"),
         ("a part that is not packed", plain, "does not unpack"),
+        ("a part with words for padding", repacked(&scene, b"\x50\x2a\x4d\x18\x05\0\0\0words"), "something stands behind a part's end"),
+        (
+            "a part with much padding",
+            repacked(&scene, &[&b"\x50\x2a\x4d\x18\0\0\x10\0"[..], &[0; 1 << 20]].concat()),
+            "something stands behind",
+        ),
+        ("a part with padding twice", repacked(&scene, &b"\x50\x2a\x4d\x18\0\0\0\0".repeat(2)), "something stands behind a part's end"),
+        (
+            "a part and another one",
+            repacked(&scene, &zstd::encode_all(&b""[..], 3).expect("packed")),
+            "something stands behind a part's end",
+        ),
         ("a list that is none", next().set_text("parts", "nonsense\n"), "a part's line has five words"),
         ("a dictionary without end", packed_against(vec![lines[0].clone(); 3000]), "a dictionary of it is too large"),
     ] {

@@ -10,6 +10,7 @@ mod header;
 mod identity;
 mod own;
 pub mod packing;
+pub mod padding;
 pub mod pages;
 mod passphrase;
 mod readahead;

@@ -126,7 +126,7 @@ pub fn commit<C: Callbacks>(
     callbacks: &C,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    let mut native = Native { source, device, env: ledger.env, captured: Captured::default() };
+    let mut native = Native { source, device, env: ledger.env, captured: Captured::default(), manifest: None };
     let outcome = add(ledger, device, &mut native, options, callbacks, progress)?;
     // A checkpoint holds what stands in the work tree: there the session may come back in place.
     if outcome.state != State::Behind
@@ -146,7 +146,7 @@ pub fn beside<C: Callbacks>(
     callbacks: &C,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    let mut input = Native { source, device, env: ledger.env, captured: Captured::default() };
+    let mut input = Native { source, device, env: ledger.env, captured: Captured::default(), manifest: None };
     let sid = input.sid();
     for _ in 0..ATTEMPTS {
         let known = ledger.peek(&sid)?;

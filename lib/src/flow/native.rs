@@ -6,7 +6,7 @@ use super::Error;
 use super::capture::{Capture, Captured};
 use super::commit::{Begin, Input, Signed};
 use super::source::{Attempt, Source};
-use crate::capsule::FileEntry;
+use crate::capsule::{FileEntry, Manifest};
 use crate::device::Device;
 use crate::env::Env;
 use crate::id::SessionId;
@@ -21,6 +21,8 @@ pub struct Native<'a> {
     pub env: &'a Env,
     /// As it was captured last.
     pub captured: Captured,
+    /// What is to be said of it, but for its files.
+    pub manifest: Option<Manifest>,
 }
 
 impl Input for Native<'_> {
@@ -41,20 +43,26 @@ impl Input for Native<'_> {
     }
 
     fn fold(&mut self, begin: &mut Begin<'_>, progress: &dyn Progress) -> Result<(Folded, Captured), Error> {
-        let env = self.env;
-        let (folded, captured) = self.source.attempt(|source| {
+        let (env, device) = (self.env, self.device);
+        let ((folded, manifest), captured) = self.source.attempt(|source| {
             let mut fold = begin()?;
             match source.capture(env, &mut fold, progress)? {
-                Capture::Done(captured) => Ok(Attempt::Done(fold.finish()?, captured)),
+                Capture::Done(captured) => {
+                    // Looking for the last prompt takes a moment, in which the last parts are sealed.
+                    let manifest = source.manifest(env, device, &captured);
+                    Ok(Attempt::Done((fold.finish()?, manifest), captured))
+                }
                 Capture::Changed(path) => Ok(Attempt::Changed(path)),
             }
         })?;
         self.captured = captured.clone();
+        self.manifest = Some(manifest);
         Ok((folded, captured))
     }
 
     fn signed(&self, files: Vec<FileEntry>, allowed: &Allowed) -> Result<Signed, Error> {
-        let mut manifest = self.source.manifest(self.env, self.device, &self.captured);
+        let made = || self.source.manifest(self.env, self.device, &self.captured);
+        let mut manifest = self.manifest.clone().unwrap_or_else(made);
         manifest.files = files;
         allowed.to_manifest(&mut manifest.more);
         let json = manifest.to_json()?;

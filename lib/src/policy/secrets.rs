@@ -12,6 +12,7 @@ mod rules;
 mod stream;
 mod text;
 mod watch;
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,11 @@
 //!
 //! A short part alone knows nothing of the others, and transcripts repeat themselves over long distances; so it is packed
 //! against a dictionary, which is simply how its file begins. By hand: `zstd -d -D dictionary`. A long part gains little
-//! by that, and packing it takes a quarter longer with one.
+//! by that, and packing it takes a quarter longer with one. What is packed is padded, so that lengths tell little.
 
 use zstd::zstd_safe::{CCtx, CDict, CParameter, DCtx, DDict, compress_bound, get_error_name};
 
-use super::Error;
+use super::{Error, padding};
 
 /// More of the beginning than this gains little; see ARCHITECTURE.md.
 pub const DICTIONARY: usize = 128 << 10;
@@ -15,7 +15,7 @@ pub const LONG: usize = 1 << 20;
 
 const LEVEL: i32 = 3;
 /// Tables half as large as the level's own stay near the processor: a fifth less time for at most 2.5 % more bytes.
-const TABLES: [CParameter; 2] = [CParameter::HashLog(16), CParameter::ChainLog(15)];
+pub(super) const TABLES: [CParameter; 2] = [CParameter::HashLog(16), CParameter::ChainLog(15)];
 
 /// Prepared once for any number of threads.
 pub struct Dictionary {
@@ -55,6 +55,7 @@ impl Packer {
             None => self.context.compress2(&mut self.packed, plain),
         };
         done.map_err(|code| Error::Write(std::io::Error::other(get_error_name(code))))?;
+        padding::pad(&mut self.packed);
         Ok(&self.packed)
     }
 }
@@ -66,6 +67,7 @@ pub struct Unpacker(DCtx<'static>);
 impl Unpacker {
     /// `most` bounds what may come out.
     pub fn unpack(&mut self, packed: &[u8], most: usize, with: Option<&Dictionary>) -> Result<Vec<u8>, Error> {
+        let packed = padding::unpad(packed)?;
         let mut plain = Vec::with_capacity(most);
         let done = match with {
             Some(dictionary) => self.0.decompress_using_ddict(&mut plain, packed, &dictionary.decode),

@@ -5,6 +5,9 @@
 use std::io::{self, Cursor, Read, Write};
 use std::thread;
 
+use zstd::zstd_safe::CParameter;
+
+use super::packing::TABLES;
 use super::{Callbacks, Envelope, Error, Identities, Recipients, peek};
 use crate::policy::Limits;
 
@@ -26,7 +29,10 @@ pub fn seal<W: Write, C: Callbacks>(out: W, to: &Recipients, callbacks: C) -> Re
     let age = Counting { from: age, count: 0 };
     let mut zstd = zstd::Encoder::new(age, LEVEL).map_err(Error::Write)?;
     let cores = thread::available_parallelism().map_or(1, |n| n.get() as u32).min(4);
-    zstd.multithread(cores).and_then(|()| zstd.set_parameter(zstd::zstd_safe::CParameter::JobSize(JOB))).map_err(Error::Write)?;
+    zstd.multithread(cores).map_err(Error::Write)?;
+    for parameter in TABLES.into_iter().chain([CParameter::JobSize(JOB)]) {
+        zstd.set_parameter(parameter).map_err(Error::Write)?;
+    }
     Ok(Sealer { zstd, plain: 0, limits: Limits::default() })
 }
 

@@ -4,7 +4,7 @@
 
 use std::io::Read;
 
-use crate::seal::{Epoch, Error as SealError};
+use crate::seal::{Epoch, Error as SealError, padding};
 
 const RECORD: &str = "checkpoint.json";
 const RECORD_SIGNATURE: &str = "checkpoint.json.sig";
@@ -34,7 +34,8 @@ impl Envelope {
         if let Some(signature) = &self.manifest_signature {
             add(MANIFEST_SIGNATURE, signature).map_err(SealError::Write)?;
         }
-        let packed = tar.into_inner().and_then(|tar| zstd::encode_all(&tar[..], 3)).map_err(SealError::Write)?;
+        let mut packed = tar.into_inner().and_then(|tar| zstd::encode_all(&tar[..], 3)).map_err(SealError::Write)?;
+        padding::pad(&mut packed);
         to.seal(&packed)
     }
 
@@ -42,7 +43,7 @@ impl Envelope {
         let damaged = |error: std::io::Error| SealError::Damaged(format!("manifest.age: {error}"));
         let packed = with.open(sealed)?;
         let mut tar = Vec::new();
-        zstd::Decoder::new(&packed[..]).map_err(damaged)?.take(MAX as u64).read_to_end(&mut tar).map_err(damaged)?;
+        zstd::Decoder::new(padding::unpad(&packed)?).map_err(damaged)?.take(MAX as u64).read_to_end(&mut tar).map_err(damaged)?;
         let mut envelope = Envelope::default();
         let mut archive = tar::Archive::new(&tar[..]);
         for entry in archive.entries().map_err(damaged)?.raw(true) {

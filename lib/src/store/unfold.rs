@@ -32,8 +32,8 @@ const MAX_TEXT: usize = 128 << 20;
 const MAX_DICTIONARY: usize = 8 << 20;
 /// So many of them are kept ready.
 const DICTIONARIES: usize = 4;
-/// A part of random bytes, sealed.
-const MAX_PART: usize = chunk::MAX + (64 << 10);
+/// A part of random bytes, sealed, and what pads it.
+const MAX_PART: usize = chunk::MAX + (256 << 10);
 
 /// What can be seen without a key.
 #[derive(Debug, Clone)]

@@ -5,11 +5,11 @@
 
 use std::sync::{LazyLock, OnceLock};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
 
 use super::Confidence;
+use super::words::Words;
 
 const TEXT: &str = include_str!("rules.txt");
 /// How far a secret is looked for, unless its rule says more.
@@ -49,7 +49,7 @@ impl Rule {
 
 pub struct Rules {
     pub all: Vec<Rule>,
-    words: Option<AhoCorasick>,
+    pub words: Words,
     /// For each word, the rules it may begin, and which of their keys it is; none for an escape.
     owners: Vec<Vec<(usize, usize)>>,
 }
@@ -70,8 +70,7 @@ pub fn rules() -> &'static Rules {
 impl Rules {
     /// Every word, also one that begins within another.
     pub fn hits<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Hit<'a>> {
-        let words = self.words.iter().flat_map(move |words| words.find_overlapping_iter(text));
-        words.map(|word| Hit { at: word.start(), end: word.end(), rules: &self.owners[word.pattern().as_usize()] })
+        self.words.find(text).map(|found| Hit { at: found.at, end: found.end, rules: &self.owners[found.word] })
     }
 
     fn parse(text: &'static str) -> Rules {
@@ -101,8 +100,7 @@ impl Rules {
             keys.push(escape.to_owned());
             owners.push(Vec::new());
         }
-        let words = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).match_kind(MatchKind::Standard).build(&keys).ok();
-        Rules { all, words, owners }
+        Rules { all, words: Words::of(&keys), owners }
     }
 }
 

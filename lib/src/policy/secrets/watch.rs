@@ -4,7 +4,8 @@
 //! stays short; what is not listed is counted.
 
 use std::io::Write;
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::stream::Stream;
@@ -46,6 +47,8 @@ pub struct Watch {
     say: SyncSender<Say>,
     /// What came in smaller pieces than are worth waking somebody for.
     fresh: Vec<u8>,
+    /// Memory of pieces that were looked at, so that the system need not clear new pages for each.
+    spare: Arc<Mutex<Receiver<Vec<u8>>>>,
 }
 
 enum Say {
@@ -60,11 +63,12 @@ enum Say {
 impl Default for Watch {
     fn default() -> Watch {
         let (say, hear) = mpsc::sync_channel(WAITING);
+        let (back, spare) = mpsc::channel();
         thread::spawn(move || {
             let mut state = State::default();
-            hear.into_iter().for_each(|said| state.hear(said));
+            hear.into_iter().for_each(|said| state.hear(said, &back));
         });
-        Watch { say, fresh: Vec::new() }
+        Watch { say, fresh: Vec::new(), spare: Arc::new(Mutex::new(spare)) }
     }
 }
 
@@ -117,6 +121,12 @@ impl Watch {
         asked.unwrap_or_else(|| std::panic::resume_unwind(Box::new("the search for secrets has died")))
     }
 
+    /// Memory for one more piece.
+    fn piece(&self) -> Vec<u8> {
+        let spare = self.spare.lock().ok().and_then(|spare| spare.try_recv().ok());
+        spare.unwrap_or_default()
+    }
+
     /// That it has died is heard by whoever asks.
     fn say(&mut self, said: Say) {
         if !self.fresh.is_empty() {
@@ -132,14 +142,19 @@ impl Observer for Watch {
     }
 
     fn known(&mut self, bytes: &[u8]) {
-        bytes.chunks(PIECE).for_each(|piece| self.say(Say::Known(piece.to_vec())));
+        for piece in bytes.chunks(PIECE) {
+            let mut known = self.piece();
+            known.extend_from_slice(piece);
+            self.say(Say::Known(known));
+        }
     }
 
     fn fresh(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(PIECE) {
             if self.fresh.len() + piece.len() > PIECE {
-                let full = std::mem::take(&mut self.fresh);
-                self.say(Say::Fresh(full));
+                let empty = self.piece();
+                let full = std::mem::replace(&mut self.fresh, empty);
+                let _ = self.say.send(Say::Fresh(full));
             }
             self.fresh.extend_from_slice(piece);
         }
@@ -151,11 +166,21 @@ impl Observer for Watch {
 }
 
 impl State {
-    fn hear(&mut self, said: Say) {
+    fn hear(&mut self, said: Say, back: &Sender<Vec<u8>>) {
+        let again = |mut bytes: Vec<u8>| {
+            bytes.clear();
+            let _ = back.send(bytes);
+        };
         match said {
             Say::Begin(file, packed) => self.begin(file, packed),
-            Say::Known(bytes) => self.known(&bytes),
-            Say::Fresh(bytes) => self.fresh(&bytes),
+            Say::Known(bytes) => {
+                self.known(&bytes);
+                again(bytes);
+            }
+            Say::Fresh(bytes) => {
+                self.fresh(&bytes);
+                again(bytes);
+            }
             Say::End => self.end(),
             Say::Asked(answer) => drop(answer.send(self.found.clone())),
         }
