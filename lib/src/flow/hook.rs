@@ -9,6 +9,7 @@ mod detached;
 mod file;
 mod git;
 mod kept;
+mod linking;
 mod log;
 mod policy;
 mod queue;
