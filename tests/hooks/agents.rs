@@ -7,6 +7,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use super::scene::{Scene, bare_scene, soon};
+use crate::support::agents::skipped;
 use crate::support::chains::{acquaint, id};
 use crate::support::clones::sid_of;
 use crate::support::sandbox::Machine;
@@ -191,6 +192,9 @@ fn an_agent_does_not_wait() {
 /// Whatever it holds: it is not looked into. How long that takes exactly is for the benchmark to say.
 #[test]
 fn a_hook_beside_a_very_long_transcript_returns_at_once() {
+    if std::process::Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
+        return skipped("strace is not installed, nobody counted what a hook reads");
+    }
     let (scene, command) = installed();
     let (laptop, gate) = (&scene.laptop, scene.laptop.home.join("gate"));
     let said = laptop.said(&id(1));

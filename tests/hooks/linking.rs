@@ -342,6 +342,14 @@ fn what_goes_wrong_is_written_down_and_no_commit_fails() {
     assert!(laptop.hook_log().contains("samesession.link is 'sometimes'"), "{}", laptop.hook_log());
     laptop.run_here(["hook", "install", "--git"]).fails(129, "samesession.link is 'sometimes'");
     laptop.git(["config", "samesession.link", "notes"]);
+    // Where one agent runs in another's tool, both have a part in it.
+    let codex = "01a1fc46-14ce-7500-867f-3e8961b3c90d";
+    commit(&laptop.of_session(1).env("CODEX_THREAD_ID", codex));
+    let native = samesession::id::NativeId::parse(codex).expect("an id");
+    let mut both = vec![sid(1), samesession::id::SessionId::derive("codex", &native).to_string()];
+    both.sort();
+    assert_eq!(laptop.noted("HEAD"), both);
+    laptop.git(["update-ref", "-d", NOTES]);
     // Nor where there is no program, or no id that makes sense.
     commit(&laptop.of_session(1).env("PATH", "/usr/local/bin:/usr/bin:/bin"));
     commit(&laptop.env("CLAUDE_CODE_SESSION_ID", "../../x"));
