@@ -27,14 +27,13 @@ fn commits_name_their_prompts(kind: Kind) {
     laptop.machine.git(["config", "--global", "user.name", "x"]);
     laptop.machine.git(["config", "--global", "user.email", "x@example.com"]);
     laptop.machine.git(["commit", "-q", "--allow-empty", "-m", "by hand"]);
-    laptop.machine.git(["config", "samesession.link", "notes"]);
-    laptop.machine.run(["hook", "install", "--git"]).ok();
     let first = (kind.say)(&laptop.ctx, None, "Remember the codeword QUOKKA-7731.").ok();
     let id = first.id();
     let sid = SessionId::derive(kind.name, &NativeId::parse(id).expect("an id")).to_string();
     let mut made = Vec::new();
     for (link, mark) in [("notes", "note"), ("trailer", "trailer")] {
         laptop.machine.git(["config", "samesession.link", link]);
+        laptop.machine.run(["hook", "install", "--git"]).ok();
         for (how, found_by) in [("-m", "output"), ("-qm", "call")] {
             let prompt =
                 format!("Please commit this, {link}.\nRUN-CMD: echo {link}{how} >> told.txt && git add told.txt && git commit {how} told");

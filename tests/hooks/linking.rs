@@ -303,26 +303,35 @@ fn a_commit_of_nobodys_session_starts_nothing_and_hooks_that_were_there_have_the
     let look = |name: &str| fs::read(hooks.join(name)).expect("a hook");
     let names = ["prepare-commit-msg", "commit-msg", "post-commit"];
     let before = names.map(look);
-    let config = fs::read(laptop.cwd.join(".git/config")).expect("a file");
-    links(laptop, "trailer");
-    write_script(&laptop.home.join("bin/git-samesession"), &format!("echo \"$@\" >> '{}'", started.display()));
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", laptop.home.join("bin").display());
-    laptop.env("PATH", &path).commit_code("by hand");
-    assert!(!started.exists(), "{}", fs::read_to_string(&started).unwrap_or_default());
-    let said = fs::read_to_string(&ran).expect("they ran");
-    assert_eq!(said.lines().map(|line| line.split(' ').next().unwrap_or_default()).collect::<Vec<_>>(), names);
-    laptop.of_session(1).env("PATH", &path).commit_code("by an agent");
-    assert_eq!(fs::read_to_string(&started).expect("it was started").lines().count(), 3);
-    laptop.of_session(1).commit_code("really");
-    assert_eq!(laptop.trailers("HEAD"), [sid(1)]);
-    // Their word counts.
-    let refused =
-        laptop.of_session(1).try_git(["-c", "user.name=x", "-c", "user.email=x@y", "commit", "-q", "--allow-empty", "-m", "refused"]);
-    assert_eq!(refused.code(), Some(1));
+    write_script(&laptop.home.join("bin/git-samesession"), &format!("echo \"$@\" >> '{}'", started.display()));
+    for (how, ours) in [("notes", &names[2..]), ("trailer", &names[..2])] {
+        links(laptop, how);
+        let is_ours = |name: &&str| look(name) != before[names.iter().position(|other| other == name).expect("one of them")];
+        assert_eq!(names.into_iter().filter(is_ours).collect::<Vec<_>>(), ours, "those of the other way are gone");
+        let ran_once = || {
+            let said = fs::read_to_string(&ran).expect("they ran");
+            assert_eq!(said.lines().map(|line| line.split(' ').next().unwrap_or_default()).collect::<Vec<_>>(), names);
+            fs::remove_file(&ran).expect("removed");
+        };
+        laptop.env("PATH", &path).commit_code("by hand");
+        ran_once();
+        assert!(!started.exists(), "{}", fs::read_to_string(&started).unwrap_or_default());
+        laptop.of_session(1).env("PATH", &path).commit_code("by an agent");
+        ran_once();
+        let said = fs::read_to_string(&started).expect("it was started");
+        assert_eq!(said.lines().filter_map(|line| line.split(' ').nth(2)).collect::<Vec<_>>(), ours);
+        fs::remove_file(&started).expect("removed");
+        laptop.of_session(1).commit_code("really");
+        ran_once();
+        assert_eq!([laptop.trailers("HEAD"), laptop.noted("HEAD")].concat(), [sid(1)]);
+        // Their word counts.
+        let commit = ["-c", "user.name=x", "-c", "user.email=x@y", "commit", "-q", "--allow-empty", "-m", "refused"];
+        assert_eq!(laptop.of_session(1).try_git(commit).code(), Some(1));
+        fs::remove_file(&ran).expect("removed");
+    }
     laptop.run_here(["hook", "uninstall", "--git"]).ok();
     assert_eq!(names.map(look), before);
-    laptop.git(["config", "--unset", "samesession.link"]);
-    let _ = config;
 }
 
 #[test]

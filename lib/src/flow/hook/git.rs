@@ -26,6 +26,15 @@ pub const WAITING: &[&str] = &["post-checkout", "post-merge"];
 /// These mark commits of sessions, where that was asked for: a trailer before a commit is made, a note after.
 pub const LINKING: &[&str] = &["prepare-commit-msg", "commit-msg", "post-commit"];
 
+/// Each costs every commit the start of a shell.
+fn linking_by(link: Link) -> &'static [&'static str] {
+    match link {
+        Link::Off => &[],
+        Link::Trailer => &LINKING[..2],
+        Link::Notes => &LINKING[2..],
+    }
+}
+
 /// Hooks in the configuration came with this Git.
 const CONFIGURED_SINCE: (u32, u32) = (2, 54);
 
@@ -36,18 +45,24 @@ pub fn install(env: &Env, repo: Option<&Repository>, global: bool) -> Result<Vec
         names.extend(WAITING);
     }
     let link = linking::wanted(&git)?;
-    if link != Link::Off {
-        names.extend(LINKING);
-    }
+    names.extend(linking_by(link));
+    // Those of another way to mark commits, which was given up.
+    let unwanted: Vec<&str> = LINKING.iter().copied().filter(|name| !names.contains(name)).collect();
     let mut rows = Vec::new();
     if has_configured(&git)? {
         for name in names {
             rows.push(configure(&git, name, global)?);
         }
+        for name in unwanted {
+            unconfigure(&git, name, global)?;
+        }
     } else {
         let dir = dir(&git, repo, global)?.ok_or(Error::NoGlobalHooks)?;
         for name in names {
             rows.push(put(&dir, name, global)?);
+        }
+        for name in unwanted {
+            take_out(&dir, name)?;
         }
         if let (Some(repo), Some(row)) = (repo, rows.first_mut()) {
             row.notes.extend(notes(repo, &dir));
@@ -85,8 +100,7 @@ pub fn uninstall(env: &Env, repo: Option<&Repository>, global: bool) -> Result<V
         {
             rows.push(Row { changed: true, ..script_row(dir, name, global, State::Missing) });
         }
-        if configured(&git, name, global)?.is_some() {
-            git.run(&["config", flag(global), "--remove-section", &format!("hook.{}", key(name))])?;
+        if unconfigure(&git, name, global)? {
             rows.push(Row { changed: true, ..config_row(name, global, State::Missing) });
         }
     }
@@ -291,6 +305,14 @@ fn configure(git: &Git, name: &'static str, global: bool) -> Result<Row, Error> 
         git.run(&["config", flag(global), "--replace-all", &format!("{section}.command"), &command])?;
     }
     Ok(row)
+}
+
+fn unconfigure(git: &Git, name: &str, global: bool) -> Result<bool, Error> {
+    let there = configured(git, name, global)?.is_some();
+    if there {
+        git.run(&["config", flag(global), "--remove-section", &format!("hook.{}", key(name))])?;
+    }
+    Ok(there)
 }
 
 fn configured(git: &Git, name: &str, global: bool) -> Result<Option<String>, Error> {
