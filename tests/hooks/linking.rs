@@ -334,6 +334,32 @@ fn a_commit_of_nobodys_session_starts_nothing_and_hooks_that_were_there_have_the
     assert_eq!(names.map(look), before);
 }
 
+/// A Git of the future, as far as it can be had: it says so, and runs such a command by the shell.
+#[test]
+fn a_hook_in_gits_configuration_looks_for_an_agent_first() {
+    let scene = bare_scene();
+    let laptop = &scene.laptop;
+    let real = String::from_utf8(laptop.command("sh").args(["-c", "command -v git"]).output().expect("a shell").stdout).expect("text");
+    let bin = laptop.home.join("newer");
+    write_script(&bin.join("git"), &format!("[ \"$1\" = version ] && {{ echo git version 2.54.0; exit; }}\nexec {} \"$@\"", real.trim()));
+    let path = laptop.command("true").get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value).expect("set").to_owned();
+    let newer = laptop.env("PATH", format!("{}:{}", bin.display(), path.to_str().expect("text")));
+    laptop.git(["config", "samesession.link", "notes"]);
+    let config = fs::read(laptop.cwd.join(".git/config")).expect("there");
+    newer.run_here(["hook", "install", "--git"]).ok();
+    let command = laptop.git(["config", "hook.samesession-post-commit.command"]);
+    let runs = |machine: &Machine| {
+        let shell = ["-c", &format!("{} \"$@\"", command.trim()), "hook"].map(str::to_owned);
+        let named = machine.env("GIT_COMMITTER_NAME", "x").env("GIT_COMMITTER_EMAIL", "x@y");
+        assert!(named.command("sh").args(shell).status().expect("a shell").success());
+        machine.noted("HEAD")
+    };
+    laptop.commit_code("x");
+    assert_eq!((runs(laptop), runs(&laptop.of_session(1))), (vec![], vec![sid(1)]));
+    newer.run_here(["hook", "uninstall", "--git"]).ok();
+    assert_eq!(fs::read(laptop.cwd.join(".git/config")).expect("there"), config);
+}
+
 #[test]
 fn what_goes_wrong_is_written_down_and_no_commit_fails() {
     let scene = linked("notes");
