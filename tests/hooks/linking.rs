@@ -350,8 +350,8 @@ fn a_hook_in_gits_configuration_looks_for_an_agent_first() {
     let command = laptop.git(["config", "hook.samesession-post-commit.command"]);
     let runs = |machine: &Machine| {
         let shell = ["-c", &format!("{} \"$@\"", command.trim()), "hook"].map(str::to_owned);
-        let named = machine.env("GIT_COMMITTER_NAME", "x").env("GIT_COMMITTER_EMAIL", "x@y");
-        assert!(named.command("sh").args(shell).status().expect("a shell").success());
+        // Nothing here says who it is but the commit.
+        assert!(machine.command("sh").args(shell).status().expect("a shell").success());
         machine.noted("HEAD")
     };
     laptop.commit_code("x");

@@ -75,16 +75,28 @@ fn eldest(env: &Env, agent: &dyn Agent, native: NativeId) -> NativeId {
 }
 
 fn note(repo: &Repository, sids: &[SessionId]) -> Result<(), Error> {
-    let made = repo.git.with("log.showSignature=false").run(&["log", "-g", "-1", "--format=%H%x00%gs", "HEAD", "--"])?;
-    let made = String::from_utf8_lossy(&made);
-    let (id, anew) = match made.trim_end().split_once('\0') {
-        Some((id, how)) => (id.to_owned(), is_made_anew(how).map_or_else(|| is_in_progress(repo), Ok)?),
-        // No reflog is kept.
-        None => (repo.git.lines(&["rev-parse", "--verify", "HEAD"])?.concat(), is_in_progress(repo)?),
+    let log = |args: &[&str]| {
+        let out = repo
+            .git
+            .with("log.showSignature=false")
+            .run(&[&["log", "-1", "--format=%H%x00%cn%x00%ce%x00%gs"], args, &["HEAD", "--"]].concat())?;
+        Ok::<_, Error>(String::from_utf8_lossy(&out).trim_end_matches('\n').to_owned())
     };
-    if anew {
+    let mut made = log(&["-g"])?;
+    if made.is_empty() {
+        // No reflog is kept.
+        made = log(&[])?;
+    }
+    let fields: Vec<&str> = made.splitn(4, '\0').collect();
+    let [id, name, email, how] = fields[..] else { return Ok(()) };
+    if is_made_anew(how).map_or_else(|| is_in_progress(repo), Ok)? {
         return Ok(());
     }
+    // Whoever has made the commit, however Git was told that.
+    let own = [("NAME", name), ("EMAIL", email)].into_iter();
+    let git = own.fold(repo.git.clone(), |git, (what, value)| {
+        git.env(&format!("GIT_AUTHOR_{what}"), value).env(&format!("GIT_COMMITTER_{what}"), value)
+    });
     // Git's own writers of notes do not look whether somebody was faster.
     let dir = queue::dir(&repo.common);
     durable::create_dirs(&dir)?;
@@ -97,9 +109,9 @@ fn note(repo: &Repository, sids: &[SessionId]) -> Result<(), Error> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    let before = repo.git.output(&["notes", "--ref", NOTES, "show", &id], b"")?;
+    let before = git.output(&["notes", "--ref", NOTES, "show", id], b"")?;
     if let Some(after) = link::noted(&String::from_utf8_lossy(&before.stdout), sids) {
-        repo.git.feed(&["notes", "--ref", NOTES, "add", "-f", "-F", "-", &id], after.as_bytes())?;
+        git.feed(&["notes", "--ref", NOTES, "add", "-f", "-F", "-", id], after.as_bytes())?;
     }
     Ok(())
 }
