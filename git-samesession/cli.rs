@@ -345,9 +345,10 @@ pub struct List {
 
 #[derive(Args)]
 pub struct Log {
-    /// A session of this repository, or the checkpoint to begin with; 'current' if not given
+    /// A session of this repository, or the checkpoint to begin with; 'current' if not given. Else a commit, a file, or a
+    /// line of one (FILE:LINE): which session and which prompt wrote it
     pub session: Option<String>,
-    /// Show so many checkpoints at most
+    /// Show so many checkpoints, or commits, at most
     #[arg(short, long, value_name = "N")]
     pub number: Option<usize>,
 }
@@ -359,6 +360,9 @@ pub struct Show {
     /// Only look among this agent's sessions on this machine: 'claude' or 'codex'
     #[arg(long)]
     pub agent: Option<String>,
+    /// Show which session made this commit, and what its user had asked for
+    #[arg(long, value_name = "COMMIT", conflicts_with_all = ["session", "agent"])]
+    pub commit: Option<String>,
 }
 
 #[derive(Args)]

@@ -18,6 +18,7 @@ mod inspect;
 mod lease;
 mod list;
 mod log;
+mod made;
 mod r#move;
 mod push;
 mod recipient;

@@ -250,6 +250,8 @@ impl Failure {
                 E::Device(device::Error::HasPassphrase | device::Error::NoPassphrase) => ("passphrase", 1),
                 E::Ambiguous { .. } => ("ambiguous", 1),
                 E::NoSuchSession(_) | E::NoCurrentSession(_) => ("no-session", 1),
+                E::NoSuchCommit(_) => ("no-commit", 1),
+                E::NobodysCommit(_) | E::NotCommitted { .. } => ("no-sessions-commit", 1),
                 E::Seal(seal::Error::NoMatch { .. }) => ("no-key", 1),
                 E::Seal(seal::Error::SignElsewhere(_)) => ("no-key", 1),
                 E::Seal(
@@ -315,6 +317,10 @@ impl Failure {
                 E::NoSuchSession(_) | E::NoCurrentSession(_) => vec![
                     "'git samesession sessions --all' lists every session on this machine".to_owned(),
                     "'git samesession list' lists those of the repository".to_owned(),
+                ],
+                E::NobodysCommit(_) => vec![
+                    "commits are marked if samesession.link is set and hooks are installed: git samesession hook install --git".to_owned(),
+                    "notes of other machines: git fetch REMOTE refs/notes/samesession:refs/notes/samesession".to_owned(),
                 ],
                 E::Ambiguous { .. } => hint("name the session by its id, or narrow the choice with --agent"),
                 E::Changing(_) => hint("try again when the agent has finished its turn"),

@@ -13,6 +13,8 @@ mod circle;
 mod claude;
 #[path = "agents/codex.rs"]
 mod codex;
+#[path = "agents/commits.rs"]
+mod commits;
 #[path = "agents/drivers.rs"]
 mod drivers;
 #[path = "agents/forked.rs"]

@@ -4,6 +4,8 @@
 mod agents;
 #[path = "hooks/beside.rs"]
 mod beside;
+#[path = "hooks/linking.rs"]
+mod linking;
 #[path = "hooks/scene.rs"]
 pub mod scene;
 #[path = "hooks/survives.rs"]

@@ -1,13 +1,12 @@
-//! `log`: the checkpoints of a session, newest first, and every way that it went.
+//! `log`: the checkpoints of a session, newest first, and every way that it went; or which sessions made commits.
 
 use std::io::{self, Write};
 
 use samesession::env::Env;
-use samesession::flow::Way;
 use samesession::flow::log::{self, Entry};
-use samesession::flow::pick;
+use samesession::flow::{self, Way, made, pick};
 use samesession::store::record::Kind;
-use samesession::time;
+use samesession::{store, time};
 use serde::Serialize;
 
 use crate::cli;
@@ -212,7 +211,14 @@ impl View for Answer {
 pub fn run(env: &Env, ui: &Ui, options: &cli::Log) -> Result<(), Failure> {
     let what = options.session.as_deref().unwrap_or("current");
     super::with_ledger(env, ui, |ledger, findings| {
-        let named = super::named(ui, ledger, what, findings)?;
+        let named = match super::named(ui, ledger, what, findings) {
+            // What names no session may name something that one made.
+            Err(none @ (flow::Error::NoSuchSession(_) | flow::Error::Store(store::Error::NotACheckpoint { .. }))) => {
+                let target = made::target(ledger, what)?.ok_or(none)?;
+                return super::made::log(ui, env, ledger, target, options.number, findings);
+            }
+            named => named?,
+        };
         let found = log::log(ledger, &named, options.number.unwrap_or(usize::MAX))?;
         let newest = found.entries.first().and_then(|entry| entry.glance.inside.as_ref().ok()).map(|inside| inside.summary.clone());
         let newest = newest.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `show`: what one native session consists of, or else one checkpoint of the repository.
+//! `show`: what one native session consists of, or else one checkpoint of the repository; or who made a commit.
 
 mod checkpoint;
 
@@ -75,6 +75,9 @@ impl View for Answer {
 
 /// A native session goes before a chain of the same name; what names none may name something of the repository.
 pub fn run(env: &Env, ui: &Ui, options: &cli::Show) -> Result<(), Failure> {
+    if let Some(commit) = &options.commit {
+        return super::made::show(env, ui, commit);
+    }
     let chosen = match super::chosen(env, ui, options.session.as_deref(), options.agent.as_deref()) {
         Err(Failure::Flow(none @ (flow::Error::NoSuchSession(_) | flow::Error::NoCurrentSession(_)))) if options.agent.is_none() => {
             let what = options.session.as_deref().unwrap_or("current");

@@ -5,6 +5,7 @@
 //! files `flow` has installed. Credentials, approvals and settings are never artifacts: `role` is an allow-list, and it
 //! is asked on both sides, when a session is captured and before anything from a capsule is installed.
 
+pub mod asked;
 pub mod claude;
 pub mod codex;
 pub mod hooks;
@@ -13,6 +14,7 @@ pub mod jsonl;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use self::asked::Step;
 use self::hooks::{Call, Hooks};
 use crate::env::{self, Env};
 use crate::id::{NativeId, SessionId};
@@ -219,6 +221,11 @@ pub trait Agent: Sync {
 
     fn home(&self, env: &Env) -> Result<Home, env::Error>;
 
+    /// The variable that tells programs which it starts their session; `None` if it tells them nothing.
+    fn session_variable(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The session that runs us, by the agent's own environment variables.
     fn current(&self, env: &Env) -> Option<NativeId>;
 
@@ -280,6 +287,11 @@ pub trait Agent: Sync {
 
     /// What a person asked for last, by the first `upto` bytes of a transcript.
     fn last_prompt(&self, transcript: &Path, upto: u64) -> Option<String>;
+
+    /// What one record of a transcript is; `None` if it is of no interest, or none.
+    fn step(&self, _record: &[u8]) -> Option<Step> {
+        None
+    }
 
     /// What lets the session here be used on when a capsule's takes its place: a sentence with the command.
     fn keep_both(&self, native: &NativeId) -> String;

@@ -31,6 +31,7 @@ pub mod lease;
 pub mod ledger;
 pub mod list;
 pub mod log;
+pub mod made;
 pub mod named;
 pub mod namespace;
 pub mod on_demand;
@@ -117,6 +118,12 @@ pub enum Error {
     UnknownAgent(String),
     #[error("no session matches '{0}'")]
     NoSuchSession(String),
+    #[error("no commit matches '{0}'")]
+    NoSuchCommit(String),
+    #[error("no session is known to have made {0}")]
+    NobodysCommit(String),
+    #[error("line {line} of '{file}' is not committed yet")]
+    NotCommitted { file: String, line: u64 },
     #[error("no session of this {0} was found")]
     NoCurrentSession(&'static str),
     #[error("'{what}' could be {} sessions", candidates.len())]

@@ -50,10 +50,11 @@ pub fn agent_command(agent: &str, event: &str, reach: Reach) -> String {
 }
 
 /// The command of a hook in Git's configuration, to which Git adds the hook's own arguments.
-pub fn git_command(hook: &str, global: bool) -> String {
-    let global = if global { " --global" } else { "" };
+pub fn git_command(call: &script::Call<'_>) -> String {
+    let (hook, global) = (call.hook, if call.global { " --global" } else { "" });
+    let set = script::any_set(call.only_with).map(|test| format!("{test} || return 0; ")).unwrap_or_default();
     format!(
-        "samesession() {{ command -v {PROGRAM} >/dev/null 2>&1 || return 0; {MARK}{global} {hook} \"$@\" </dev/null; test $? -ne 1; }}; samesession"
+        "samesession() {{ {set}command -v {PROGRAM} >/dev/null 2>&1 || return 0; {MARK}{global} {hook} \"$@\" </dev/null; test $? -ne 1; }}; samesession"
     )
 }
 

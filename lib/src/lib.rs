@@ -21,6 +21,7 @@ pub mod git;
 pub mod hook;
 pub mod id;
 pub mod lease;
+pub mod link;
 pub mod path;
 pub mod policy;
 mod pool;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::support::agents::{Context, Reply, Running, Tools, claude, codex, eventually};
-use crate::support::model::{ModelServer, Request};
+use crate::support::model::{ModelServer, Request, Rule};
 use crate::support::sandbox::{Machine, Ran, Sandbox};
 
 /// A command that goes on until the test makes the file `go`, for half a minute at most.
@@ -42,8 +42,13 @@ pub struct Computer {
 
 impl World {
     pub fn new() -> Option<World> {
+        World::playing(Vec::new())
+    }
+
+    /// With these rules before the built-in ones.
+    pub fn playing(rules: Vec<Rule>) -> Option<World> {
         let tools = Tools::find()?;
-        Some(World { server: ModelServer::start(), sandbox: Sandbox::new(), tools })
+        Some(World { server: ModelServer::playing(rules), sandbox: Sandbox::new(), tools })
     }
 
     /// A computer with keys of its own, at work in this directory of its home.

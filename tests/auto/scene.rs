@@ -1,7 +1,7 @@
 //! A machine on which a watcher runs, or must not.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ pub const ROLLOUT: &str = "rollout-2026-11-21T04-03-33-01a1fc46-14ce-7500-867f-3
 impl Machine {
     /// The processes that watch for this machine, whoever of them will stay.
     pub fn watchers(&self) -> Vec<u32> {
-        self.processes("auto\0watch")
+        self.of_ours("auto watch")
     }
 
     /// Those that make checkpoints in the background at this moment, without what they are about to start.
@@ -23,17 +23,12 @@ impl Machine {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(3)) == Some(&pid.to_string())
         };
-        self.processes("--foreground").into_iter().filter(leads).collect()
+        self.of_ours("--foreground").into_iter().filter(leads).collect()
     }
 
-    fn processes(&self, word: &str) -> Vec<u32> {
-        let home = format!("HOME={}", self.home.display());
-        let is_ours = |dir: &Path| {
-            let read = |name: &str| fs::read(dir.join(name)).unwrap_or_default();
-            String::from_utf8_lossy(&read("cmdline")).contains(word) && read("environ").split(|b| *b == 0).any(|var| var == home.as_bytes())
-        };
-        let all = fs::read_dir("/proc").into_iter().flatten().flatten();
-        all.filter(|entry| is_ours(&entry.path())).filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    fn of_ours(&self, words: &str) -> Vec<u32> {
+        let found = self.processes(|command| command.contains(words)).into_iter();
+        found.filter_map(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok()).collect()
     }
 
     /// The only one there is.

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use super::scene::{Scene, bare_scene, soon};
+use crate::support::agents::skipped;
 use crate::support::chains::{acquaint, id};
 use crate::support::clones::sid_of;
 use crate::support::sandbox::Machine;
@@ -186,6 +187,38 @@ fn an_agent_does_not_wait() {
     laptop.at_rest();
     let tip = laptop.chain(1).expect("a checkpoint");
     assert_eq!((laptop.count(&tip), scene.sent(1)), (2, Some(tip)), "{}", laptop.hook_log());
+}
+
+/// Whatever it holds: it is not looked into. How long that takes exactly is for the benchmark to say.
+#[test]
+fn a_hook_beside_a_very_long_transcript_returns_at_once() {
+    if std::process::Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
+        return skipped("strace is not installed, nobody counted what a hook reads");
+    }
+    let (scene, command) = installed();
+    let (laptop, gate) = (&scene.laptop, scene.laptop.home.join("gate"));
+    let said = laptop.said(&id(1));
+    let file = fs::OpenOptions::new().write(true).open(laptop.transcript_of(&id(1))).expect("a transcript");
+    file.set_len(500 << 20).expect("made longer");
+    let paused = laptop.env("SAMESESSION_FAULT", format!("capture.opened=pause:{}", gate.display()));
+    let stop = command("Stop");
+    let traced = laptop.home.join("traced");
+    let run = format!("strace -f -qq -e trace=read,pread64,mmap -o '{}' sh -c '{}'", traced.display(), stop.replace('\'', "'\\''"));
+    paused.fires(&stop, &id(1)).ok();
+    soon("the work is begun", || gate.exists());
+    // Somebody is at work: this one asks and goes.
+    laptop.fires(&run, &id(1)).ok();
+    let read: u64 = fs::read_to_string(&traced)
+        .expect("it was traced")
+        .lines()
+        .filter(|line| line.contains("read") && !line.contains("ENOENT"))
+        .filter_map(|line| line.rsplit_once(" = ")?.1.split(' ').next()?.parse::<u64>().ok())
+        .sum();
+    assert!(read < 4 << 20, "{read}");
+    fs::write(laptop.transcript_of(&id(1)), said).expect("as it was");
+    fs::remove_file(&gate).expect("removed");
+    laptop.at_rest();
+    assert!(laptop.chain(1).is_some(), "{}", laptop.hook_log());
 }
 
 #[test]

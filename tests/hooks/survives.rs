@@ -39,6 +39,35 @@ fn a_deletion_and_a_push_of_nothing_go_as_ever() {
 }
 
 #[test]
+fn a_push_of_what_is_there_already_takes_sessions_along() {
+    let scene = scene();
+    let laptop = &scene.laptop;
+    laptop.push_code().ok();
+    laptop.adds(&id(1), "more");
+    let pushed = laptop.try_git(["push", "origin", "HEAD:refs/heads/main"]).ok();
+    assert!(pushed.stderr().contains("Everything up-to-date"), "{}", pushed.stderr());
+    assert_eq!((scene.sent(1), laptop.count(&scene.sent(1).expect("sent"))), (laptop.chain(1), 2));
+}
+
+/// What the server says of it is what the user hears, word for word, and its exit status is the user's.
+#[test]
+fn a_push_that_is_refused_is_refused_as_ever() {
+    let scene = scene();
+    let laptop = &scene.laptop;
+    laptop.push_code().ok();
+    let mine = laptop.rev("HEAD");
+    scene.team.hook("update", "case $1 in refs/heads/*) echo not today; exit 1;; esac");
+    laptop.commit_code("refused");
+    laptop.adds(&id(1), "more");
+    let with = laptop.push_code();
+    assert_eq!((scene.main(), scene.sent(1)), (Some(mine), laptop.chain(1)));
+    let without = laptop.try_git(["push", "-q", "--no-verify", "origin", "HEAD:refs/heads/main"]);
+    assert_eq!((with.code(), with.stderr()), (without.code(), without.stderr()));
+    assert!(with.stderr().contains("not today"), "{}", with.stderr());
+    laptop.at_rest();
+}
+
+#[test]
 fn a_store_that_is_gone_is_a_note_and_no_failure() {
     let scene = scene();
     let laptop = &scene.laptop;
@@ -169,6 +198,32 @@ fn a_hook_that_is_killed_half_way_is_made_up_for_by_the_next() {
         laptop.at_rest();
         laptop.assert_sound(true);
     }
+}
+
+/// Not the one that works, but the one that waits for it.
+#[test]
+fn a_push_whose_hook_is_killed_goes_on_and_so_do_its_sessions() {
+    let scene = scene();
+    let (laptop, gate) = (&scene.laptop, scene.laptop.home.join("gate"));
+    laptop.git(["config", "samesession.hook.timeout", "600"]);
+    let paused = laptop.env("SAMESESSION_FAULT", format!("capture.opened=pause:{}", gate.display()));
+    let mut push = paused.command("git");
+    push.args(["push", "-q", "origin", "HEAD:refs/heads/main"]).stdout(Stdio::null()).stderr(Stdio::piped());
+    let push = push.spawn().expect("git");
+    soon("the work is begun", || gate.exists());
+    let waits = |command: &str| command.contains("hook run pre-push") && !command.contains("--foreground");
+    let pids = laptop.processes(waits);
+    assert!(!pids.is_empty(), "somebody waits");
+    for pid in pids {
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it was there");
+    }
+    let out = push.wait_with_output().expect("it ends");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!((scene.main(), laptop.chain(1)), (Some(laptop.rev("HEAD")), None));
+    fs::remove_file(&gate).expect("removed");
+    soon("they are sent", || scene.sent(1).is_some());
+    laptop.at_rest();
+    laptop.assert_sound(false);
 }
 
 #[test]

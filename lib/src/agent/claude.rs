@@ -5,6 +5,7 @@
 //! 2.1.223 on a session with two copies is found from neither's outside.
 
 mod encoding;
+mod steps;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use std::time::SystemTime;
 
 use serde::Deserialize;
 
+use super::asked::Step;
 use super::hooks::{Hooks, Moment};
 use super::{
     Agent, Artifact, Broken, Copy, Discovery, Error, Home, Incoming, Live, Place, Reached, ResumeCommand, Role, Session, Source,
@@ -29,6 +31,8 @@ use crate::id::{self, NativeId};
 use crate::path::RelPath;
 
 pub struct Claude;
+
+const SESSION: &str = "CLAUDE_CODE_SESSION_ID";
 
 /// Project hooks go into the file that is a user's own, not into the one that a team shares.
 static HOOKS: Hooks = Hooks {
@@ -74,8 +78,12 @@ impl Agent for Claude {
         Ok(Home { databases: root.clone(), root })
     }
 
+    fn session_variable(&self) -> Option<&'static str> {
+        Some(SESSION)
+    }
+
     fn current(&self, env: &Env) -> Option<NativeId> {
-        NativeId::parse_uuid(env.var("CLAUDE_CODE_SESSION_ID")?.to_str()?).ok()
+        NativeId::parse_uuid(env.var(SESSION)?.to_str()?).ok()
     }
 
     fn discover(&self, home: &Home) -> Result<Discovery, Error> {
@@ -254,6 +262,10 @@ impl Agent for Claude {
 
     fn last_prompt(&self, transcript: &Path, upto: u64) -> Option<String> {
         summary::last_prompt(transcript, upto)
+    }
+
+    fn step(&self, record: &[u8]) -> Option<Step> {
+        steps::step(record)
     }
 
     fn keep_both(&self, native: &NativeId) -> String {

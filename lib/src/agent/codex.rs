@@ -15,6 +15,7 @@ mod place;
 mod program;
 mod rollout;
 mod settings;
+mod steps;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use rustix::fs::{FlockOperation, flock};
 use self::meta::Meta;
 use self::names::Names;
 use self::rollout::Name;
+use super::asked::Step;
 use super::hooks::{Call, Hooks, Moment, NOTIFY};
 use super::{
     Agent, Artifact, Copy, Discovery, Error, Home, Incoming, Live, Place, Reached, ResumeCommand, Role, Session, Source, StagedFile,
@@ -40,6 +42,8 @@ use crate::id::{self, NativeId};
 use crate::path::RelPath;
 
 pub struct Codex;
+
+const THREAD: &str = "CODEX_THREAD_ID";
 
 static HOOKS: Hooks = Hooks {
     user: "hooks.json",
@@ -100,8 +104,12 @@ impl Agent for Codex {
         Ok(Home { root, databases })
     }
 
+    fn session_variable(&self) -> Option<&'static str> {
+        Some(THREAD)
+    }
+
     fn current(&self, env: &Env) -> Option<NativeId> {
-        NativeId::parse_uuid(env.var("CODEX_THREAD_ID")?.to_str()?).ok()
+        NativeId::parse_uuid(env.var(THREAD)?.to_str()?).ok()
     }
 
     fn discover(&self, home: &Home) -> Result<Discovery, Error> {
@@ -236,6 +244,10 @@ impl Agent for Codex {
 
     fn last_prompt(&self, transcript: &Path, upto: u64) -> Option<String> {
         summary::last_prompt(transcript, upto)
+    }
+
+    fn step(&self, record: &[u8]) -> Option<Step> {
+        steps::step(record)
     }
 
     fn keep_both(&self, _: &NativeId) -> String {

@@ -113,7 +113,8 @@ pub fn open(path: &Path) -> io::Result<Box<dyn BufRead + Send>> {
     Ok(if is_packed(path) { Box::new(unpacked(file)?) } else { Box::new(BufReader::with_capacity(1 << 16, file)) })
 }
 
-fn unpacked(file: File) -> io::Result<BufReader<zstd::Decoder<'static, BufReader<File>>>> {
+/// What a packed transcript unpacks to, wherever it is read from.
+pub fn unpacked<R: Read>(file: R) -> io::Result<BufReader<zstd::Decoder<'static, BufReader<R>>>> {
     let mut zstd = zstd::Decoder::new(file)?;
     zstd.window_log_max(WINDOW_LOG)?;
     Ok(BufReader::with_capacity(1 << 16, zstd))

@@ -8,6 +8,7 @@ pub(super) mod agents;
 mod file;
 mod git;
 mod kept;
+mod linking;
 pub(super) mod log;
 mod policy;
 pub(super) mod queue;

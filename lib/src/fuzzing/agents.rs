@@ -9,7 +9,7 @@ use crate::agent::codex::Codex;
 use crate::agent::hooks::{self, Call};
 use crate::agent::{Agent, Home, Incoming, StagedFile};
 use crate::flow::placed;
-use crate::hook::{json, script, settings as entries, toml as keys};
+use crate::hook::{Reach, json, script, settings as entries, toml as keys};
 use crate::id::NativeId;
 use crate::path::RelPath;
 
@@ -106,7 +106,7 @@ pub fn settings(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let _ = json::parse(&text);
     let _ = entries::installed(&text);
-    let Ok(with) = entries::with(&text, "claude", &["Stop", "SessionStart"], true) else { return };
+    let Ok(with) = entries::with(&text, "claude", &["Stop", "SessionStart"], Reach::Stores) else { return };
     assert!(serde_json::from_str::<serde_json::Value>(&with).is_ok(), "{with}");
     let installed = entries::installed(&with).expect("it was read before");
     assert!(["Stop", "SessionStart"].iter().all(|event| installed.iter().any(|one| one == event)), "{with}");
@@ -116,7 +116,7 @@ pub fn settings(bytes: &[u8]) {
 }
 
 pub fn settings_seeds() -> Vec<Vec<u8>> {
-    let ours = entries::with("{\n  \"model\": \"x\"\n}\n", "claude", &["Stop"], true).expect("written");
+    let ours = entries::with("{\n  \"model\": \"x\"\n}\n", "claude", &["Stop"], Reach::Stores).expect("written");
     let theirs = "{\"hooks\": {\"Stop\": [{\"matcher\": \"*\", \"hooks\": [{\"type\": \"command\", \"command\": \"x\"}]}], \"Other\": []}}";
     texts(["{}", "", &ours, theirs, "{\"hooks\":{}}", "[1, 2]"])
 }
@@ -142,9 +142,13 @@ pub fn toml_seeds() -> Vec<Vec<u8>> {
     [all, vec![fixture("codex-0.169.0/.codex/config.toml")]].concat()
 }
 
+fn pushed(global: bool) -> script::Call<'static> {
+    script::Call { hook: "pre-push", global, only_with: if global { &[] } else { &["CLAUDE_CODE_SESSION_ID"] } }
+}
+
 pub fn script(bytes: &[u8]) {
     let (_, _) = (script::kind(bytes), script::without(bytes));
-    if let Some(with) = script::with(bytes, "pre-push", false) {
+    if let Some(with) = script::with(bytes, &pushed(false)) {
         assert_ne!(script::kind(&with), script::Kind::Theirs);
         if script::kind(bytes) == script::Kind::Theirs {
             assert_eq!(script::without(&with).as_deref(), Some(bytes), "as it was");
@@ -153,7 +157,7 @@ pub fn script(bytes: &[u8]) {
 }
 
 pub fn script_seeds() -> Vec<Vec<u8>> {
-    let ours = script::own("pre-push", true);
-    let shared = script::with(b"#!/bin/bash\nset -e\nexec lint \"$@\"\n", "pre-push", false).expect("a script");
+    let ours = script::own(&pushed(true));
+    let shared = script::with(b"#!/bin/bash\nset -e\nexec lint \"$@\"\n", &pushed(false)).expect("a script");
     [texts([&ours, "#!/bin/sh\n", "#!/usr/bin/env python3\nx\n"]), vec![shared]].concat()
 }

@@ -141,10 +141,19 @@ pub fn lease_seeds() -> Vec<Vec<u8>> {
 fn list(sequence: u64) -> Roster {
     let signing = SIGNER.public_line().expect("a line").split_whitespace().take(2).collect::<Vec<_>>().join(" ");
     let mark = Mark { by: SIGNER.fingerprint(), at: "2026-11-21T04:03:02.746Z".into(), sequence: 1 };
-    let member = Member { name: "laptop".into(), signing, recipient: AGE.into(), added: mark, revoked: None };
+    let member = Member { name: "laptop".into(), signing, recipient: AGE.into(), added: mark, revoked: None, recovery: false };
     let root = (sequence > 1).then(|| "0".repeat(40));
     let (schema, nonce, made) = (roster::SCHEMA.into(), NAME.into(), "2026-11-21T04:03:02.746Z".into());
-    Roster { schema, sequence, nonce, root, made, members: vec![member], more: Default::default() }
+    Roster {
+        schema,
+        sequence,
+        nonce,
+        root,
+        made,
+        members: vec![member],
+        groups: [("all".into(), vec![AGE.into()])].into(),
+        more: Default::default(),
+    }
 }
 
 pub fn roster(bytes: &[u8]) {

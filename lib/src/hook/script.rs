@@ -23,6 +23,16 @@ pub enum Kind {
     Ours,
 }
 
+/// What our lines do.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    pub hook: &'a str,
+    /// It serves all of the user's repositories.
+    pub global: bool,
+    /// Unless one of these is set nothing of ours is started, our program least of all; without any it always is.
+    pub only_with: &'a [&'a str],
+}
+
 pub fn kind(text: &[u8]) -> Kind {
     match without(text) {
         None => Kind::Theirs,
@@ -32,36 +42,36 @@ pub fn kind(text: &[u8]) -> Kind {
 }
 
 /// A hook that does only our work.
-pub fn own(hook: &str, global: bool) -> String {
-    format!("#!/bin/sh\n{}", block(&["if command -v git-samesession >/dev/null 2>&1; then", &format!("\t{}", line(hook, global)), "fi"]))
+pub fn own(call: &Call<'_>) -> String {
+    format!("#!/bin/sh\n{}", block(&[&format!("if {}; then", call.condition("")), &format!("\t{}", call.line()), "fi"]))
 }
 
 /// A hook that first calls the one that made way for it. That one is called only if Git would have called it.
-pub fn calling_aside(hook: &str, global: bool) -> String {
-    let before = format!("before=\"$(dirname \"$0\")/{ASIDE}/{hook}\"");
+pub fn calling_aside(call: &Call<'_>) -> String {
+    let before = format!("before=\"$(dirname \"$0\")/{ASIDE}/{}\"", call.hook);
     let lines = [
         before.as_str(),
         "if test -x \"$before\"; then",
         "\t\"$before\" \"$@\" || exit $?",
         "fi",
-        "if command -v git-samesession >/dev/null 2>&1; then",
-        &format!("\t{}", line(hook, global)),
+        &format!("if {}; then", call.condition("")),
+        &format!("\t{}", call.line()),
         "fi",
     ];
     format!("#!/bin/sh\n{}", block(&lines))
 }
 
 /// A shell script with our lines in it; `None` if it is no script that they can stand in.
-pub fn with(text: &[u8], hook: &str, global: bool) -> Option<Vec<u8>> {
+pub fn with(text: &[u8], call: &Call<'_>) -> Option<Vec<u8>> {
     let end = text.iter().position(|&byte| byte == b'\n')? + 1;
     let first = std::str::from_utf8(&text[..end]).ok()?;
     if !is_shell(first) {
         return None;
     }
     let lines = [
-        "if test -z \"${SAMESESSION_CHAINED-}\" && test -x \"$0\" && command -v git-samesession >/dev/null 2>&1; then",
+        &format!("if {}; then", call.condition("test -z \"${SAMESESSION_CHAINED-}\" && test -x \"$0\" && ")),
         "\tSAMESESSION_CHAINED=1 \"$0\" \"$@\" || exit $?",
-        &format!("\t{}", line(hook, global)),
+        &format!("\t{}", call.line()),
         "\texit 0",
         "fi",
         "unset SAMESESSION_CHAINED",
@@ -77,10 +87,23 @@ pub fn without(text: &[u8]) -> Option<Vec<u8>> {
     Some([&text[..begin], &text[end..]].concat())
 }
 
-fn line(hook: &str, global: bool) -> String {
-    let global = if global { "--global " } else { "" };
-    // Only where it says so itself, in strict mode, does it stop anything: an older program fails otherwise.
-    format!("{PROGRAM} hook run {global}{hook} \"$@\" </dev/null || test $? -ne 1 || exit 1")
+impl Call<'_> {
+    fn line(&self) -> String {
+        let (global, hook) = (if self.global { "--global " } else { "" }, self.hook);
+        // Only where it says so itself, in strict mode, does it stop anything: an older program fails otherwise.
+        format!("{PROGRAM} hook run {global}{hook} \"$@\" </dev/null || test $? -ne 1 || exit 1")
+    }
+
+    fn condition(&self, and: &str) -> String {
+        let set = any_set(self.only_with).map(|test| format!("{test} && ")).unwrap_or_default();
+        format!("{set}{and}command -v {PROGRAM} >/dev/null 2>&1")
+    }
+}
+
+/// Whether one of these variables is set, for a shell; `None` if there are none.
+pub fn any_set(variables: &[&str]) -> Option<String> {
+    let all: String = variables.iter().map(|name| format!("${{{name}-}}")).collect();
+    (!variables.is_empty()).then(|| format!("test -n \"{all}\""))
 }
 
 fn block(lines: &[&str]) -> String {
@@ -111,6 +134,8 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
+    const CALL: Call<'_> = Call { hook: "post-commit", global: false, only_with: &["A", "B"] };
+
     #[test]
     fn what_was_put_in_comes_out_again_byte_for_byte() {
         for text in [
@@ -120,7 +145,7 @@ mod tests {
             "#! /bin/zsh -f\r\nprint x\r\n",
             "#!/usr/bin/env -S bash -e\n\n\n",
         ] {
-            let with = with(text.as_bytes(), "pre-push", false).unwrap_or_else(|| panic!("{text}"));
+            let with = with(text.as_bytes(), &CALL).unwrap_or_else(|| panic!("{text}"));
             assert_ne!(kind(&with), Kind::Theirs, "{text}");
             assert_eq!(without(&with).as_deref(), Some(text.as_bytes()), "{text}");
         }
@@ -129,14 +154,14 @@ mod tests {
     #[test]
     fn lines_go_into_shell_scripts_only() {
         for text in ["#!/usr/bin/env python3\nprint()\n", "#!/usr/bin/env fish\n", "\x7fELF\n", "echo no shebang\n", "#!/bin/sh", ""] {
-            assert_eq!(with(text.as_bytes(), "pre-push", false), None, "{text}");
+            assert_eq!(with(text.as_bytes(), &CALL), None, "{text}");
             assert_eq!((kind(text.as_bytes()), without(text.as_bytes())), (Kind::Theirs, None), "{text}");
         }
     }
 
     #[test]
     fn a_script_of_our_own_is_known_as_such_until_somebody_writes_in_it() {
-        for text in [own("pre-push", false), calling_aside("pre-push", true)] {
+        for text in [own(&CALL), calling_aside(&CALL)] {
             assert_eq!(kind(text.as_bytes()), Kind::Ours);
             assert_eq!(kind(format!("{text}echo more\n").as_bytes()), Kind::Shared);
         }

@@ -147,11 +147,15 @@ fn prompt(line: &[u8]) -> Option<String> {
     }
 }
 
-/// What a person typed; not what the program wraps around commands.
 fn typed(text: &str) -> Option<String> {
-    const WRAPPERS: [&str; 5] = ["<command-", "<local-command-", "<system-reminder>", "<bash-", "Caveat: "];
+    words(text).map(shorten)
+}
+
+/// What a person typed; not what the program wraps around commands, nor what it says of helpers that have come to an end.
+pub fn words(text: &str) -> Option<&str> {
+    const WRAPPERS: [&str; 6] = ["<command-", "<local-command-", "<system-reminder>", "<bash-", "<task-notification>", "Caveat: "];
     let text = text.trim();
-    (!text.is_empty() && !WRAPPERS.iter().any(|start| text.starts_with(start))).then(|| shorten(text))
+    (!text.is_empty() && !WRAPPERS.iter().any(|start| text.starts_with(start))).then_some(text)
 }
 
 fn shorten(text: &str) -> String {

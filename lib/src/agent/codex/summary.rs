@@ -191,8 +191,12 @@ fn text_of(content: Option<Vec<Content>>) -> Option<String> {
     content?.iter().find_map(|part| typed(part.text.as_deref()?))
 }
 
-/// What a person typed, without what editors put before it; not what Codex tells the model in the user's name.
 fn typed(text: &str) -> Option<String> {
+    words(text).map(shorten)
+}
+
+/// What a person typed, without what editors put before it; not what Codex tells the model in the user's name.
+pub fn words(text: &str) -> Option<&str> {
     const OF_EDITORS: &str = "## My request for Codex:";
     const INJECTED: [&str; 6] = [
         "<environment_context>",
@@ -203,7 +207,7 @@ fn typed(text: &str) -> Option<String> {
         "<permissions",
     ];
     let text = text.find(OF_EDITORS).map_or(text, |at| &text[at + OF_EDITORS.len()..]).trim();
-    (!text.is_empty() && !INJECTED.iter().any(|start| text.starts_with(start))).then(|| shorten(text))
+    (!text.is_empty() && !INJECTED.iter().any(|start| text.starts_with(start))).then_some(text)
 }
 
 fn shorten(text: &str) -> String {

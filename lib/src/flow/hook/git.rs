@@ -8,17 +8,32 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::{Row, Scope, State, file, policy};
+use memchr::memmem;
+
+use super::{Row, Scope, State, file, linking, policy};
 use crate::durable::{self, At};
 use crate::env::Env;
 use crate::flow::Error;
 use crate::git::{Git, Repository};
-use crate::hook::script::{self, ASIDE, Kind};
+use crate::hook::script::{self, ASIDE, Call, Kind};
 use crate::hook::{git_command, is_ours};
+use crate::link::Link;
 
 pub const PRE_PUSH: &str = "pre-push";
 /// These only say something, and only where that was asked for.
 pub const WAITING: &[&str] = &["post-checkout", "post-merge"];
+
+/// These mark commits of sessions, where that was asked for: a trailer before a commit is made, a note after.
+pub const LINKING: &[&str] = &["prepare-commit-msg", "commit-msg", "post-commit"];
+
+/// Each costs every commit the start of a shell.
+fn linking_by(link: Link) -> &'static [&'static str] {
+    match link {
+        Link::Off => &[],
+        Link::Trailer => &LINKING[..2],
+        Link::Notes => &LINKING[2..],
+    }
+}
 
 /// Hooks in the configuration came with this Git.
 const CONFIGURED_SINCE: (u32, u32) = (2, 54);
@@ -29,16 +44,47 @@ pub fn install(env: &Env, repo: Option<&Repository>, global: bool) -> Result<Vec
     if repo.is_some_and(|repo| policy::of(repo).waiting) {
         names.extend(WAITING);
     }
+    let link = linking::wanted(&git)?;
+    names.extend(linking_by(link));
+    // Those of another way to mark commits, which was given up.
+    let unwanted: Vec<&str> = LINKING.iter().copied().filter(|name| !names.contains(name)).collect();
+    let mut rows = Vec::new();
     if has_configured(&git)? {
-        return names.into_iter().map(|name| configure(&git, name, global)).collect();
+        for name in names {
+            rows.push(configure(&git, name, global)?);
+        }
+        for name in unwanted {
+            unconfigure(&git, name, global)?;
+        }
+    } else {
+        let dir = dir(&git, repo, global)?.ok_or(Error::NoGlobalHooks)?;
+        for name in names {
+            rows.push(put(&dir, name, global)?);
+        }
+        for name in unwanted {
+            take_out(&dir, name)?;
+        }
+        if let (Some(repo), Some(row)) = (repo, rows.first_mut()) {
+            row.notes.extend(notes(repo, &dir));
+        }
     }
-    let dir = dir(&git, repo, global)?.ok_or(Error::NoGlobalHooks)?;
-    let rows: Result<Vec<Row>, Error> = names.into_iter().map(|name| put(&dir, name, global)).collect();
-    let mut rows = rows?;
-    if let (Some(repo), Some(row)) = (repo, rows.first_mut()) {
-        row.notes.extend(notes(repo, &dir));
+    let follow = linking::Follow::of(env, &git, repo, global)?;
+    if link != Link::Notes {
+        follow.no_more()?;
+    } else if let (true, Some(row)) = (follow.ensure()?, rows.last_mut()) {
+        row.notes.push(format!("{}, so that notes follow commits that are made anew", linking::FOLLOWS));
     }
     Ok(rows)
+}
+
+fn every() -> impl Iterator<Item = &'static str> {
+    [PRE_PUSH].into_iter().chain(WAITING.iter().copied()).chain(LINKING.iter().copied())
+}
+
+/// Commits are of interest where an agent runs, and nowhere else.
+fn variables(name: &str) -> Vec<&'static str> {
+    let of_agents = || crate::agent::all().iter().filter_map(|agent| agent.session_variable());
+    if LINKING.contains(&name) { of_agents().collect() } else { Vec::new() }
 }
 
 pub fn uninstall(env: &Env, repo: Option<&Repository>, global: bool) -> Result<Vec<Row>, Error> {
@@ -48,24 +94,24 @@ pub fn uninstall(env: &Env, repo: Option<&Repository>, global: bool) -> Result<V
         dir => dir?,
     };
     let mut rows = Vec::new();
-    for name in [PRE_PUSH].iter().chain(WAITING) {
+    for name in every() {
         if let Some(dir) = &dir
             && take_out(dir, name)?
         {
             rows.push(Row { changed: true, ..script_row(dir, name, global, State::Missing) });
         }
-        if configured(&git, name, global)?.is_some() {
-            git.run(&["config", flag(global), "--remove-section", &format!("hook.{}", key(name))])?;
+        if unconfigure(&git, name, global)? {
             rows.push(Row { changed: true, ..config_row(name, global, State::Missing) });
         }
     }
+    linking::Follow::of(env, &git, repo, global)?.no_more()?;
     Ok(rows)
 }
 
 pub fn status(env: &Env, repo: Option<&Repository>) -> Result<Vec<Row>, Error> {
     let git = repo.map_or_else(|| Git::at(env, env.cwd()), |repo| repo.git.clone());
     let mut rows = Vec::new();
-    for name in [PRE_PUSH].iter().chain(WAITING) {
+    for name in every() {
         let before = rows.len();
         for global in [false, true] {
             if (global || repo.is_some()) && configured(&git, name, global)?.is_some() {
@@ -76,7 +122,7 @@ pub fn status(env: &Env, repo: Option<&Repository>) -> Result<Vec<Row>, Error> {
         if let Some(repo) = repo {
             let dir = hooks_dir(repo)?;
             let state = state(&dir, name)?;
-            if state != State::Missing || (rows.len() == before && *name == PRE_PUSH) {
+            if state != State::Missing || (rows.len() == before && name == PRE_PUSH) {
                 rows.push(script_row(&dir, name, is_shared(repo, &dir)?, state));
             }
         }
@@ -124,25 +170,27 @@ fn put(dir: &Path, name: &'static str, global: bool) -> Result<Row, Error> {
     let (path, aside) = (dir.join(name), dir.join(ASIDE).join(name));
     fs::create_dir_all(dir).at("create directory", dir)?;
     let executable = Permissions::from_mode(0o755);
+    let variables = variables(name);
+    let call = Call { hook: name, global, only_with: &variables };
     let meta = fs::symlink_metadata(&path).ok();
     let is_link = meta.as_ref().is_some_and(fs::Metadata::is_symlink);
     let now = if is_link { Some(Vec::new()) } else { file::read(&path)? };
     let kind = now.as_deref().map(script::kind);
     let (after, state) = match (&now, kind) {
-        (None, _) => (script::own(name, global).into_bytes(), State::Own),
-        (_, Some(Kind::Ours)) if aside.symlink_metadata().is_ok() => (script::calling_aside(name, global).into_bytes(), State::Chained),
-        (_, Some(Kind::Ours)) => (script::own(name, global).into_bytes(), State::Own),
+        (None, _) => (script::own(&call).into_bytes(), State::Own),
+        (_, Some(Kind::Ours)) if aside.symlink_metadata().is_ok() => (script::calling_aside(&call).into_bytes(), State::Chained),
+        (_, Some(Kind::Ours)) => (script::own(&call).into_bytes(), State::Own),
         // Whoever wrote into it did so between what we call and what they added.
         (Some(now), Some(Kind::Shared)) if aside.symlink_metadata().is_ok() => (now.clone(), State::Chained),
         (Some(now), Some(Kind::Shared)) => {
             let theirs = script::without(now).unwrap_or_default();
-            (script::with(&theirs, name, global).unwrap_or_else(|| now.clone()), State::Beside)
+            (script::with(&theirs, &call).unwrap_or_else(|| now.clone()), State::Beside)
         }
-        (Some(now), _) => match script::with(now, name, global).filter(|_| !is_link && runs(meta.as_ref())) {
+        (Some(now), _) => match script::with(now, &call).filter(|_| !is_link && runs(meta.as_ref())) {
             Some(after) => (after, State::Beside),
             None => {
                 make_way(&path, &aside)?;
-                (script::calling_aside(name, global).into_bytes(), State::Chained)
+                (script::calling_aside(&call).into_bytes(), State::Chained)
             }
         },
     };
@@ -248,7 +296,7 @@ fn has_configured(git: &Git) -> Result<bool, Error> {
 }
 
 fn configure(git: &Git, name: &'static str, global: bool) -> Result<Row, Error> {
-    let command = git_command(name, global);
+    let command = git_command(&Call { hook: name, global, only_with: &variables(name) });
     let mut row = config_row(name, global, State::Configured);
     if configured(git, name, global)?.as_deref() != Some(&*command) {
         row.changed = true;
@@ -257,6 +305,14 @@ fn configure(git: &Git, name: &'static str, global: bool) -> Result<Row, Error> 
         git.run(&["config", flag(global), "--replace-all", &format!("{section}.command"), &command])?;
     }
     Ok(row)
+}
+
+fn unconfigure(git: &Git, name: &str, global: bool) -> Result<bool, Error> {
+    let there = configured(git, name, global)?.is_some();
+    if there {
+        git.run(&["config", flag(global), "--remove-section", &format!("hook.{}", key(name))])?;
+    }
+    Ok(there)
 }
 
 fn configured(git: &Git, name: &str, global: bool) -> Result<Option<String>, Error> {
@@ -284,8 +340,14 @@ fn notes(repo: &Repository, dir: &Path) -> Vec<String> {
     if tracked(PRE_PUSH) {
         notes.push(format!("'{}' is tracked: 'git status' shows the change", dir.join(PRE_PUSH).display()));
     }
-    if dir.ends_with(".husky/_") {
-        notes.push("husky writes its hooks anew when the project is installed: then install again".to_owned());
+    let has = |word: &str| every().any(|name| fs::read(dir.join(name)).is_ok_and(|text| memmem::find(&text, word.as_bytes()).is_some()));
+    let managers = [
+        ("husky", dir.ends_with(".husky/_"), "when the project is installed"),
+        ("lefthook", has("call_lefthook"), "when its configuration changes"),
+        ("pre-commit", has("generated by pre-commit"), "when it is installed"),
+    ];
+    for (manager, _, when) in managers.into_iter().filter(|(_, there, _)| *there) {
+        notes.push(format!("{manager} writes its hooks anew {when}: then install again"));
     }
     notes
 }

@@ -11,7 +11,7 @@ use std::sync::mpsc;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{log, policy, queue, tell, waiting, work};
+use super::{linking, log, policy, queue, tell, waiting, work};
 use crate::agent::hooks::{self, Moment};
 use crate::device::Device;
 use crate::env::Env;
@@ -55,6 +55,7 @@ pub fn run(env: &Env, asked: &Asked<'_>, input: impl Read) -> Answer {
         Some(_) => of_agent(env, asked, input),
         None if asked.name == super::git::PRE_PUSH => before_push(env, asked),
         None if super::git::WAITING.contains(&asked.name) => what_waits(env, asked),
+        None if super::git::LINKING.contains(&asked.name) => linking::mark(env, asked).map(|()| Answer::Nothing),
         None => Ok(Answer::Nothing),
     };
     done.unwrap_or_else(|error| {
