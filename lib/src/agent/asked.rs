@@ -93,6 +93,7 @@ struct Candidates {
     output: Option<Prompt>,
     /// By the time at which it was made, and first made.
     calls: [Option<Prompt>; 2],
+    others: [Option<Prompt>; 2],
     times: [Option<Prompt>; 2],
 }
 
@@ -125,11 +126,15 @@ pub fn find(transcript: &mut dyn BufRead, step: impl Fn(&[u8]) -> Option<Step>, 
                 let call = calls.remove(&id);
                 let during = call.as_ref().filter(|call| call.of_commit).and_then(|call| Some((call.at?, at?, call.prompt.as_ref())));
                 let prompt = call.as_ref().map_or(&now, |call| &call.prompt);
+                let announced = announced(&words);
                 for (moment, found) in moments.iter().zip(&mut found) {
-                    if found.output.is_none() && announces(&words, &moment.id) {
+                    let named = announced.iter().any(|short| moment.id.starts_with(short));
+                    if found.output.is_none() && named {
                         found.output.clone_from(prompt);
                     }
-                    for (time, place) in moment.times().into_iter().zip(&mut found.calls) {
+                    // It announced another one: this one, before it was made anew, or not this one at all.
+                    let calls = if announced.is_empty() || named { &mut found.calls } else { &mut found.others };
+                    for (time, place) in moment.times().into_iter().zip(calls) {
                         if let Some((from, to, prompt)) = during
                             && place.is_none()
                             && from < time + SECOND
@@ -154,8 +159,9 @@ impl Moment {
     }
 
     fn answer(&self, found: Candidates, reaches: impl Fn(SystemTime) -> bool) -> Answer {
-        let Candidates { output, calls: [made, written], times: [by_made, by_written] } = found;
-        let exact = output.map(|prompt| (prompt, By::Output)).or_else(|| made.or(written).map(|prompt| (prompt, By::Call)));
+        let Candidates { output, calls, others, times: [by_made, by_written] } = found;
+        let call = || calls.into_iter().chain(others).flatten().next();
+        let exact = output.map(|prompt| (prompt, By::Output)).or_else(|| call().map(|prompt| (prompt, By::Call)));
         let (prompt, by) = match exact {
             Some(found) => found,
             None if !reaches(self.written) && !reaches(self.made) => return Answer::NotYet,
@@ -169,12 +175,14 @@ impl Moment {
 }
 
 /// As `git commit` says it: `[main 1a2b3c4] subject`, `[main (root-commit) 1a2b3c4] subject`.
-fn announces(words: &str, id: &str) -> bool {
-    words.lines().any(|line| {
-        let inside = line.trim_start().strip_prefix('[').and_then(|rest| rest.split_once("] ")).map(|(inside, _)| inside);
-        let short = inside.and_then(|inside| inside.rsplit_once(' ')).map(|(_, short)| short);
-        short.is_some_and(|short| short.len() >= 4 && id.starts_with(short))
-    })
+fn announced(words: &str) -> Vec<&str> {
+    let short = |line: &'_ str| -> Option<(usize, usize)> {
+        let (inside, _) = line.strip_prefix('[')?.split_once("] ")?;
+        let (before, short) = inside.rsplit_once(' ')?;
+        let is_id = short.len() >= 4 && short.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id.then_some((before.len() + 2, short.len()))
+    };
+    words.lines().map(str::trim_start).filter_map(|line| short(line).and_then(|(at, len)| line.get(at..at + len))).collect()
 }
 
 /// A torn one at the end is none, and one that is too long is empty.
@@ -260,6 +268,18 @@ mod tests {
         assert_eq!(asked(ask(&LINES, "ffff", 10, 10)), ("first".into(), By::Call));
         assert_eq!(asked(ask(&LINES, "ffff", 20, 20)), ("second".into(), By::Call));
         assert_eq!(asked(ask(&LINES, "ffff", 25, 25)), ("second".into(), By::Time));
+        // What has announced another one is not it.
+        let lines = [
+            "100 p one",
+            "101 c1 git commit -m x",
+            "102 a1 [main 1a2b3c4] x",
+            "103 p two",
+            "104 c2 git commit -qm",
+            "106 a2 ",
+            "120 o end",
+        ];
+        assert_eq!(asked(ask(&lines, "ffff", 10, 10)), ("two".into(), By::Call));
+        assert_eq!(asked(ask(&lines, id, 10, 10)), ("one".into(), By::Output));
         // Made anew much later, by somebody else.
         assert_eq!(asked(ask(&LINES, "ffff", 900, 10)), ("first".into(), By::Call));
         assert_eq!(asked(ask(&LINES, "ffff", 28, 5)), ("second".into(), By::Time));
