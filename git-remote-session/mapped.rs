@@ -83,10 +83,7 @@ impl Remote for Mapped {
 
     fn fetch(&mut self, wanted: &[Wanted]) -> Result<(), Failure> {
         self.loudness();
-        let mut wanted: Vec<String> = wanted.iter().map(|wanted| wanted.name.clone()).collect();
-        wanted.sort();
-        wanted.dedup();
-        Ok(self.store.fetch(&wanted)?)
+        Ok(self.store.fetch(&wanted.iter().map(|wanted| (wanted.name.clone(), wanted.id.clone())).collect())?)
     }
 
     fn import(&mut self, names: &[String]) -> Result<(), Failure> {
