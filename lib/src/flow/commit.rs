@@ -52,6 +52,8 @@ pub struct Options {
     pub revive: bool,
     /// What becomes of the lease with it.
     pub lease: Option<Act>,
+    /// The lease is not even renewed.
+    pub as_leased: bool,
     /// Sent to this remote before it stands here: both or neither.
     pub publish: Option<String>,
 }
@@ -228,7 +230,10 @@ impl<'a, C: Callbacks> Step<'a, C> {
         }
         ways.retain(|way| !way.is_deleted());
         let tips = ways.iter().position(|way| !heads.iter().any(|head| head.id() == way.id())).unwrap_or(ways.len());
-        let (lease, changes_hands) = lease::after(ledger, sid, &known, &ways[..tips], options.lease.as_ref())?;
+        let (lease, changes_hands) = match options.as_leased {
+            true => (lease::newest(&known, &ways[..tips]).cloned(), false),
+            false => lease::after(ledger, sid, &known, &ways[..tips], options.lease.as_ref())?,
+        };
         let named = |names: &[String]| Ok::<_, Error>(keys::recipients(&keys::SealTo::Recipients(names.to_vec()), None)?.names());
         let mut readers = Readers::of(&ways);
         readers.join(&device.recipient());
