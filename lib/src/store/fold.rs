@@ -51,8 +51,8 @@ pub struct Before {
 
 impl Before {
     /// What is not among these parts is not kept.
-    pub fn keep(&mut self, sound: &HashSet<String>) {
-        let is = |line: &Line| sound.contains(&line.name);
+    pub fn keep(&mut self, sound: &HashSet<Line>) {
+        let is = |line: &Line| sound.contains(line);
         let all = |lines: &[Line]| lines.iter().all(is);
         self.incomplete |= !self.known.values().all(is);
         self.dictionaries.retain(|_, lines| all(lines));

@@ -234,7 +234,7 @@ impl Opened {
         let (mut before, manifest) = self.before(store, tree, with)?;
         let mut sound = self.contents(store, tree, with)?.sound()?;
         // The pages were read just now.
-        sound.extend(self.record.manifest.pages.iter().chain(&self.record.parts.pages).map(|page| page.name.clone()));
+        sound.extend(self.record.manifest.pages.iter().chain(&self.record.parts.pages).cloned());
         before.keep(&sound);
         Ok((before, manifest))
     }
@@ -353,14 +353,18 @@ impl Contents<'_> {
 
 impl Contents<'_> {
     /// Which of the parts are what their list says: each is opened. What nobody has looked into is whatever its maker says.
-    pub fn sound(mut self) -> Result<HashSet<String>, Error> {
+    pub fn sound(mut self) -> Result<HashSet<Line>, Error> {
         let mut sound = HashSet::new();
         let mut under_way: VecDeque<Line> = VecDeque::new();
         let mut settle = |under_way: &mut VecDeque<Line>, plain: Result<Vec<u8>, String>| {
             let line = under_way.pop_front();
-            sound.extend(line.filter(|line| plain.is_ok_and(|plain| Sha256::digest(&plain)[..] == line.sha256)).map(|line| line.name));
+            sound.extend(line.filter(|line| plain.is_ok_and(|plain| Sha256::digest(&plain)[..] == line.sha256)));
         };
-        while let Some(line) = self.lines.pop_front() {
+        // A dictionary may be made of parts that no file has any more.
+        let mut lines: Vec<Line> = self.lines.drain(..).chain(self.dictionaries.values().flatten().cloned()).collect();
+        let mut seen = HashSet::new();
+        lines.retain(|line| seen.insert(line.clone()));
+        for line in lines {
             if crate::progress::interrupted() {
                 return Err(crate::git::Error::Interrupted.into());
             }
