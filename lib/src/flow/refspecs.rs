@@ -60,9 +60,12 @@ pub fn words(git: &Git, sent: &[Sent]) -> Result<Vec<Word>, git::Error> {
         for (id, rest) in
             listed.iter().filter_map(|line| line.split_once(' ')).filter_map(|(id, name)| Some((id, name.strip_prefix(from)?)))
         {
-            match wanted.get(rest) {
-                Some(&n) if sent[n].tip.is_none_or(|tip| tip.to_string() == id) => drop(good.insert(rest, n)),
-                _ => drop(other.insert(rest)),
+            let meant = wanted.get(rest).copied();
+            let as_meant = |n: &usize| sent[*n].tip.is_none_or(|tip| ObjectId::from_hex(id.as_bytes()).is_ok_and(|id| id == tip));
+            if let Some(n) = meant.filter(as_meant) {
+                good.insert(rest, n);
+            } else {
+                other.insert(rest);
             }
         }
         words.extend(wanted.iter().filter(|(rest, _)| !good.contains_key(*rest)).map(|(_, &n)| alone(sent, n)));
