@@ -9,8 +9,8 @@ use samesession::env::Env;
 use samesession::flow::wrapped::{self, Asked, Wrapped};
 use samesession::git::Repository;
 
-use crate::Failure;
 use crate::protocol::{Answer, Push, Pushed, Remote, Wanted};
+use crate::{Failure, say};
 
 pub struct Mapped {
     store: Wrapped,
@@ -18,6 +18,8 @@ pub struct Mapped {
     verbosity: i64,
     progress: bool,
     object_format: bool,
+    /// Less was asked for than everything.
+    narrowed: bool,
     hash: Option<String>,
 }
 
@@ -29,6 +31,7 @@ impl Mapped {
             verbosity: 1,
             progress: false,
             object_format: false,
+            narrowed: false,
             hash: repo.map(|repo| repo.hash.to_string()),
         })
     }
@@ -56,7 +59,7 @@ impl Remote for Mapped {
             ("dry-run", "true" | "false") => self.asked.dry_run = on,
             ("atomic", "true" | "false") => self.asked.atomic = on,
             ("push-option", option) => self.asked.push_options.push(option.to_owned()),
-            ("object-format", "true" | "sha1" | "sha256") => self.object_format = true,
+            ("object-format", "" | "true" | "sha1" | "sha256") => self.object_format = true,
             ("cas", lease) => match lease.rsplit_once(':') {
                 Some((name, id)) if id.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
                     self.asked
@@ -65,7 +68,10 @@ impl Remote for Mapped {
                 }
                 _ => return Answer::Error("no such lease".to_owned()),
             },
-            _ => return Answer::Unsupported,
+            (name, _) => {
+                self.narrowed |= say::narrows(name);
+                return Answer::Unsupported;
+            }
         }
         Answer::Ok
     }
@@ -83,10 +89,10 @@ impl Remote for Mapped {
 
     fn fetch(&mut self, wanted: &[Wanted]) -> Result<(), Failure> {
         self.loudness();
-        let mut wanted: Vec<String> = wanted.iter().map(|wanted| wanted.name.clone()).collect();
-        wanted.sort();
-        wanted.dedup();
-        Ok(self.store.fetch(&wanted)?)
+        if std::mem::take(&mut self.narrowed) && self.verbosity > 0 {
+            say::everything();
+        }
+        Ok(self.store.fetch(&wanted.iter().map(|wanted| (wanted.name.clone(), wanted.id.clone())).collect())?)
     }
 
     fn import(&mut self, names: &[String]) -> Result<(), Failure> {

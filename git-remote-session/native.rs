@@ -28,6 +28,8 @@ pub struct Native<'a> {
     progress: bool,
     dry_run: bool,
     object_format: bool,
+    /// Less was asked for than everything.
+    narrowed: bool,
     /// What a ref is expected to be; nothing: not there.
     expected: BTreeMap<String, Option<ObjectId>>,
     listed: List,
@@ -46,6 +48,7 @@ impl<'a> Native<'a> {
             progress: false,
             dry_run: false,
             object_format: false,
+            narrowed: false,
             expected: BTreeMap::new(),
             listed: List::default(),
             token: agents::token(),
@@ -138,7 +141,7 @@ impl Remote for Native<'_> {
             "progress" => set(&mut self.progress),
             "dry-run" => set(&mut self.dry_run),
             "object-format" => match value {
-                "true" | "sha1" | "sha256" => {
+                "" | "true" | "sha1" | "sha256" => {
                     self.object_format = true;
                     Answer::Ok
                 }
@@ -151,7 +154,10 @@ impl Remote for Native<'_> {
                 }
                 None => Answer::Error("no such lease".to_owned()),
             },
-            _ => Answer::Unsupported,
+            _ => {
+                self.narrowed |= say::narrows(name);
+                Answer::Unsupported
+            }
         }
     }
 
@@ -196,6 +202,9 @@ impl Remote for Native<'_> {
         }
         natives.sort();
         natives.dedup();
+        if std::mem::take(&mut self.narrowed) && self.verbosity > 0 {
+            say::everything();
+        }
         let repo = self.repo()?.clone();
         let (device, made) = Device::ensure(self.env).map_err(flow::Error::from)?;
         if made {

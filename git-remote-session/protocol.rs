@@ -176,7 +176,8 @@ fn parse(line: &str) -> Option<Line> {
         ("list", "") => Line::List { for_push: false },
         ("list", "for-push") => Line::List { for_push: true },
         ("option", rest) => {
-            let (option, value) = rest.split_once(' ')?;
+            // Older Git, 2.39 for one, says `option object-format` and no more.
+            let (option, value) = rest.split_once(' ').unwrap_or((rest, ""));
             Line::Option { name: name(option)?, value: unquoted(value)? }
         }
         ("fetch", rest) => {

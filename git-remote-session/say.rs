@@ -11,6 +11,16 @@ pub fn line(text: &str) {
     let _ = writeln!(io::stderr(), "{harmless}");
 }
 
+/// Options with which a fetch brings less.
+pub fn narrows(option: &str) -> bool {
+    option == "depth" || option == "filter" || option.starts_with("deepen-")
+}
+
+/// Git passes by in silence, in a clone, what a helper does not support.
+pub fn everything() {
+    line("warning: session: --depth and --filter are not supported, everything is brought");
+}
+
 /// With its causes, and what to do.
 pub fn failure(failure: &crate::Failure) {
     line(&format!("fatal: session: {}", with_causes(failure)));

@@ -175,6 +175,10 @@ fn tell(ui: &Ui, findings: &[Finding]) {
             Finding::BroughtBack { sid, tip } => {
                 format!("session {} had lost checkpoints here and has them back, up to {}", sid.short(), tip.to_hex_with_len(10))
             }
+            Finding::SealedAnew { sid, tip, why } => {
+                let (sid, tip, why) = (sid.short(), tip.to_hex_with_len(10), harmless(why));
+                format!("warning: checkpoint {tip} of session {sid} is damaged ({why}); what it does not hold was sealed anew")
+            }
         });
     }
 }

@@ -668,3 +668,56 @@ fn a_record_that_names_a_file_for_a_recipient_does_not_have_it_read() {
     export("bad.capsule").fails(128, "is not a recipient");
     assert!(victim.cwd.join("good.capsule").exists() && !victim.cwd.join("bad.capsule").exists());
 }
+
+#[test]
+fn upon_a_damaged_checkpoint_the_next_one_is_made_and_holds_everything() {
+    let scene = Scene::new().with_local();
+    let (victim, maker) = (&scene.victim, &scene.maker);
+    victim.run_here(["restore", SESSION, "--session-only"]).ok();
+    for case in ["a list that is none", "no manifest", "a part gone", "a part that is something else", "a part that is said to be another"]
+    {
+        let tip = victim.tip();
+        let forged = Forged::of(maker, victim, &tip).after(&tip);
+        let lines: Vec<String> = forged.text("parts").lines().map(str::to_owned).collect();
+        let last = lines.last().expect("a part").clone();
+        let word = |n: usize| last.split(' ').nth(n).expect("a word").to_owned();
+        let path = crate::support::forged::path_of(&word(0));
+        let bad = match case {
+            "a list that is none" => forged.set_text("parts", "nonsense\n"),
+            "no manifest" => forged.set_text("manifest", "{}"),
+            "a part gone" => {
+                let mut forged = forged;
+                forged.paths.remove(&path);
+                forged
+            }
+            "a part that is something else" => forged.put(&path, b"something else"),
+            _ => {
+                let mut forged = forged;
+                let length: usize = word(2).parse().expect("a number");
+                let lie = forged.seal_part(&zstd::encode_all(&vec![b'x'; length][..], 3).expect("packed"), b"", length);
+                let lie: Vec<String> = lie.split(' ').enumerate().map(|(n, said)| if n == 3 { word(3) } else { said.to_owned() }).collect();
+                forged.set_text("parts", &format!("{}\n{}\n", lines[..lines.len() - 1].join("\n"), lie.join(" ")))
+            }
+        };
+        let bad = bad.commit();
+        scene.show(&bad);
+        victim.say(case);
+        let made = victim.run_here(["checkpoint", SESSION]).ok();
+        assert!(made.stderr().contains(&format!("checkpoint {} of session", &bad[..10])), "{case}: {}", made.stderr());
+        assert!(made.stderr().contains("is damaged") && made.stderr().contains("sealed anew"), "{case}: {}", made.stderr());
+        assert_eq!(victim.rev(&format!("{}~1", session_ref())), bad, "{case}");
+        // Nothing of it rests on what was wrong, there or here.
+        let again = victim.run_here(["checkpoint", SESSION]).ok();
+        assert!(
+            again.stdout().contains("holds all of it already") && !again.stderr().contains("damaged"),
+            "{case}: {}{}",
+            again.stdout(),
+            again.stderr()
+        );
+        victim.git(["push", "-q", "origin", &session_ref()]);
+        maker.git(["fetch", "-q"]);
+        maker.run_here(["restore", SESSION, "--session-only", "--trust", &victim.fingerprint()]).ok();
+        assert_eq!(maker.heard(), victim.heard(), "{case}");
+    }
+    victim.git(["fsck", "--strict", "--no-dangling"]);
+}

@@ -4,6 +4,7 @@ mod agents;
 mod crash;
 mod dialogues;
 mod manual;
+mod many;
 mod places;
 mod store;
 mod story;

@@ -315,3 +315,35 @@ fn what_was_pruned_and_is_remembered_by_its_pin_alone_is_gone_on_from() {
         assert_eq!((machine.count(&next), machine.rev(&format!("{next}^"))), (4, seen.clone()));
     }
 }
+
+#[test]
+fn what_is_older_than_is_said_goes_here_and_there_and_the_newest_stays() {
+    let project = Project::new();
+    let clock = project.sandbox.path().join("clock");
+    let (laptop, desktop) = (project.clone("laptop").env("SAMESESSION_TEST_CLOCK", &clock), project.clone("desktop"));
+    let on_day = |day: u32| fs::write(&clock, (day * 86_400).to_string()).expect("written");
+    for day in [0, 10, 20, 40] {
+        on_day(day);
+        laptop.checkpoint(&format!("on day {day}"), &[&desktop]);
+    }
+    laptop.run_here(["push", &sid()]).ok();
+    desktop.trusts(&laptop);
+    desktop.run_here(["restore", SESSION]).ok();
+    let counts = || (laptop.count(&laptop.tip()), project.git(["rev-list", "--count", &project.tip()]).parse().expect("a number"));
+    laptop.run_here(["gc", "--older-than", "30x"]).fails(129, "an age is a number");
+    assert!(laptop.run_here(["gc", "--older-than", "8w"]).ok().stdout().contains("no chain was shortened"));
+    on_day(41);
+    laptop.run_here(["gc", "--older-than", "3w", "--keep-last", "3"]).ok();
+    assert_eq!(counts(), (3, 3), "whichever keeps more");
+    laptop.run_here(["gc", "--older-than", "30d", "--local"]).ok();
+    assert_eq!(counts(), (2, 3));
+    laptop.run_here(["gc", "--older-than", "12h"]).ok();
+    assert_eq!(counts(), (1, 1));
+    assert_eq!(project.tip(), laptop.tip());
+    desktop.run_here(["fetch"]).ok();
+    assert_eq!(desktop.count(&tracking_ref()), 1);
+    desktop.run_here(["restore", SESSION]).ok();
+    desktop.checkpoint("and on", &[]);
+    desktop.run_here(["push", &sid()]).ok();
+    assert_eq!((desktop.count(&project.tip()), desktop.heard().lines().count()), (2, 5));
+}

@@ -16,7 +16,8 @@ impl Bench {
     pub fn remote(&mut self) {
         self.listed_agents();
         self.unchanged_fetch();
-        self.wrapped();
+        self.wrapped(100, 1_000_000);
+        self.wrapped(1000, 20_000);
     }
 
     /// Git finds the helper as users have it: on PATH.
@@ -101,13 +102,13 @@ impl Bench {
     }
 
     /// The same refs by plain Git and through the view of a store.
-    fn wrapped(&mut self) {
+    fn wrapped(&mut self, count: usize, bytes: usize) {
         if self.smoke {
             return;
         }
-        let home = self.home("wrapped");
+        let home = self.home(&format!("wrapped-{count}"));
         self.clone_of(&home);
-        self.sessions_here(&home, 100, 1_000_000);
+        self.sessions_here(&home, count, bytes);
         run(&mut self.git(&home, &["fetch", "-q", "session::", AGENTS]));
         let (plain, store) = (home.join("plain.git"), home.join("store.git"));
         let address = format!("session::{}", store.display());
@@ -126,8 +127,8 @@ impl Bench {
             },
         );
         let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-        self.row("push of 100 sessions to session::<path> / plain Git", millis(ours), Some(millis(theirs)), ratio, 1.3);
-        let other = self.home("wrapped-other");
+        self.row(&format!("push of {count} sessions to session::<path> / plain Git"), millis(ours), Some(millis(theirs)), ratio, 1.3);
+        let other = self.home(&format!("wrapped-{count}-other"));
         let fetched = |from: &str| {
             self.repository(&other);
             run(&mut self.git(&other, &["pull", "-q", home.join("origin.git").to_str().expect("UTF-8"), "main"]));
@@ -135,6 +136,6 @@ impl Bench {
         };
         let (ours, theirs) = side_by_side(|| fetched(&address), || fetched(plain.to_str().expect("UTF-8")));
         let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-        self.row("fetch of 100 sessions from session::<path> / plain Git", millis(ours), Some(millis(theirs)), ratio, 1.3);
+        self.row(&format!("fetch of {count} sessions from session::<path> / plain Git"), millis(ours), Some(millis(theirs)), ratio, 1.3);
     }
 }

@@ -57,3 +57,15 @@ pub enum Error {
     #[error("interrupted")]
     Interrupted,
 }
+
+impl Error {
+    /// What was written is not what it should be. That it is newer than this program is no damage.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Error::Read(error) => error.get_ref().and_then(|cause| cause.downcast_ref()).is_some_and(crate::store::Error::is_damage),
+            Error::NotACapsule(_) | Error::Damaged(_) | Error::Lies(_) | Error::Unsafe(_) => true,
+            Error::Duplicate(_) | Error::CaseCollision(..) | Error::Nested(..) | Error::NotAFile { .. } => true,
+            _ => false,
+        }
+    }
+}

@@ -67,6 +67,7 @@ mod publish;
 mod readers;
 pub mod recover;
 mod redact;
+mod refspecs;
 pub mod remote;
 pub mod remotes;
 mod replaced;

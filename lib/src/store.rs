@@ -72,6 +72,18 @@ pub enum Error {
     Died,
 }
 
+impl Error {
+    /// What is stored is not what it should be; somebody who has the same elsewhere can do without it.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Error::Missing(_) | Error::Unreadable(_) | Error::NotACheckpoint { .. } | Error::Damaged { .. } => true,
+            Error::Seal(seal::Error::Damaged(_)) => true,
+            Error::Capsule(error) => error.is_damage(),
+            _ => false,
+        }
+    }
+}
+
 fn look_at(repo: &Repository) -> Result<gix::odb::Handle, Error> {
     gix::odb::at(&repo.objects, repo.hash).map_err(|source| Error::Objects { dir: repo.objects.clone(), source })
 }

@@ -277,3 +277,61 @@ fn a_deleted_session_stays_deleted_and_stands_in_nobodys_way() {
     assert_eq!(laptop.rev(&tracking_of(SESSION)), tombstone);
     assert_eq!(laptop.count(&laptop.rev(&tracking_of(OTHER))), 1);
 }
+
+#[test]
+fn neither_fetch_nor_push_changes_who_drives() {
+    let project = Project::new();
+    let clock = project.sandbox.path().join("clock");
+    let laptop = with_agents(&project, "laptop").env("SAMESESSION_TEST_CLOCK", &clock);
+    laptop.checkpoint("mine", &[]);
+    laptop.run_here(["push", SESSION]).ok();
+    laptop.run_here(["lease", "take", SESSION]).ok();
+    let lease = || laptop.json(["lease", "status", SESSION])["sessions"][0].clone();
+    let before = lease();
+    assert!(before["until"].is_string() && before["standing"] == "mine", "{before}");
+    // Long enough for a checkpoint of our own to renew it.
+    fs::write(&clock, "7200").expect("written");
+    laptop.say("more");
+    captured(&laptop);
+    laptop.git(["push", "-q", "origin", "refs/samesession-remote/agents/*:refs/samesession/*"]);
+    laptop.run_here(["fetch"]).ok();
+    assert_eq!(laptop.tip(), laptop.rev(&tracking_of(SESSION)));
+    let tip = laptop.tip();
+    fs::remove_file(laptop.transcript()).expect("removed");
+    laptop.git(["push", "-q", "session::claude", &format!("{tip}:{}", name_of(SESSION))]);
+    let after = lease();
+    for field in ["until", "since", "holder", "turn", "standing"] {
+        assert_eq!(after[field], before[field], "{field}: {after}");
+    }
+    assert_eq!((laptop.tip(), project.tip()), (tip.clone(), tip));
+    laptop.say("by our own command");
+    laptop.run_here(["checkpoint", SESSION]).ok();
+    assert_ne!(lease()["until"], before["until"]);
+}
+
+#[test]
+fn it_is_as_loud_as_git_was_told_to_be() {
+    let project = Project::new();
+    let laptop = with_agents(&project, "laptop");
+    laptop.git(["checkout", "-q", "-b", "main", "origin/main"]);
+    captured(&laptop);
+    let store = project.sandbox.path().join("store.git");
+    laptop.git(["init", "-q", "--bare", store.to_str().expect("UTF-8")]);
+    let url = format!("session::{}", store.display());
+    let to_store = |name: &str| format!("{}:{}", tracking_of(name), name_of(name));
+    laptop.say("more");
+    silent(&laptop, &["fetch", "-q", "agents"]);
+    silent(&laptop, &["push", "-q", &url, &to_store(SESSION)]);
+    silent(&laptop, &["fetch", "-q", &url, "refs/samesession/*:refs/quiet/*"]);
+    let tip = laptop.rev(&tracking_of(SESSION));
+    fs::remove_file(laptop.transcript()).expect("removed");
+    silent(&laptop, &["push", "-q", "session::claude", &format!("{tip}:{}", name_of(SESSION))]);
+    // Where nobody watches there is no progress unless it is asked for, and the list of refs is never more than that.
+    laptop.say("still more");
+    laptop.git(["fetch", "--progress", "agents"]);
+    let told = laptop.try_git(["push", "--progress", &url, &to_store(SESSION), &to_store(OTHER)]).ok().stderr();
+    assert!(told.contains("Writing objects"), "{told}");
+    let told = laptop.try_git(["push", &url, &format!("+{}", to_store(SESSION))]).ok().stderr();
+    assert!(!told.contains("Writing objects"), "{told}");
+    assert_eq!(laptop.git(["ls-remote", &url]).lines().count(), 2);
+}

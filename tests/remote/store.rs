@@ -6,6 +6,7 @@ use super::{captured, listed, name_of, tracking_of, with_agents};
 use crate::support::chains::write_script;
 use crate::support::clones::{OTHER, Project, SESSION, sid_of};
 use crate::support::sandbox::{Machine, Ran};
+use crate::support::servers;
 
 /// A clone with a captured chain of two checkpoints and one of one, and an empty store.
 struct Scene {
@@ -183,6 +184,19 @@ fn a_store_is_reached_by_a_remotes_name_too_and_cloned() {
     let ran = copy.try_git(["push", "origin", ":refs/samesession/sessions/x"]);
     assert!(ran.stderr().contains("remote ref does not exist") || ran.stderr().contains("not known which project"), "{}", ran.stderr());
     assert_eq!(scene.branches().len(), 2);
+    // Neither shallow nor partial, and it is said.
+    for (n, narrow) in ["--depth=1", "--filter=blob:none", "--shallow-since=2020-01-01"].into_iter().enumerate() {
+        let spec = "remote.origin.fetch=+refs/samesession/*:refs/samesession-remote/origin/*";
+        let place = format!("narrow-{n}");
+        let ran = copies.try_git(["clone", narrow, "--no-single-branch", "-c", spec, &scene.url, &place]).ok();
+        assert_eq!(ran.stderr().matches("everything is brought").count(), 1, "{narrow}: {}", ran.stderr());
+        let copy = copies.at(copies.cwd.join(place));
+        let tracking = tracking_of(SESSION).replace("agents", "origin");
+        assert_eq!((copy.rev(&tracking), copy.count(&tracking)), (laptop.rev(&tracking_of(SESSION)), 2));
+        copy.git(["fetch", "-q", narrow, "origin"]);
+        assert_eq!(copy.git(["rev-parse", "--is-shallow-repository"]), "false\n");
+        copy.git(["fsck", "--strict", "--no-dangling"]);
+    }
     // What another helper would have to reach is refused, by whatever name.
     for url in ["session::x", "ext::sh -c true", "-oProxyCommand=x"] {
         laptop.git(["config", "remote.trap.url", url]);
@@ -295,4 +309,46 @@ fn a_store_of_its_own_takes_every_session_and_the_codes_remote_none() {
     assert!(!after.contains("session::") && !after.contains("[samesession]") && !after.contains("agents"), "{after}");
     laptop.run_here(["init", "--store", "/not/a/helper"]).fails(128, "is no agent, remote or address");
     laptop.run_here(["init", "--store", "session::claude"]).fails(128, "is no agent, remote or address");
+}
+
+#[test]
+fn every_address_that_git_takes_is_one_and_a_host_that_hides_other_refs_too() {
+    let scene = Scene::new();
+    let (laptop, store) = (&scene.laptop, &scene.store);
+    // As hosts do: what is no branch is neither shown nor taken.
+    store.git(["config", "transfer.hideRefs", "refs/samesession"]);
+    write_script(&store.cwd.join("hooks/update"), "case \"$1\" in refs/heads/*) ;; *) echo 'only branches' >&2; exit 1 ;; esac");
+    let path = store.cwd.to_str().expect("UTF-8");
+    assert_eq!(laptop.try_git(["push", path, ALL]).code(), Some(1));
+    let ssh = laptop.home.join("ssh");
+    write_script(&ssh, "while [ $# -gt 1 ]; do shift; done; exec sh -c \"$1\"");
+    let laptop = &laptop.env("GIT_SSH_COMMAND", &ssh);
+    store.git(["config", "http.receivepack", "true"]);
+    let root = store.at(scene.project.sandbox.path()).homed(scene.project.sandbox.path());
+    let http = servers::http(&root).map(|address| format!("{address}/store.git"));
+    if http.is_none() {
+        eprintln!("SKIPPED: this Git has no HTTP");
+    }
+    let daemon = servers::Daemon::start(&root);
+    let addresses = [
+        http,
+        Some(format!("{}/store.git", daemon.address())),
+        Some(format!("me@host.example:{path}")),
+        Some(format!("ssh://me@host.example{path}")),
+        Some(format!("file://{path}")),
+    ];
+    for (n, address) in addresses.into_iter().flatten().enumerate() {
+        let url = format!("session::{address}");
+        assert_eq!(laptop.git(["ls-remote", &url]), "", "{url}");
+        let ran = laptop.try_git(["push", "--atomic", &url, ALL]).ok();
+        assert_eq!(ran.stderr().matches("[new reference]").count(), 2, "{url}: {}", ran.stderr());
+        laptop.git(["fetch", "-q", &url, &format!("refs/samesession/*:refs/samesession-remote/n{n}/*")]);
+        assert_eq!(laptop.rev(&tracking_of(SESSION).replace("agents", &format!("n{n}"))), laptop.rev(&tracking_of(SESSION)));
+        // What is gone there goes here, where that is asked for, and nothing else does.
+        laptop.git(["push", "-q", &url, &format!(":{}", name_of(OTHER))]);
+        laptop.git(["fetch", "-q", "--prune", &url, &format!("refs/samesession/*:refs/samesession-remote/n{n}/*")]);
+        assert_eq!(laptop.git(["for-each-ref", &format!("refs/samesession-remote/n{n}")]).lines().count(), 1, "{url}");
+        assert_eq!(laptop.git(["for-each-ref", "refs/samesession-remote/agents"]).lines().count(), 2, "{url}");
+        laptop.git(["push", "-q", &url, &format!(":{}", name_of(SESSION))]);
+    }
 }

@@ -45,59 +45,35 @@ fn believe(one: &Machine, other: &Machine) {
     fs::write(config.join("known_signers"), format!("{} namespaces=\"samesession,git\" {key}", other.name)).expect("written");
 }
 
-/// The system's Git, and another one where `SAMESESSION_TEST_GIT` names its directory.
-fn gits() -> Vec<Option<std::ffi::OsString>> {
-    let other = std::env::var_os("SAMESESSION_TEST_GIT");
-    if other.is_none() {
-        skipped("SAMESESSION_TEST_GIT names no second Git");
-    }
-    std::iter::once(None).chain(other.map(Some)).collect()
-}
-
 #[test]
 fn git_alone_moves_a_session_there_and_back() {
-    for git in gits() {
-        let sandbox = Sandbox::new();
-        let machine = |name: &str| {
-            let machine = sandbox.machine(name);
-            match &git {
-                Some(dir) => {
-                    machine.env("PATH", std::env::join_paths([dir.into(), built(), "/usr/bin".into(), "/bin".into()]).expect("a path"))
-                }
-                None => machine,
-            }
-        };
-        let (laptop, desktop) = (machine("laptop"), machine("desktop"));
-        if Command::new("ssh-keygen").arg("-?").output().is_err() {
-            return skipped("there is no ssh-keygen");
-        }
-        let key = desktop.home.join(".ssh/id_ed25519");
-        fs::create_dir_all(key.parent().expect("a directory")).expect("made");
-        let made = desktop.command("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
-        assert!(made.expect("started").success());
-        let origin = sandbox.path().join("origin.git");
-        let origin = origin.to_str().expect("UTF-8");
-        laptop.git(["init", "-q", "--bare", origin]);
-        laptop.git(["init", "-q"]);
-        laptop.git(["commit", "-q", "--allow-empty", "-m", "x"]);
-        laptop.git(["remote", "add", "origin", origin]);
-        laptop.git(["push", "-q", "origin", "main"]);
-        desktop.git(["clone", "-q", origin, "."]);
-
-        laptop.say("one");
-        sh(&laptop, LAPTOP);
-        believe(&desktop, &laptop);
-        sh(&desktop, DESKTOP);
-        assert_eq!(desktop.heard(), laptop.heard());
-        desktop.say("two, elsewhere");
-        sh(&desktop, BACK);
-        believe(&laptop, &desktop);
-        sh(&laptop, HOME_AGAIN);
-        assert_eq!(laptop.heard(), desktop.heard());
-        assert!(laptop.heard().contains("two, elsewhere"));
+    let sandbox = Sandbox::new();
+    let (laptop, desktop) = (sandbox.machine("laptop"), sandbox.machine("desktop"));
+    if Command::new("ssh-keygen").arg("-?").output().is_err() {
+        return skipped("there is no ssh-keygen");
     }
-}
+    let key = desktop.home.join(".ssh/id_ed25519");
+    fs::create_dir_all(key.parent().expect("a directory")).expect("made");
+    let made = desktop.command("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+    assert!(made.expect("started").success());
+    let origin = sandbox.path().join("origin.git");
+    let origin = origin.to_str().expect("UTF-8");
+    laptop.git(["init", "-q", "--bare", origin]);
+    laptop.git(["init", "-q"]);
+    laptop.git(["commit", "-q", "--allow-empty", "-m", "x"]);
+    laptop.git(["remote", "add", "origin", origin]);
+    laptop.git(["push", "-q", "origin", "main"]);
+    desktop.git(["clone", "-q", origin, "."]);
 
-fn built() -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_BIN_EXE_git-remote-session")).parent().expect("a directory").to_owned()
+    laptop.say("one");
+    sh(&laptop, LAPTOP);
+    believe(&desktop, &laptop);
+    sh(&desktop, DESKTOP);
+    assert_eq!(desktop.heard(), laptop.heard());
+    desktop.say("two, elsewhere");
+    sh(&desktop, BACK);
+    believe(&laptop, &desktop);
+    sh(&laptop, HOME_AGAIN);
+    assert_eq!(laptop.heard(), desktop.heard());
+    assert!(laptop.heard().contains("two, elsewhere"));
 }

@@ -18,12 +18,11 @@ use super::sandbox::Machine;
 impl Machine {
     /// The library's view of this machine.
     fn as_env(&self) -> Env {
-        let vars: BTreeMap<OsString, OsString> =
-            [("HOME", self.home.clone().into()), ("PATH", std::env::var_os("PATH").unwrap_or_default())]
-                .map(|(name, value): (&str, OsString)| (name.into(), value))
-                .into_iter()
-                .chain([("GIT_CONFIG_NOSYSTEM".into(), "1".into())])
-                .collect();
+        let vars: BTreeMap<OsString, OsString> = [("HOME", self.home.clone().into()), ("PATH", super::sandbox::path())]
+            .map(|(name, value): (&str, OsString)| (name.into(), value))
+            .into_iter()
+            .chain([("GIT_CONFIG_NOSYSTEM".into(), "1".into())])
+            .collect();
         Env::new(vars, self.cwd.clone(), self.name.clone()).expect("an environment")
     }
 

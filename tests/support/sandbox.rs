@@ -93,8 +93,7 @@ impl Machine {
     /// Any program, in this machine's environment.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let built = Path::new(env!("CARGO_BIN_EXE_git-samesession")).parent().expect("binaries have a directory");
-        let inherited = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths(std::iter::once(built.to_owned()).chain(std::env::split_paths(&inherited)));
+        let path = std::env::join_paths(std::iter::once(built.to_owned()).chain(std::env::split_paths(&path())));
         let mut command = Command::new(program);
         command
             .env_clear()
@@ -182,6 +181,15 @@ impl Machine {
     pub fn restore(&self, file: &Path, from: &Machine) -> Ran {
         let trust = from.fingerprint();
         self.run([OsStr::new("restore"), file.as_os_str(), "--trust".as_ref(), trust.as_ref()])
+    }
+}
+
+/// The tester's own, and before it the directory of the Git that is to be used instead of the first one there.
+pub fn path() -> OsString {
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    match std::env::var_os("SAMESESSION_TEST_GIT") {
+        Some(git) => std::env::join_paths(std::iter::once(git.into()).chain(std::env::split_paths(&inherited))).expect("no colon in it"),
+        None => inherited,
     }
 }
 

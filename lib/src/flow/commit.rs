@@ -5,7 +5,6 @@
 //! its chain never hides that.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
 use std::path::PathBuf;
 
 use gix::hash::ObjectId;
@@ -21,7 +20,7 @@ use super::source::{self, Source};
 use super::stage::Stage;
 use super::{Error, join, keys, lease, settings};
 use crate::agent::{Role, jsonl};
-use crate::capsule::{FileEntry, Manifest};
+use crate::capsule::{Exact, FileEntry, Manifest};
 use crate::device::Device;
 use crate::durable::At;
 use crate::id::SessionId;
@@ -53,6 +52,8 @@ pub struct Options {
     pub revive: bool,
     /// What becomes of the lease with it.
     pub lease: Option<Act>,
+    /// The lease is not even renewed.
+    pub as_leased: bool,
     /// Sent to this remote before it stands here: both or neither.
     pub publish: Option<String>,
 }
@@ -179,7 +180,12 @@ pub fn add<C: Callbacks>(
         let step = Step::begin(ledger, device, &sid, known, options, callbacks)?;
         match step.take(input, progress) {
             Err(Error::Store(store::Error::Moved { .. })) => {}
-            done => return done.map(|outcome| Outcome { findings, ..outcome }),
+            done => {
+                return done.map(|mut outcome| {
+                    findings.append(&mut outcome.findings);
+                    Outcome { findings, ..outcome }
+                });
+            }
         }
     }
     Err(Error::Store(store::Error::Moved { name: names::session(&sid) }))
@@ -203,6 +209,8 @@ struct Step<'a, C> {
     publish: Option<&'a str>,
     /// The secrets that it holds and that may leave.
     allowed: Allowed,
+    /// What is wrong with the checkpoint that is built upon.
+    damage: Option<String>,
 }
 
 impl<'a, C: Callbacks> Step<'a, C> {
@@ -222,7 +230,10 @@ impl<'a, C: Callbacks> Step<'a, C> {
         }
         ways.retain(|way| !way.is_deleted());
         let tips = ways.iter().position(|way| !heads.iter().any(|head| head.id() == way.id())).unwrap_or(ways.len());
-        let (lease, changes_hands) = lease::after(ledger, sid, &known, &ways[..tips], options.lease.as_ref())?;
+        let (lease, changes_hands) = match options.as_leased {
+            true => (lease::newest(&known, &ways[..tips]).cloned(), false),
+            false => lease::after(ledger, sid, &known, &ways[..tips], options.lease.as_ref())?,
+        };
         let named = |names: &[String]| Ok::<_, Error>(keys::recipients(&keys::SealTo::Recipients(names.to_vec()), None)?.names());
         let mut readers = Readers::of(&ways);
         readers.join(&device.recipient());
@@ -248,6 +259,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
             changes_hands,
             publish,
             allowed: Allowed::default(),
+            damage: None,
         })
     }
 
@@ -255,7 +267,10 @@ impl<'a, C: Callbacks> Step<'a, C> {
         progress.stage("sealing", Some(input.bytes()));
         let mut trees = Vec::new();
         for way in &self.ways {
-            trees.push(way.tree(&self.ledger.store)?);
+            trees.push(match way.tree(&self.ledger.store) {
+                Err(error) if error.is_damage() => ReadTree::default(),
+                tree => tree?,
+            });
         }
         self.build_upon_the_nearest(input, &mut trees)?;
         let (mut before_manifest, mut known_parts) = (None, HashMap::new());
@@ -264,10 +279,18 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let mut begin = || {
             let (mut before, manifest) = match self.ways.first_mut() {
                 None => (Before::default(), None),
-                Some(way) => {
-                    let (before, manifest) = way.before(&self.ledger.store, &trees[0], self.ledger.identities)?;
-                    (before, Some(manifest))
-                }
+                Some(way) => match before(self.ledger, self.device, way, &trees[0]) {
+                    Ok((before, manifest)) => {
+                        self.damage = before.incomplete.then(|| "parts of it are missing or not what they should be".to_owned());
+                        (before, Some(manifest))
+                    }
+                    // What stands here is whole, and need not wait until that is.
+                    Err(error) if error.is_damage() => {
+                        self.damage = Some(super::with_causes(&error));
+                        (Before::default(), None)
+                    }
+                    Err(error) => return Err(error.into()),
+                },
             };
             before.see(manifest.as_ref().map_or(&[], |manifest| &manifest.files));
             before_manifest = manifest;
@@ -293,6 +316,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
             return self.nothing(State::Behind, captured);
         }
         if same_files
+            && self.damage.is_none()
             && !self.changes_hands
             && let [head] = &self.heads[..]
             && let Some(way) = self.ways.first()
@@ -444,7 +468,9 @@ impl<'a, C: Callbacks> Step<'a, C> {
         // The checkpoint stands: that packs stay many is no failure of it, and the next one tries again.
         let _ = tidy::consolidate(store);
         let recipients = self.readers.names;
-        let (findings, passed) = (Vec::new(), Passed::default());
+        let damaged = self.heads.first().map(Checkpoint::id).zip(self.damage);
+        let findings = damaged.map(|(tip, why)| Finding::SealedAnew { sid: self.sid, tip, why }).into_iter().collect();
+        let passed = Passed::default();
         Ok(Outcome { tip, sequence, state: State::Made, added, captured, recipients, lease, open, findings, passed })
     }
 
@@ -483,8 +509,43 @@ impl<'a, C: Callbacks> Step<'a, C> {
     }
 }
 
+/// What can be kept of a checkpoint. What another device has made is looked into: if it is wrong, what is built upon it is, too,
+/// and would not be seen to be before it is wanted.
+fn before(ledger: &Ledger<'_>, device: &Device, way: &mut Opened, tree: &ReadTree) -> Result<(Before, Manifest), store::Error> {
+    match way.checkpoint.signer.fingerprint == device.signing().fingerprint() {
+        true => way.before(&ledger.store, tree, ledger.identities),
+        false => way.before_proven(&ledger.store, tree, ledger.identities),
+    }
+}
+
 /// How the transcript that comes relates to that of a checkpoint.
 fn relation(ledger: &Ledger<'_>, input: &mut dyn Input, way: &mut Opened, tree: &ReadTree) -> Result<Relation, Error> {
+    match compared(ledger, input, way, tree) {
+        Err(error) if is_damage(&error) => {
+            // Of what cannot be read it is known how long it was, and its commit stays behind the next one.
+            let here = std::fs::metadata(input.transcript()?).map_or(0, |meta| meta.len());
+            let longer = way.record.summary.conversation.is_some_and(|theirs| theirs <= here);
+            Ok(if longer { Relation::Ahead } else { Relation::Diverged })
+        }
+        relation => relation,
+    }
+}
+
+fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::Store(error) => error.is_damage(),
+        Error::Capsule(error) => error.is_damage(),
+        Error::Seal(crate::seal::Error::Damaged(_)) => true,
+        // What was read is on its way into a file.
+        Error::File(error) => {
+            let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>()?.get_ref());
+            cause.and_then(|cause| cause.downcast_ref()).is_some_and(store::Error::is_damage)
+        }
+        _ => false,
+    }
+}
+
+fn compared(ledger: &Ledger<'_>, input: &mut dyn Input, way: &mut Opened, tree: &ReadTree) -> Result<Relation, Error> {
     let here = input.transcript()?;
     let (store, identities) = (&ledger.store, ledger.identities);
     let manifest = Manifest::of(&way.manifest_bytes(store, tree, identities)?, &way.record.sid, &way.record.summary.agent)?;
@@ -492,13 +553,17 @@ fn relation(ledger: &Ledger<'_>, input: &mut dyn Input, way: &mut Opened, tree: 
     let mut stage = Stage::temporary(ledger.env)?;
     let mut contents = way.contents(store, tree, identities)?;
     for file in &manifest.files {
-        let mut content = (&mut contents).take(file.size);
+        let mut content = Exact::new(&mut contents, file.size);
         if file.role != super::role_name(Role::Transcript) {
             std::io::copy(&mut content, &mut std::io::sink()).map_err(capsule::Error::Read)?;
             continue;
         }
         let packed = jsonl::is_packed(file.path.as_path());
         let theirs = stage.take(&mut content, packed)?;
+        if crate::id::hex(&content.hash()) != file.sha256 {
+            let why = format!("'{}' is not the file it lists", file.path);
+            return Err(store::Error::Damaged { commit: way.id(), why }.into());
+        }
         return Ok(compare::growing(&here, &theirs).at("compare", &here)?);
     }
     Ok(Relation::Diverged)

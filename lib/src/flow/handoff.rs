@@ -39,7 +39,8 @@ pub fn hand_over<C: Callbacks>(
 ) -> Result<Outcome, Error> {
     let to = super::keys::recipients(&super::keys::SealTo::Recipients(options.to.clone()), None)?.names();
     let act = Act::HandOver { to: to.clone(), note: options.note.clone(), takeover: options.takeover.clone() };
-    let asked = commit::Options { recipients: to, revive: false, lease: Some(act), publish: Some(options.remote.to_owned()) };
+    let asked =
+        commit::Options { recipients: to, revive: false, lease: Some(act), as_leased: false, publish: Some(options.remote.to_owned()) };
     let_go(ledger, device, source, &asked, callbacks, progress)
 }
 

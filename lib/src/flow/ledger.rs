@@ -60,6 +60,8 @@ pub enum Finding {
     Unasked { remote: String, why: String },
     /// A chain that was here is here again.
     BroughtBack { sid: SessionId, tip: ObjectId },
+    /// The newest checkpoint does not hold what it should, and the next one was made without it.
+    SealedAnew { sid: SessionId, tip: ObjectId, why: String },
 }
 
 impl Finding {

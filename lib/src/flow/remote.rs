@@ -8,14 +8,12 @@ use std::collections::BTreeMap;
 use gix::hash::ObjectId;
 
 use super::ledger::{Finding, Ledger};
+use super::refspecs::{self, AT_ONCE, Sent};
 use super::{Error, remotes};
 use crate::git::{self, Repository, failed};
 use crate::id::SessionId;
 use crate::store::names::{self, Named};
 use crate::store::refs::Known;
-
-/// How many refs one start of Git pushes: it takes them as words, and near 20,000 of them Linux refuses to start it.
-const AT_ONCE: usize = 1000;
 
 /// What Git says of one pushed ref.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,12 +79,23 @@ pub struct Push {
 /// Pushes these, each for itself. An error means that nothing is known of any.
 pub fn push(repo: &Repository, remote: &str, pushes: &[Push]) -> Result<BTreeMap<SessionId, Verdict>, Error> {
     let mut verdicts = BTreeMap::new();
-    for (n, some) in pushes.chunks(AT_ONCE).enumerate() {
-        match push_some(repo, remote, some) {
+    let sent = |push: &Push| {
+        let to = names::session(&push.sid);
+        // With a lease it is meant alone.
+        let from = if push.instead_of.is_some() { push.tip.to_string() } else { to.clone() };
+        Sent { force: false, from, tip: Some(push.tip), to }
+    };
+    let words = refspecs::words(&repo.git, &pushes.iter().map(sent).collect::<Vec<_>>())?;
+    let batches: Vec<(Vec<&str>, Vec<&Push>)> = words
+        .chunks(AT_ONCE)
+        .map(|some| (some.iter().map(|word| &*word.text).collect(), some.iter().flat_map(|word| &word.of).map(|&n| &pushes[n]).collect()))
+        .collect();
+    for (n, (words, some)) in batches.iter().enumerate() {
+        match push_some(repo, remote, words, some) {
             // What went before it has arrived; the rest is not tried on a remote that is gone.
             Err(Error::Git(git::Error::Failed { said, .. })) if n > 0 => {
-                let rest = pushes[n * AT_ONCE..].iter().map(|push| (push.sid.clone(), Verdict::Refused(said.clone())));
-                verdicts.extend(rest);
+                let rest = batches[n..].iter().flat_map(|(_, some)| some);
+                verdicts.extend(rest.map(|push| (push.sid.clone(), Verdict::Refused(said.clone()))));
                 break;
             }
             some => verdicts.extend(some?),
@@ -95,16 +104,14 @@ pub fn push(repo: &Repository, remote: &str, pushes: &[Push]) -> Result<BTreeMap
     Ok(verdicts)
 }
 
-fn push_some(repo: &Repository, remote: &str, pushes: &[Push]) -> Result<BTreeMap<SessionId, Verdict>, Error> {
+fn push_some(repo: &Repository, remote: &str, words: &[&str], pushes: &[&Push]) -> Result<BTreeMap<SessionId, Verdict>, Error> {
     let mut args: Vec<String> =
         ["push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-atomic"].map(str::to_owned).to_vec();
     for Push { sid, instead_of, .. } in pushes {
         args.extend(instead_of.map(|from| format!("--force-with-lease={}:{from}", names::session(sid))));
     }
     args.extend(["--end-of-options".to_owned(), remote.to_owned()]);
-    for Push { sid, tip, .. } in pushes {
-        args.push(format!("{tip}:{}", names::session(sid)));
-    }
+    args.extend(words.iter().map(|word| (*word).to_owned()));
     // Sealed parts have no likeness to find: looking for one would cost more than the rest of the push.
     let git = repo.git.with("pack.window=0").with("push.pushOption=").with("push.gpgSign=false");
     let out = git.output(&args, b"")?;

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 
 pub use self::map::Map;
 use super::Error;
+use super::refspecs::{self, AT_ONCE, Sent, Word};
 use crate::env::Env;
 use crate::git::{self, Git, Repository, failed};
 
-/// How many refs one start of Git pushes.
-const AT_ONCE: usize = 1000;
+/// So many refs are fetched by what they name: Git looks for each name among all that are there.
+const BY_ID: usize = 32;
 
 /// Says to a helper that it was started by another one.
 pub const INNER: &str = "SAMESESSION_INNER";
@@ -77,10 +78,18 @@ impl Wrapped {
         Ok(listed.into_iter().map(|(outer, (id, _))| (outer, id)).collect())
     }
 
-    /// Brings what these names lead to. Whether what was listed is among it, the outer Git looks itself.
-    pub fn fetch(&self, wanted: &[String]) -> Result<(), Error> {
-        let inner = self.inner_names(wanted.iter().map(String::as_str))?;
-        let specs: String = inner.iter().map(|name| format!("{name}\n")).collect();
+    /// Brings what these lead to. Whether what was listed is among it, the outer Git looks itself.
+    pub fn fetch(&self, wanted: &BTreeMap<String, String>) -> Result<(), Error> {
+        let inner = self.inner_names(wanted.keys().map(String::as_str))?;
+        // Where something has moved since there are servers that no longer give what was listed.
+        if wanted.len() >= BY_ID && self.fetch_specs(wanted.values()).is_ok() {
+            return Ok(());
+        }
+        self.fetch_specs(inner.iter())
+    }
+
+    fn fetch_specs<'a>(&self, specs: impl Iterator<Item = &'a String>) -> Result<(), Error> {
+        let specs: String = specs.map(|spec| format!("{spec}\n")).collect();
         let mut args = vec!["fetch", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules"];
         args.extend(["--no-prune", "--no-write-commit-graph", "--refmap=", "--stdin"]);
         args.push(if self.aloud { "--progress" } else { "--quiet" });
@@ -124,26 +133,29 @@ impl Wrapped {
             }
             return Ok(verdicts);
         }
-        let at_once = if asked.atomic { good.len().max(1) } else { AT_ONCE };
-        for some in good.chunks(at_once) {
-            verdicts.extend(self.push_some(some, asked)?);
+        let (pushes, sent): (Vec<&Push>, Vec<Sent>) = good.into_iter().unzip();
+        let words = refspecs::words(&self.git, &sent)?;
+        let at_once = if asked.atomic { words.len().max(1) } else { AT_ONCE };
+        for some in words.chunks(at_once) {
+            let of: Vec<_> = some.iter().flat_map(|word| &word.of).map(|&n| (pushes[n], &sent[n])).collect();
+            verdicts.extend(self.push_some(some, &of, asked)?);
         }
         Ok(verdicts)
     }
 
-    fn spec(&self, push: &Push) -> Result<(String, String), String> {
+    fn spec(&self, push: &Push) -> Result<Sent, String> {
         if !self.map.is_whole() {
             return Err("it is not known which project this is: the repository has no commit yet".to_owned());
         }
         let to = self.map.inner(&push.to).ok_or("only refs/samesession/* goes to a store of sessions")?;
-        let from = push.from.as_deref().unwrap_or_default();
+        let from = push.from.clone().unwrap_or_default();
         if from.starts_with(['-', '+', '^', ':']) {
             return Err("no such ref".to_owned());
         }
-        Ok((format!("{}{from}:{to}", if push.force { "+" } else { "" }), to))
+        Ok(Sent { force: push.force, from, tip: None, to })
     }
 
-    fn push_some(&self, some: &[(&Push, (String, String))], asked: &Asked) -> Result<BTreeMap<String, Result<(), String>>, Error> {
+    fn push_some(&self, words: &[Word], of: &[(&Push, &Sent)], asked: &Asked) -> Result<BTreeMap<String, Result<(), String>>, Error> {
         let mut args: Vec<String> =
             ["push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed", "--no-mirror"]
                 .map(str::to_owned)
@@ -153,11 +165,11 @@ impl Wrapped {
         args.push(if asked.atomic { "--atomic" } else { "--no-atomic" }.to_owned());
         args.extend(asked.dry_run.then(|| "--dry-run".to_owned()));
         args.extend(asked.push_options.iter().map(|option| format!("--push-option={option}")));
-        for (push, (_, inner)) in some {
-            args.extend(asked.leases.get(&push.to).map(|expected| format!("--force-with-lease={inner}:{expected}")));
+        for (push, sent) in of {
+            args.extend(asked.leases.get(&push.to).map(|expected| format!("--force-with-lease={}:{expected}", sent.to)));
         }
         args.extend(["--end-of-options".to_owned(), self.address.clone()]);
-        args.extend(some.iter().map(|(_, (spec, _))| spec.clone()));
+        args.extend(words.iter().map(|word| word.text.clone()));
         // What is sealed has no likeness to find.
         let git = self.git.with("pack.window=0").with("push.pushOption=");
         let out = if self.aloud { git.aloud(&args, b"")? } else { git.output(&args, b"")? };
@@ -169,7 +181,7 @@ impl Wrapped {
             return Err(failed(&args, &out).into());
         }
         let unsaid = || Err("the connection ended".to_owned());
-        Ok(some.iter().map(|(push, (_, inner))| (push.to.clone(), by_inner.remove(inner).unwrap_or_else(unsaid))).collect())
+        Ok(of.iter().map(|(push, sent)| (push.to.clone(), by_inner.remove(&sent.to).unwrap_or_else(unsaid))).collect())
     }
 }
 

@@ -45,9 +45,26 @@ pub struct Before {
     pub dictionaries: BTreeMap<String, Vec<Line>>,
     /// The hashes and sizes of its files, by the last part of their names, for those that have no parts of their own.
     pub seen: HashMap<OsString, Vec<(String, usize)>>,
+    /// Some of it is not there any more, or is not what it should be.
+    pub incomplete: bool,
 }
 
 impl Before {
+    /// What is not among these parts is not kept.
+    pub fn keep(&mut self, sound: &HashSet<Line>) {
+        let is = |line: &Line| sound.contains(line);
+        let all = |lines: &[Line]| lines.iter().all(is);
+        self.incomplete |= !self.known.values().all(is);
+        self.dictionaries.retain(|_, lines| all(lines));
+        let dictionaries = &self.dictionaries;
+        let usable = |line: &Line| is(line) && line.dictionary.as_ref().is_none_or(|name| dictionaries.contains_key(name));
+        self.known.retain(|_, line| usable(line));
+        for lines in self.files.values_mut() {
+            let sound = lines.iter().take_while(|line| usable(line)).count();
+            lines.truncate(sound);
+        }
+    }
+
     pub fn see(&mut self, files: &[FileEntry]) {
         for file in files {
             let (Some(name), Ok(size)) = (file.path.as_path().file_name(), usize::try_from(file.size)) else { continue };
@@ -393,7 +410,7 @@ mod tests {
             files: [(RelPath::parse(b"session/x.jsonl").expect("a name"), lines.to_vec())].into(),
             known: lines.iter().map(|line| (line.sha256, line.clone())).collect(),
             dictionaries: folded.dictionaries.clone(),
-            seen: HashMap::new(),
+            ..Before::default()
         }
     }
 

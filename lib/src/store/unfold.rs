@@ -210,7 +210,12 @@ impl Opened {
         for page in &pages.pages {
             let epoch = self.epochs.get(store, &page.epoch, with)?;
             let sealed = self.sealed(store, tree, page)?;
-            text.extend(unseal(&sealed, page, &epoch, &mut unpacker, None).map_err(|why| self.damaged(why))?);
+            let plain = unseal(&sealed, page, &epoch, &mut unpacker, None).map_err(|why| self.damaged(why))?;
+            // The next checkpoint keeps it for what it is said to be.
+            if Sha256::digest(&plain)[..] != page.sha256 {
+                return Err(self.damaged("a page of it is not what it says"));
+            }
+            text.extend(plain);
         }
         if hex(&Sha256::digest(&text)) != pages.sha256 {
             return Err(self.damaged("its pages do not make the text they should"));
@@ -245,6 +250,16 @@ impl Opened {
         Ok(Contents { commit: self.id(), store, tree, lines: lines.into(), dictionaries, epochs, ready, pool, part: Vec::new(), at: 0 })
     }
 
+    /// As `before`, and each part of it was opened, so that nothing rests on another's word.
+    pub fn before_proven(&mut self, store: &Store, tree: &ReadTree, with: &Identities) -> Result<(Before, Manifest), Error> {
+        let (mut before, manifest) = self.before(store, tree, with)?;
+        let mut sound = self.contents(store, tree, with)?.sound()?;
+        // The pages were read just now.
+        sound.extend(self.record.manifest.pages.iter().chain(&self.record.parts.pages).cloned());
+        before.keep(&sound);
+        Ok((before, manifest))
+    }
+
     /// What the next checkpoint can keep of this one.
     pub fn before(&mut self, store: &Store, tree: &ReadTree, with: &Identities) -> Result<(Before, Manifest), Error> {
         let manifest_bytes = self.manifest_bytes(store, tree, with)?;
@@ -253,6 +268,7 @@ impl Opened {
         let there = |line: &Line| tree.tree.parts.get(&line.name).is_some_and(|id| store.is_promised(id) || store.has(id));
         let mut before = Before { dictionaries: self.record.dictionaries.clone(), ..Before::default() };
         before.dictionaries.retain(|_, parts| parts.iter().all(there));
+        before.incomplete = !lines.iter().all(there) || before.dictionaries.len() < self.record.dictionaries.len();
         let usable = |line: &Line| there(line) && line.dictionary.as_ref().is_none_or(|name| before.dictionaries.contains_key(name));
         let mut rest = lines.iter().peekable();
         let mut shared = 0u64;
@@ -353,6 +369,37 @@ impl Contents<'_> {
 
     fn damaged(&self, why: impl Into<String>) -> Error {
         Error::Damaged { commit: self.commit, why: why.into() }
+    }
+}
+
+impl Contents<'_> {
+    /// Which of the parts are what their list says: each is opened. What nobody has looked into is whatever its maker says.
+    pub fn sound(mut self) -> Result<HashSet<Line>, Error> {
+        let mut sound = HashSet::new();
+        let mut under_way: VecDeque<Line> = VecDeque::new();
+        let mut settle = |under_way: &mut VecDeque<Line>, plain: Result<Vec<u8>, String>| {
+            let line = under_way.pop_front();
+            sound.extend(line.filter(|line| plain.is_ok_and(|plain| Sha256::digest(&plain)[..] == line.sha256)));
+        };
+        // A dictionary may be made of parts that no file has any more.
+        let mut lines: Vec<Line> = self.lines.drain(..).chain(self.dictionaries.values().flatten().cloned()).collect();
+        let mut seen = HashSet::new();
+        lines.retain(|line| seen.insert(line.clone()));
+        for line in lines {
+            if crate::progress::interrupted() {
+                return Err(crate::git::Error::Interrupted.into());
+            }
+            let dictionary = line.dictionary.as_ref().map(|name| self.dictionary(name)).transpose();
+            let (Ok(dictionary), Ok(sealed)) = (dictionary, self.sealed(&line)) else { continue };
+            under_way.push_back(line.clone());
+            if let Some(plain) = self.pool.push(Part { line, sealed, dictionary }).map_err(|_| Error::Died)? {
+                settle(&mut under_way, plain);
+            }
+        }
+        while let Some(plain) = self.pool.next().map_err(|_| Error::Died)? {
+            settle(&mut under_way, plain);
+        }
+        Ok(sound)
     }
 }
 

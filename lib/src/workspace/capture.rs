@@ -197,7 +197,7 @@ fn one(repo: &Repository, options: &Options, also: &[ObjectId], at: &str) -> Res
     found.add_emptied(&work)?;
     // What is staged and not changed since may be converted as any other.
     let changed: HashSet<&[u8]> = status.changes.iter().filter(|change| change.tree != b'.').map(|change| change.path).collect();
-    found.add_converted(&work, &converted::find(&work, &index, &changed, &found, &attributes)?)?;
+    found.add_converted(&work, &converted::find(&work, &index, &changed, &found, attributes.as_deref())?)?;
     let submodules = submodules::of(&work, &status, &index)?;
     let pack = pack::make(&work, &history, &index.blobs)?;
     if moment(&index_file) != before {

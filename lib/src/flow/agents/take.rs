@@ -59,7 +59,7 @@ fn one(
     let mut source = source.with_workspace(ledger.env, &options)?;
     let sid = source.selected.session.sid();
     let stamp = stamp::of_files(&source.selected.session, source.artifacts.iter().map(|(artifact, _)| artifact));
-    let asked = commit::Options::default();
+    let asked = commit::Options { as_leased: true, ..commit::Options::default() };
     let done = match commit::beside(ledger, device, &mut source, &asked, &NoCallbacks, progress) {
         Err(Error::Deleted { sid, by, at }) => {
             let tip = refs::of(&ledger.store, &sid)?.local;

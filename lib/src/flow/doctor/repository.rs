@@ -227,7 +227,7 @@ fn remove(name: &str) -> String {
 fn of_following(said: &ledger::Finding, survey: &Survey) -> Option<Finding> {
     match said {
         // The survey has named most of them.
-        ledger::Finding::Unknown { .. } | ledger::Finding::Unasked { .. } => None,
+        ledger::Finding::Unknown { .. } | ledger::Finding::Unasked { .. } | ledger::Finding::SealedAnew { .. } => None,
         ledger::Finding::Ignored { name, .. } if survey.wrong.iter().any(|text| text.contains(name.as_str())) => None,
         ledger::Finding::Ignored { name, why } => Some(finding(Verdict::Trouble, format!("'{name}' cannot be followed: {why}"))),
         ledger::Finding::Rewound { remote, sid, seen, now } => {

@@ -35,6 +35,8 @@ struct Spoken {
     modes_lie: bool,
 }
 
+/// Git's exit code for words that it does not know.
+const USAGE: i32 = 129;
 /// What is asked of each file, in this order.
 const ATTRIBUTES: [&str; 6] = ["filter", "working-tree-encoding", "ident", "text", "crlf", "eol"];
 /// A file that is larger is not searched.
@@ -46,7 +48,7 @@ pub fn find(
     index: &Index<'_>,
     changed: &HashSet<&[u8]>,
     found: &Files,
-    elsewhere: &[PathBuf],
+    elsewhere: Option<&[PathBuf]>,
 ) -> Result<Vec<Vec<u8>>, Error> {
     let spoken = spoken(work, index, found, elsewhere)?;
     if !spoken.of_lines && !spoken.of_content && !spoken.modes_lie {
@@ -72,15 +74,15 @@ pub fn find(
     Ok(differ)
 }
 
-fn spoken(work: &Work<'_>, index: &Index<'_>, found: &Files, elsewhere: &[PathBuf]) -> Result<Spoken, Error> {
+fn spoken(work: &Work<'_>, index: &Index<'_>, found: &Files, elsewhere: Option<&[PathBuf]>) -> Result<Spoken, Error> {
     let config = &work.repo.config;
     let mut spoken = Spoken { modes_lie: config.flag("core.filemode") == Some(false), ..Spoken::default() };
     spoken.of_lines = config.get("core.autocrlf").is_some_and(|_| config.flag("core.autocrlf") != Some(false));
     spoken.to_crlf = config.flag("core.autocrlf") == Some(true) || config.get("core.eol").is_some_and(|eol| eol != "lf");
-    // Attributes from a tree instead of the files that are looked at here.
-    if config.get("attr.tree").is_some() {
+    // Attributes from a tree instead of the files that are looked at here, or from nobody knows where.
+    let Some(elsewhere) = elsewhere.filter(|_| config.get("attr.tree").is_none()) else {
         return Ok(Spoken { of_lines: true, of_content: true, to_crlf: true, ..spoken });
-    }
+    };
     let untracked = found.files.keys().map(Vec::as_slice).filter(|path| is_attributes(path));
     for path in index.attributes.iter().copied().chain(untracked) {
         match work.tree.look(path)? {
@@ -111,14 +113,18 @@ impl Spoken {
     }
 }
 
-/// Attributes that are not in the work tree: the repository's, the user's and the system's.
-pub fn elsewhere(work: &Work<'_>) -> Result<Vec<PathBuf>, Error> {
+/// Attributes that are not in the work tree: the repository's, the user's and the system's. None where Git does not say where
+/// they are, as before 2.42.
+pub fn elsewhere(work: &Work<'_>) -> Result<Option<Vec<PathBuf>>, Error> {
     let own = work.repo.common.join("info/attributes");
     // It fails where the system's are switched off.
     let of = |name| work.git.output(&["var", name], b"");
-    let paths = [of("GIT_ATTR_GLOBAL")?, of("GIT_ATTR_SYSTEM")?].map(|out| out.stdout);
-    let said = paths.iter().flat_map(|out| out.split(|&byte| byte == b'\n')).filter(|path| !path.is_empty());
-    Ok(said.map(|path| Path::new(&OsString::from_vec(path.to_owned())).to_owned()).chain([own]).collect())
+    let said = [of("GIT_ATTR_GLOBAL")?, of("GIT_ATTR_SYSTEM")?];
+    if said.iter().any(|out| out.status.code() == Some(USAGE)) {
+        return Ok(None);
+    }
+    let paths = said.iter().flat_map(|out| out.stdout.split(|&byte| byte == b'\n')).filter(|path| !path.is_empty());
+    Ok(Some(paths.map(|path| Path::new(&OsString::from_vec(path.to_owned())).to_owned()).chain([own]).collect()))
 }
 
 type Looked<'a> = (Row<'a>, Stamp);

@@ -251,11 +251,10 @@ fn leading_to(work: &Work<'_>, commit: &ObjectId, likely: &[&Tracking]) -> Resul
     Ok(out.split(|&byte| byte == b'\n').map(<[u8]>::to_owned).collect())
 }
 
-/// For `--stdin`: these, and not what the others lead to.
+/// For `--stdin`: these, and not what the others lead to. `rev-list` of Git before 2.42 takes no `--not` there.
 pub fn revisions(tips: &[ObjectId], without: &[ObjectId]) -> Vec<u8> {
     let mut text: String = tips.iter().map(|tip| format!("{tip}\n")).collect();
-    text.push_str("--not\n");
-    text.extend(without.iter().map(|tip| format!("{tip}\n")));
+    text.extend(without.iter().map(|tip| format!("^{tip}\n")));
     text.into_bytes()
 }
 
