@@ -77,6 +77,7 @@ pub fn launch(command: &ResumeCommand, more: &[String], meanwhile: &mut dyn FnMu
         let _ = tcsetattr(io::stdin(), OptionalActions::Drain, &modes);
     }
     hung_up |= caught.take() == Some(SIGHUP);
+    caught.end();
     Ok(Ended { status, hung_up })
 }
 

@@ -110,6 +110,16 @@ fn signals_are_the_agents_and_what_it_leaves_is_kept() {
     }
 }
 
+/// Agents are left by a key that is pressed twice; often the first one was enough.
+#[test]
+fn a_key_that_comes_just_after_the_agents_end_stops_nothing() {
+    let scene = handed();
+    let presses = "(for n in 1 2 3 4 5 6 7 8; do kill -INT $PPID; sleep 0.1; done) >/dev/null 2>&1 &";
+    let ran = scene.desktop.with_agent(presses).run_here(["resume", "--brief"]).ok();
+    assert!(ran.stderr().contains("free for whoever goes on"), "{}", ran.stderr());
+    assert_eq!(standing(&scene.laptop), "free");
+}
+
 #[test]
 fn killed_beside_its_agent_it_keeps_the_lease_and_the_next_command_heals() {
     let scene = handed();

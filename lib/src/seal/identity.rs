@@ -5,6 +5,7 @@
 use age_core::format::{FileKey, Stanza};
 use sha2::{Digest, Sha256};
 
+use super::own::MAX_WORK;
 use super::passphrase::Passphrases;
 use super::{Callbacks, Envelope, Error, OwnKey, SecretString};
 
@@ -115,7 +116,12 @@ impl Identities {
     }
 
     pub(super) fn passphrase(&self) -> Option<age::scrypt::Identity> {
-        self.passphrases.said().cloned().map(age::scrypt::Identity::new)
+        self.passphrases.said().cloned().map(|passphrase| {
+            let mut identity = age::scrypt::Identity::new(passphrase);
+            // Age would measure this machine, and a busy one would refuse what it sealed itself.
+            identity.set_max_work_factor(MAX_WORK);
+            identity
+        })
     }
 }
 

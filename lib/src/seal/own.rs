@@ -16,7 +16,7 @@ use super::{Callbacks, Error, ExposeSecret, SecretString};
 /// As much as the age program takes: about a second.
 const WORK: u8 = 18;
 /// What is opened at most: a gigabyte of memory.
-const MAX_WORK: u8 = 20;
+pub(super) const MAX_WORK: u8 = 20;
 /// No identity file of ours is as long.
 const MAX: u64 = 64 << 10;
 
@@ -159,12 +159,17 @@ pub fn is_sealed_identity(text: &str) -> bool {
     text.starts_with("-----BEGIN AGE ENCRYPTED FILE-----") || text.starts_with("age-encryption.org/")
 }
 
-/// What `age -p -a` would make of an identity file.
-pub fn seal_identity(text: &str, passphrase: &SecretString) -> Result<String, Error> {
+/// To whoever knows a passphrase.
+pub(super) fn encryptor(passphrase: &SecretString) -> Result<age::Encryptor, Error> {
     let mut recipient = age::scrypt::Recipient::new(passphrase.clone());
     recipient.set_work_factor(WORK);
     let encryptor = age::Encryptor::with_recipients(std::iter::once(&recipient as &dyn age::Recipient));
-    let encryptor = encryptor.map_err(|error| Error::Plugin(error.to_string()))?;
+    encryptor.map_err(|error| Error::Plugin(error.to_string()))
+}
+
+/// What `age -p -a` would make of an identity file.
+pub fn seal_identity(text: &str, passphrase: &SecretString) -> Result<String, Error> {
+    let encryptor = encryptor(passphrase)?;
     let mut sealed = Vec::new();
     let armor = ArmoredWriter::wrap_output(&mut sealed, Format::AsciiArmor).map_err(Error::Write)?;
     let mut out = encryptor.wrap_output(armor).map_err(Error::Write)?;

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Callbacks, Error, SecretString};
+use super::{Callbacks, Error, SecretString, own};
 
 /// One recipient, and how it is named to people.
 #[derive(Clone)]
@@ -138,7 +138,10 @@ impl Recipients {
 
     pub(super) fn encryptor<C: Callbacks>(&self, callbacks: C) -> Result<age::Encryptor, Error> {
         if let Some(passphrase) = &self.passphrase {
-            return if self.keys.is_empty() { Ok(age::Encryptor::with_user_passphrase(passphrase.clone())) } else { Err(Error::Mixed) };
+            if !self.keys.is_empty() {
+                return Err(Error::Mixed);
+            }
+            return own::encryptor(passphrase);
         }
         let mut boxed: Vec<Box<dyn age::Recipient>> = Vec::new();
         let mut plugins = Vec::new();
