@@ -253,7 +253,7 @@ impl Failure {
                 E::NoSuchCommit(_) => ("no-commit", 1),
                 E::NobodysCommit(_) | E::NotCommitted { .. } => ("no-sessions-commit", 1),
                 E::Seal(seal::Error::NoMatch { .. }) => ("no-key", 1),
-                E::Seal(seal::Error::SignElsewhere(_)) => ("no-key", 1),
+                E::Seal(seal::Error::SignElsewhere(_) | seal::Error::SignBeside(_)) => ("no-key", 1),
                 E::Seal(
                     seal::Error::WrongPassphrase | seal::Error::NeedsPassphrase | seal::Error::Locked | seal::Error::WrongDevicePassphrase,
                 )

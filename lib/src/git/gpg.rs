@@ -78,8 +78,10 @@ impl Witness for Gpg {
         let out = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
         let said = String::from_utf8_lossy(&out.stderr);
         if !out.status.success() || !said.lines().any(|line| line.starts_with(MADE)) {
-            let words = said.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(STATUS));
-            let words: String = sentence(&words.take(4).collect::<Vec<_>>()).chars().take(SAID).collect();
+            let mut words: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(STATUS)).collect();
+            words.dedup();
+            words.truncate(4);
+            let words: String = sentence(&words).chars().take(SAID).collect();
             let why = if words.is_empty() { out.status.to_string() } else { words };
             return Err(failed(format!("'{program}' made no signature: {why}")));
         }
