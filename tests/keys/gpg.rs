@@ -202,6 +202,13 @@ fn what_gpg_does_not_sign_is_not_made_and_nobody_is_asked_where_nobody_is() {
     write_script(&pinentry, &format!("touch {}; exit 1", asked.display()));
     fs::write(keyring.0.path().join("gpg-agent.conf"), format!("pinentry-program {}\n", pinentry.display())).expect("written");
     refused(&laptop.env("SAMESESSION_UNATTENDED", "1"), "'gpg' made no signature: gpg: signing failed");
+    // Nor by a hook, which lets the push pass and writes down why.
+    laptop.run(["hook", "install", "--git"]).ok();
+    laptop.push_code().ok();
+    assert_eq!(laptop.local_tip(), None);
+    let log = laptop.hook_log();
+    assert!(log.lines().count() == 1 && log.contains("NOT done") && log.contains("gpg: signing failed"), "{log}");
+    laptop.run(["hook", "uninstall"]).ok();
     assert!(!asked.exists(), "somebody was asked");
     refused(&laptop, "cannot sign a commit as Git would: 'gpg' made no signature: gpg: signing failed");
     assert!(asked.exists());

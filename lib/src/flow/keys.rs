@@ -102,7 +102,7 @@ pub fn sign_as_configured(env: &Env, repo: &Repository, device: &Device) -> Resu
             known.add(&signer, &device.name)?;
         }
     }
-    device.sign_with(key);
+    device.sign_with(*key);
     Ok(())
 }
 

@@ -41,7 +41,7 @@ pub enum Chosen {
     /// The device, with the key that was made with it.
     Device,
     /// A key of the user's in its place.
-    Instead(SigningKey),
+    Instead(Box<SigningKey>),
     /// The device, and commits somebody else besides.
     Beside(Box<dyn Witness>),
 }
@@ -61,7 +61,7 @@ pub fn chosen(env: &Env, repo: &Repository, like: &str) -> Result<Chosen, Error>
         Ok((public, key)) => SigningKey::elsewhere(&public, Box::new(key)),
         Err(why) => SigningKey::elsewhere(like, Box::new(Unusable(why))),
     };
-    key.map(Chosen::Instead)
+    key.map(|key| Chosen::Instead(Box::new(key)))
 }
 
 fn find(env: &Env, config: &Config) -> Result<(String, UsersKey), String> {
