@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
@@ -87,6 +88,24 @@ fn verify(machine: &Machine, commit: &str) -> Output {
     machine.command("git").args(["verify-commit", "--raw", commit]).output().expect("git")
 }
 
+/// As samesession-format(5) says.
+fn by_hand(machine: &Machine, commit: &str) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("man/samesession-format.5");
+    let page = fs::read_to_string(page).expect("the page").replace("\\e", "\\");
+    let (_, recipe) = page.split_once("who made such a commit:\n.Bd -literal -offset indent\n").expect("the recipe");
+    let (recipe, _) = recipe.split_once(".Ed").expect("its end");
+    let script: String = recipe.lines().map(|line| format!("{}\n", line.strip_prefix("$ ").unwrap_or(line))).collect();
+    let elsewhere = machine.at(machine.home.join("by-hand"));
+    let out = elsewhere
+        .env("GIT_DIR", machine.cwd.join(".git"))
+        .env("commit", commit)
+        .command("sh")
+        .args(["-ec", &script])
+        .output()
+        .expect("a shell");
+    String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned()
+}
+
 /// Nothing was made, and it is said in a line, with a way out in another.
 #[track_caller]
 fn refused(machine: &Machine, says: &str) {
@@ -127,7 +146,7 @@ fn git_verifies_every_kind_of_commit_by_the_users_keyring() {
 /// Git's; and gpg is not asked there.
 #[test]
 fn machines_without_gpg_read_and_go_on_in_either_format() {
-    if !installed("gpg") {
+    if !["gpg", "ssh-keygen"].into_iter().all(installed) {
         return;
     }
     let keyring = Keyring::new("");
@@ -157,7 +176,9 @@ fn machines_without_gpg_read_and_go_on_in_either_format() {
             verified(&laptop, commit, &keyring.fingerprint());
         }
         laptop.run_here(["push", SESSION]).ok();
-        // The signer is the device, as ever.
+        // The signer is the device, as ever, also by hand.
+        let said = by_hand(&laptop, &laptop.tip());
+        assert!(said.contains("Good \"git\" signature") && said.contains(&laptop.fingerprint()), "{said}");
         desktop.run_here(["fetch"]).ok();
         let restored = desktop.run_here(["restore", SESSION]).ok();
         assert!(restored.stdout().contains(&format!("signed by laptop ({})", laptop.fingerprint())), "{}", restored.stdout());
