@@ -253,7 +253,7 @@ impl Failure {
                 E::NoSuchCommit(_) => ("no-commit", 1),
                 E::NobodysCommit(_) | E::NotCommitted { .. } => ("no-sessions-commit", 1),
                 E::Seal(seal::Error::NoMatch { .. }) => ("no-key", 1),
-                E::Seal(seal::Error::SignElsewhere(_)) => ("no-key", 1),
+                E::Seal(seal::Error::SignElsewhere(_) | seal::Error::SignBeside(_)) => ("no-key", 1),
                 E::Seal(
                     seal::Error::WrongPassphrase | seal::Error::NeedsPassphrase | seal::Error::Locked | seal::Error::WrongDevicePassphrase,
                 )
@@ -515,6 +515,9 @@ fn seal_hints(error: &seal::Error) -> Vec<String> {
         seal::Error::NotSealed => "capsules are what 'git samesession checkpoint' writes",
         seal::Error::NeedsPassphrase => "open it with --passphrase; in scripts with --passphrase-file or --passphrase-fd",
         seal::Error::SignElsewhere(_) => "it is as for Git: gpg.format ssh, and user.signingKey; or git config samesession.sign device",
+        seal::Error::SignBeside(_) => {
+            "it is as for 'git commit -S': gpg.format, its program, user.signingKey; or git config samesession.sign device"
+        }
         seal::Error::Locked => "run it at a terminal, or take the passphrase off: git samesession device passphrase --remove",
         seal::Error::Damaged(_) => "get the capsule again; nothing was installed",
         seal::Error::Mixed => "use either --passphrase or --recipient",

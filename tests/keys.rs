@@ -1,6 +1,7 @@
 //! Where keys are kept and who signs: passphrases over this machine's keys, keys in agents and files, and what a process
 //! that holds secrets tells nobody.
 
+mod gpg;
 mod passphrase;
 mod reader;
 mod secrecy;

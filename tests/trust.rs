@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::hostile_chains::Scene;
-use crate::support::clones::{Project, SESSION, append, session_ref, sid};
+use crate::support::clones::{Project, SESSION, append, session_ref, sid, sid_of};
 use crate::support::forge::Forge;
 use crate::support::forged::{Forged, signed};
 use crate::support::sandbox::Machine;
@@ -25,7 +25,7 @@ fn joins(newcomer: &Machine, member: &Machine) {
 
 /// The maker is a member, and so is whoever looks at what it made; the newest checkpoint says so.
 fn members() -> Scene {
-    let mut scene = Scene::new();
+    let mut scene = Scene::acquainted();
     fs::remove_file(scene.victim.home.join(".config/samesession/known_signers")).expect("it knew the maker");
     scene.victim.run_here(["device", "join"]).ok();
     joins(&scene.maker, &scene.victim);
@@ -85,7 +85,7 @@ fn what_nobody_signed_is_taken_once_where_it_is_named_and_a_bad_signature_never(
 
 #[test]
 fn where_a_signature_is_asked_for_there_is_no_exception_and_where_a_members_is_nobody_else_counts() {
-    let scene = Scene::new();
+    let scene = Scene::acquainted();
     let victim = &scene.victim;
     let unsigned = scene.next().commit_by(None);
     let require = |value: &str| drop(victim.git(["config", "samesession.requireSignature", value]));
@@ -200,14 +200,22 @@ fn signers(machine: &Machine, others: &[&Machine]) -> PathBuf {
     file
 }
 
-/// Every kind of commit there is, and Git agrees about each.
-#[test]
-fn git_verifies_every_commit_of_ours() {
+/// Every kind of commit that there is, as three machines make them in the laptop's repository.
+pub struct Story {
+    pub project: Project,
+    pub laptop: Machine,
+    pub desktop: Machine,
+    pub phone: Machine,
+    pub commits: Vec<(String, &'static str)>,
+}
+
+pub const KINDS: [&str; 8] = ["checkpoint", "deleted", "join", "lease", "readers", "request", "roster", "shortened"];
+
+pub fn every_kind(set_up: impl Fn(Machine) -> Machine) -> Story {
     let project = Project::new();
-    let (laptop, desktop) = (project.clone("laptop"), project.clone("desktop"));
+    let [laptop, desktop, phone] = ["laptop", "desktop", "phone"].map(|name| set_up(project.clone(name)));
     laptop.run_here(["device", "join"]).ok();
     joins(&desktop, &laptop);
-    let phone = project.clone("phone");
     phone.run_here(["device", "join"]).ok();
     laptop.say("one");
     laptop.run_here(["checkpoint", SESSION, "--push"]).ok();
@@ -234,22 +242,20 @@ fn git_verifies_every_commit_of_ours() {
         laptop.run_here(["checkpoint", other, "--push"]).ok();
     }
     laptop.run_here(["gc", other, "--keep-last", "1"]).ok();
-    let gone = &crate::support::clones::sid_of(other)[..8];
-    let shortened = laptop.rev(&format!("refs/samesession/sessions/{}", crate::support::clones::sid_of(other)));
+    let gone = &sid_of(other)[..8];
+    let shortened = laptop.rev(&format!("refs/samesession/sessions/{}", sid_of(other)));
     laptop.run_here(["delete", other, "--remote", "origin", "--confirm", gone]).ok();
 
     laptop.git(["fetch", "-q"]);
-    let allowed = format!("gpg.ssh.allowedSignersFile={}", signers(&laptop, &[&laptop, &desktop, &phone]).display());
-    let mut kinds = BTreeSet::new();
+    let mut commits = Vec::new();
     let objects = laptop.git(["cat-file", "--batch-all-objects", "--batch-check=%(objecttype) %(objectname)"]);
     for id in objects.lines().filter_map(|line| line.strip_prefix("commit ")) {
         if !laptop.git(["log", "-1", "--format=%s", id]).starts_with("samesession checkpoint") {
             continue;
         }
-        laptop.git(["-c", &allowed, "-c", "gpg.format=ssh", "verify-commit", id]);
         let header: Value = serde_json::from_str(&laptop.git(["cat-file", "blob", &format!("{id}:capsule.json")])).expect("JSON");
         let parents = laptop.git(["log", "-1", "--format=%P", id]).split_whitespace().count();
-        kinds.insert(match (header["schema"].as_str(), header["kind"].as_str()) {
+        let kind = match (header["schema"].as_str(), header["kind"].as_str()) {
             (Some("samesession.roster/1"), _) => "roster",
             (Some("samesession.request/1"), _) => "request",
             (_, Some("deleted")) => "deleted",
@@ -258,10 +264,22 @@ fn git_verifies_every_commit_of_ours() {
             _ if id == readers => "readers",
             _ if id == shortened => "shortened",
             _ => "checkpoint",
-        });
+        };
+        commits.push((id.to_owned(), kind));
     }
-    let all = ["checkpoint", "deleted", "join", "lease", "readers", "request", "roster", "shortened"];
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), all);
+    Story { project, laptop, desktop, phone, commits }
+}
+
+/// Git agrees about each of them.
+#[test]
+fn git_verifies_every_commit_of_ours() {
+    let Story { project: _project, laptop, desktop, phone, commits } = every_kind(|machine| machine);
+    let allowed = format!("gpg.ssh.allowedSignersFile={}", signers(&laptop, &[&laptop, &desktop, &phone]).display());
+    for (id, _) in &commits {
+        laptop.git(["-c", &allowed, "-c", "gpg.format=ssh", "verify-commit", id]);
+    }
+    let kinds: BTreeSet<_> = commits.into_iter().map(|(_, kind)| kind).collect();
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), KINDS);
     // A signature by somebody whom the file does not name is none.
     let only = format!("gpg.ssh.allowedSignersFile={}", signers(&phone, &[&phone]).display());
     assert_ne!(laptop.try_git(["-c", &only, "-c", "gpg.format=ssh", "verify-commit", ROSTER]).code(), Some(0));

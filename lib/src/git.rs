@@ -3,6 +3,7 @@
 //! Knows no agent and no capsule. What is asked often and must be fast goes through `gix` (`Repo`); what must be exactly as
 //! the user's own Git has it (which repository, whose configuration, refs of any format, the network) goes through it.
 
+mod gpg;
 mod repository;
 mod run;
 pub mod signing;

@@ -28,7 +28,7 @@ pub use own::{Lock, OwnKey, identity_in, identity_text, is_sealed_identity, rese
 pub use passphrase::{PassphraseReader, passphrase_file};
 pub use readahead::ReadAhead;
 pub use recipient::{Recipients, Via, is_secret};
-pub use signature::{Elsewhere, GIT_NAMESPACE, NAMESPACE, Signer, SigningKey, fingerprint_of, public_half, verify};
+pub use signature::{Elsewhere, GIT_NAMESPACE, NAMESPACE, Signer, SigningKey, Witness, fingerprint_of, public_half, verify};
 pub use stream::{Sealer, open, open_small, seal, seal_small};
 
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +77,8 @@ pub enum Error {
     KeyElsewhere,
     #[error("cannot sign with the key that user.signingKey names: {0}")]
     SignElsewhere(String),
+    #[error("cannot sign a commit as Git would: {0}")]
+    SignBeside(String),
     #[error("the signature is bad: {0}")]
     BadSignature(String),
     #[error("cannot write the capsule")]

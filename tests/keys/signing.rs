@@ -145,7 +145,8 @@ fn what_cannot_sign_says_so_in_one_line_and_nothing_is_made() {
         ran.hints("git config samesession.sign device");
         assert_eq!(laptop.local_tip(), None, "{says}");
     };
-    refused("gpg.format is 'openpgp', and readers of checkpoints verify SSH signatures");
+    laptop.git(["config", "gpg.format", "pgp"]);
+    refused("gpg.format is 'pgp', and Git knows 'ssh', 'openpgp' and 'x509'");
     laptop.git(["config", "gpg.format", "ssh"]);
     refused("user.signingKey is not set");
     laptop.git(["config", "user.signingKey", "~/missing"]);

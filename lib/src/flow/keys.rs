@@ -10,7 +10,8 @@ use super::Error;
 use crate::device::Device;
 use crate::durable::At;
 use crate::env::Env;
-use crate::git::{Repository, signing};
+use crate::git::Repository;
+use crate::git::signing::{self, Chosen};
 use crate::recovery::Recovery;
 use crate::seal::{self, Callbacks, Identities, Recipients, SecretString, is_secret};
 use crate::signers::KnownSigners;
@@ -86,7 +87,14 @@ pub fn identities<C: Callbacks>(
 /// From now on this device signs as this repository wants it. A key that signed here is believed here, when another one
 /// has taken its place, too.
 pub fn sign_as_configured(env: &Env, repo: &Repository, device: &Device) -> Result<(), Error> {
-    let Some(key) = signing::chosen(env, repo, &device.own_signing().public_line()?)? else { return Ok(()) };
+    let key = match signing::chosen(env, repo, &device.own_signing().public_line()?)? {
+        Chosen::Device => return Ok(()),
+        Chosen::Beside(witness) => {
+            device.own_signing().beside(witness);
+            return Ok(());
+        }
+        Chosen::Instead(key) => key,
+    };
     let signer = key.signer()?;
     if !device.is_own(&signer.fingerprint) {
         let mut known = KnownSigners::load(env)?;
@@ -94,7 +102,7 @@ pub fn sign_as_configured(env: &Env, repo: &Repository, device: &Device) -> Resu
             known.add(&signer, &device.name)?;
         }
     }
-    device.sign_with(key);
+    device.sign_with(*key);
     Ok(())
 }
 

@@ -131,7 +131,12 @@ pub fn toml(bytes: &[u8]) {
             assert_eq!(keys::find(&with), Ok(keys::Found::Ours), "{with}");
             assert_eq!(keys::without(&with).as_deref(), Ok(&*text), "as it was");
         }
-        _ => assert_eq!(with, text),
+        // One of another time is replaced, once.
+        keys::Found::Ours => {
+            assert_eq!(keys::find(&with), Ok(keys::Found::Ours), "{with}");
+            assert_eq!(keys::with(&with, command).as_deref(), Ok(&*with), "again");
+        }
+        keys::Found::Theirs => assert_eq!(with, text),
     }
 }
 

@@ -252,7 +252,7 @@ pub fn failed<S: AsRef<OsStr>>(args: &[S], out: &Output) -> Error {
 }
 
 /// Its lines as one. What ends in a mark of its own needs none of ours behind it.
-fn sentence(lines: &[&str]) -> String {
+pub(super) fn sentence(lines: &[&str]) -> String {
     let mut said = String::new();
     for line in lines {
         if !said.is_empty() {

@@ -1,8 +1,9 @@
 //! The signing key that the user's Git is configured with, used as Git uses it: `ssh-keygen -Y sign`, or what takes its
 //! place, with a key in a file, in an agent or in hardware.
 //!
-//! Only keys of `gpg.format = ssh`: everybody who reads a checkpoint verifies who made it before anything is opened, and
-//! has no keyring. What must stay true: what is signed goes through a pipe and never through a file.
+//! With `gpg.format = ssh` that key signs everything. A key of gpg's signs commits besides the device's own: everybody who
+//! reads a checkpoint verifies who made it before anything is opened, and has no keyring.
+//! What must stay true: what is signed goes through a pipe and never through a file.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,9 +11,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::gpg::Gpg;
 use super::{Config, Repository};
 use crate::env::Env;
-use crate::seal::{Elsewhere, Error, SigningKey, Zeroizing, public_half};
+use crate::seal::{Elsewhere, Error, SigningKey, Witness, Zeroizing, public_half};
 
 /// Which key signs: `device`, which is the default, or `git`.
 pub const SIGN: &str = "samesession.sign";
@@ -34,28 +36,35 @@ enum Key {
 /// A key that should sign and cannot, and why: that is said when something is to be signed.
 struct Unusable(String);
 
-/// The user's key, if this repository is to be signed with it. `like` says who signs where it cannot.
-pub fn chosen(env: &Env, repo: &Repository, like: &str) -> Result<Option<SigningKey>, Error> {
+/// Who signs in a repository.
+pub enum Chosen {
+    /// The device, with the key that was made with it.
+    Device,
+    /// A key of the user's in its place.
+    Instead(Box<SigningKey>),
+    /// The device, and commits somebody else besides.
+    Beside(Box<dyn Witness>),
+}
+
+/// As this repository is to be signed. `like` says whose the signature would be where it cannot.
+pub fn chosen(env: &Env, repo: &Repository, like: &str) -> Result<Chosen, Error> {
     let found = match repo.config.get(SIGN) {
-        None | Some("device") => return Ok(None),
-        Some("git") => find(env, &repo.config),
+        None | Some("device") => return Ok(Chosen::Device),
+        Some("git") => match repo.config.get("gpg.format").unwrap_or("openpgp") {
+            "ssh" => find(env, &repo.config),
+            format @ ("openpgp" | "x509") => return Ok(Chosen::Beside(Box::new(Gpg::configured(env, repo, format)))),
+            other => Err(format!("gpg.format is '{other}', and Git knows 'ssh', 'openpgp' and 'x509'")),
+        },
         Some(other) => Err(format!("{SIGN} is '{other}', and can be 'device' or 'git'")),
     };
     let key = match found {
         Ok((public, key)) => SigningKey::elsewhere(&public, Box::new(key)),
         Err(why) => SigningKey::elsewhere(like, Box::new(Unusable(why))),
     };
-    key.map(Some)
+    key.map(|key| Chosen::Instead(Box::new(key)))
 }
 
 fn find(env: &Env, config: &Config) -> Result<(String, UsersKey), String> {
-    match config.get("gpg.format") {
-        Some("ssh") => {}
-        format => {
-            let format = format.unwrap_or("openpgp");
-            return Err(format!("gpg.format is '{format}', and readers of checkpoints verify SSH signatures"));
-        }
-    }
     let named = config.get("user.signingkey").filter(|key| !key.is_empty()).ok_or("user.signingKey is not set")?;
     let (public, key) = match named.strip_prefix("key::").or(named.starts_with("ssh-").then_some(named)) {
         Some(literal) => (literal.to_owned(), Key::Literal(literal.to_owned())),

@@ -21,6 +21,7 @@ pub const GIT_NAMESPACE: &str = "git";
 pub struct SigningKey {
     public: PublicKey,
     held: Held,
+    witness: OnceLock<Box<dyn Witness>>,
 }
 
 enum Held {
@@ -38,6 +39,12 @@ enum Held {
 pub trait Elsewhere: Send + Sync {
     /// An armoured SSHSIG.
     fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, Error>;
+}
+
+/// Who signs commits besides this key. It is for those who ask Git, and nobody decides by it who made anything.
+pub trait Witness: Send + Sync {
+    /// In the armour that Git knows it by.
+    fn sign(&self, message: &[u8]) -> Result<String, Error>;
 }
 
 impl SigningKey {
@@ -64,16 +71,29 @@ impl SigningKey {
             return Ok(SigningKey::of(key));
         }
         let public = key.public_key().clone();
-        Ok(SigningKey { public, held: Held::Locked { file: Box::new(key), lock: lock.clone(), opened: OnceLock::new() } })
+        Ok(SigningKey::held(public, Held::Locked { file: Box::new(key), lock: lock.clone(), opened: OnceLock::new() }))
     }
 
     /// `line` is the public key, as `.pub` files have it.
     pub fn elsewhere(line: &str, key: Box<dyn Elsewhere>) -> Result<SigningKey, Error> {
-        Ok(SigningKey { public: PublicKey::from_openssh(line).map_err(Error::SigningKey)?, held: Held::Elsewhere(key) })
+        Ok(SigningKey::held(PublicKey::from_openssh(line).map_err(Error::SigningKey)?, Held::Elsewhere(key)))
     }
 
     fn of(key: PrivateKey) -> SigningKey {
-        SigningKey { public: key.public_key().clone(), held: Held::Open(Box::new(key)) }
+        SigningKey::held(key.public_key().clone(), Held::Open(Box::new(key)))
+    }
+
+    fn held(public: PublicKey, held: Held) -> SigningKey {
+        SigningKey { public, held, witness: OnceLock::new() }
+    }
+
+    /// From now on commits have this one's signature, too; the first one that is named.
+    pub fn beside(&self, witness: Box<dyn Witness>) {
+        let _ = self.witness.set(witness);
+    }
+
+    pub fn witness(&self) -> Option<&dyn Witness> {
+        self.witness.get().map(AsRef::as_ref)
     }
 
     fn key(&self) -> Result<&PrivateKey, Error> {
