@@ -25,7 +25,7 @@ fn joins(newcomer: &Machine, member: &Machine) {
 
 /// The maker is a member, and so is whoever looks at what it made; the newest checkpoint says so.
 fn members() -> Scene {
-    let mut scene = Scene::new();
+    let mut scene = Scene::acquainted();
     fs::remove_file(scene.victim.home.join(".config/samesession/known_signers")).expect("it knew the maker");
     scene.victim.run_here(["device", "join"]).ok();
     joins(&scene.maker, &scene.victim);
@@ -85,7 +85,7 @@ fn what_nobody_signed_is_taken_once_where_it_is_named_and_a_bad_signature_never(
 
 #[test]
 fn where_a_signature_is_asked_for_there_is_no_exception_and_where_a_members_is_nobody_else_counts() {
-    let scene = Scene::new();
+    let scene = Scene::acquainted();
     let victim = &scene.victim;
     let unsigned = scene.next().commit_by(None);
     let require = |value: &str| drop(victim.git(["config", "samesession.requireSignature", value]));
