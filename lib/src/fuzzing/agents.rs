@@ -131,10 +131,10 @@ pub fn toml(bytes: &[u8]) {
             assert_eq!(keys::find(&with), Ok(keys::Found::Ours), "{with}");
             assert_eq!(keys::without(&with).as_deref(), Ok(&*text), "as it was");
         }
-        // One of another time is replaced, once.
+        // Of another time, it is replaced: once, and by nothing that stays.
         keys::Found::Ours => {
-            assert_eq!(keys::find(&with), Ok(keys::Found::Ours), "{with}");
-            assert_eq!(keys::with(&with, command).as_deref(), Ok(&*with), "again");
+            assert_eq!((keys::find(&with), keys::with(&with, command).as_deref()), (Ok(keys::Found::Ours), Ok(&*with)), "{with}");
+            assert_eq!(keys::without(&with), keys::without(&text), "{with}");
         }
         keys::Found::Theirs => assert_eq!(with, text),
     }

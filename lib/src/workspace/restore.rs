@@ -60,6 +60,8 @@ pub enum Error {
     /// What no remote could give, with each one's answer.
     #[error("commit {} is missing here ({said})", commit.0)]
     Missing { commit: Oid, said: String },
+    #[error("somebody has made the branch '{0}' just now")]
+    BranchMade(Name),
     #[error("the workspace names {} and did not bring it", .0.0)]
     NotBrought(Oid),
     #[error("{0}")]

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::index::Index;
@@ -101,26 +100,42 @@ fn new_worktree(plan: &Plan<'_>, undo: &Undo) -> Result<Git, Error> {
     // Ours from here on: nobody else made it.
     fs::create_dir(&plan.at).at("create directory", &plan.at)?;
     undo.note_begun()?;
-    let mut args: Vec<&OsStr> = ["worktree", "add", "--quiet"].iter().map(OsStr::new).collect();
     let commit = plan.model.head.commit.map(|commit| commit.0.to_string());
-    match (&commit, &plan.branch) {
-        (None, Branch::Unborn { name }) => {
-            let short = name.branch().unwrap_or_default();
-            args.extend(["--orphan", "-b"].iter().map(OsStr::new));
-            args.push(OsStr::from_bytes(short));
-        }
-        _ => args.extend(["--no-checkout", "--detach"].iter().map(OsStr::new)),
-    }
-    args.extend([OsStr::new("--"), plan.at.as_os_str()]);
-    args.extend(commit.as_deref().map(OsStr::new));
-    calm(&plan.repo.git).with("worktree.guessRemote=false").run(&args)?;
+    let start = match &commit {
+        Some(commit) => commit.clone(),
+        None => stand_in(&plan.repo.git)?,
+    };
+    let args = ["worktree", "add", "--quiet", "--no-checkout", "--detach", "--"].map(OsStr::new);
+    let args = [&args[..], &[plan.at.as_os_str(), start.as_ref()]].concat();
+    let outside = calm(&plan.repo.git).with("worktree.guessRemote=false");
+    // The log of HEAD would keep what only stands in.
+    if commit.is_none() { outside.with("core.logAllRefUpdates=false") } else { outside }.run(&args)?;
     let git = calm(&plan.repo.git.elsewhere(&plan.at));
+    if let Branch::Unborn { name } = &plan.branch {
+        be_unborn(&git, name)?;
+    }
     // While the index is empty, so that nothing is marked and nothing written by it.
     plan.model.sparse.as_ref().map_or(Ok(()), |sparse| narrow(&git, plan, sparse))?;
     if let Some(commit) = &commit {
         git.run(&["read-tree", commit])?;
     }
     Ok(git)
+}
+
+/// The commit of nothing: `git worktree add` can do without one since Git 2.42 only. Nothing refers to it for long, and it
+/// is the same one each time.
+fn stand_in(git: &Git) -> Result<String, Error> {
+    let nobody = "samesession <samesession@localhost> 0 +0000";
+    let text = format!("tree {}\nauthor {nobody}\ncommitter {nobody}\n\nnothing\n", empty_tree(git)?);
+    let out = git.feed(&["hash-object", "-t", "commit", "-w", "--stdin"], text.as_bytes())?;
+    Ok(String::from_utf8_lossy(&out).trim().to_owned())
+}
+
+/// A branch that somebody has made since it was chosen would be seen with everything in it deleted.
+fn be_unborn(git: &Git, name: &Name) -> Result<(), Error> {
+    git.run(&["symbolic-ref".as_ref(), "HEAD".as_ref(), name.as_os_str()])?;
+    let made = git.output(&["rev-parse", "-q", "--verify", "HEAD"], b"")?.status.success();
+    if made { Err(Error::BranchMade(name.clone())) } else { Ok(()) }
 }
 
 fn this_worktree(plan: &Plan<'_>, undo: &Undo, home: Option<&Home>) -> Result<Git, Error> {

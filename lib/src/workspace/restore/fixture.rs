@@ -78,3 +78,15 @@ impl Place {
         pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
+
+/// Since Git 2.45, where it was built with it.
+#[allow(clippy::print_stderr, reason = "what is skipped is said")]
+pub fn has_reftable() -> bool {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut init = Command::new("git");
+    let has = init.args(["init", "-q", "--ref-format=reftable"]).arg(dir.path()).output().expect("git").status.success();
+    if !has {
+        eprintln!("SKIPPED: this Git has no reftable");
+    }
+    has
+}

@@ -1,6 +1,7 @@
 //! Whatever form the repository has, it is the same to us, and it stays byte for byte as it was: `check` compares.
 
 use super::*;
+use crate::workspace::restore::fixture::has_reftable;
 
 fn dirty(scene: &Scene) {
     scene.write("a", "staged\n");
@@ -22,17 +23,6 @@ fn start(init: &[&str]) -> Scene {
     }
     scene.commit("first");
     scene
-}
-
-#[allow(clippy::print_stderr, reason = "what is skipped is said")]
-fn has_reftable() -> bool {
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut init = std::process::Command::new("git");
-    let has = init.args(["init", "-q", "--ref-format=reftable"]).arg(dir.path()).output().expect("git").status.success();
-    if !has {
-        eprintln!("SKIPPED: this Git has no reftable");
-    }
-    has
 }
 
 #[test]

@@ -2,6 +2,12 @@
 
 use super::lab::{Lab, Place};
 use crate::workspace::operation::Operation;
+use crate::workspace::restore::fixture::has_reftable;
+
+/// As they are made without a word, and with their refs in a reftable.
+fn formats() -> impl Iterator<Item = &'static [&'static str]> {
+    std::iter::once(&[][..]).chain(has_reftable().then_some(&["--ref-format=reftable"][..]))
+}
 
 fn pair(options: &[&str]) -> (Lab, Place, Place) {
     let lab = Lab::new();
@@ -16,16 +22,16 @@ fn words(operations: &[Operation]) -> Vec<&'static str> {
 
 #[test]
 fn nothing_in_progress_is_nothing() {
-    for format in ["files", "reftable"] {
-        let (_lab, from, _) = pair(&[&format!("--ref-format={format}")]);
+    for options in formats() {
+        let (_lab, from, _) = pair(options);
         assert_eq!(from.operations(), []);
     }
 }
 
 #[test]
 fn a_merge_is_committed_with_two_parents() {
-    for format in ["files", "reftable"] {
-        let (_lab, from, to) = pair(&[&format!("--ref-format={format}")]);
+    for options in formats() {
+        let (_lab, from, to) = pair(options);
         from.write("one", "dirty");
         from.stops(&["merge", "--no-ff", "--autostash", "upstream"]);
         assert_eq!(words(&to.arrive(&from)), ["merge", "prepared commit"]);
@@ -66,8 +72,8 @@ fn a_squashed_merge_keeps_its_message() {
 
 #[test]
 fn a_range_of_picks_goes_on() {
-    for format in ["files", "reftable"] {
-        let (_lab, from, to) = pair(&[&format!("--ref-format={format}")]);
+    for options in formats() {
+        let (_lab, from, to) = pair(options);
         from.git(&["checkout", "-q", "upstream"]);
         from.stops(&["cherry-pick", "-x", "-s", "-Xpatience", "--keep-redundant-commits", "main~4..main"]);
         assert_eq!(words(&to.arrive(&from)), ["cherry-pick", "prepared commit"]);
@@ -156,8 +162,8 @@ fn mailed_patches_are_skipped_and_given_up() {
 
 #[test]
 fn a_bisection_ends_with_the_same_culprit() {
-    for format in ["files", "reftable"] {
-        let (_lab, from, to) = pair(&[&format!("--ref-format={format}")]);
+    for options in formats() {
+        let (_lab, from, to) = pair(options);
         from.git(&["bisect", "start", "--term-old=fine", "--term-new=broken", "HEAD", "HEAD~6", "--", "f", "it's"]);
         from.git(&["bisect", "skip"]);
         assert_eq!(words(&to.arrive(&from)), ["bisect"]);

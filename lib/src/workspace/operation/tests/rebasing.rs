@@ -173,6 +173,9 @@ fn sha256() {
 
 #[test]
 fn from_files_to_a_reftable_and_back() {
+    if !crate::workspace::restore::fixture::has_reftable() {
+        return;
+    }
     for (here, there) in [("files", "reftable"), ("reftable", "files")] {
         let lab = Lab::new();
         let from = lab.begin(&[&format!("--ref-format={here}")]);

@@ -98,7 +98,8 @@ fn a_pick_that_became_empty() {
     from.git(&["checkout", "-q", "main"]);
     from.commit("solo", "same", "here");
     from.commit("last", "last", "last");
-    from.stops(&["rebase", "--empty=stop", "--reapply-cherry-picks", "--onto", "upstream", "HEAD~2"]);
+    // 'stop' is its name since 2.45.
+    from.stops(&["rebase", "--empty=ask", "--reapply-cherry-picks", "--onto", "upstream", "HEAD~2"]);
     let words: Vec<_> = to.arrive(&from).iter().map(Operation::word).collect();
     assert_eq!(words, ["rebase", "cherry-pick", "prepared commit"]);
     assert_eq!(to.status("new"), from.status("main"));

@@ -39,7 +39,17 @@ fn an_unborn_branch() {
     let status = case.status("new tree");
     assert!(status.contains("# branch.oid (initial)\n# branch.head main-2\n1 A. "), "{status}");
     assert_eq!(listing(&case.place.path("new tree")).len(), 2);
+    assert_eq!(case.place.git("new tree", &["rev-list", "--count", "--reflog"]), case.place.git("dst", &["rev-list", "--count", "main"]));
     undo.undo(&repo, false).expect("taken back");
+    // Somebody makes the branch in between: nobody is put on it.
+    let plan = plan(&repo, &case.model, &case.place.path("staged"), &case.new_at(false), &case.options()).expect("a plan");
+    let undo = prepare(&plan).expect("readable");
+    case.place.git("dst", &["branch", "main-2"]);
+    let failed = apply(&plan, &undo, &|_, _| Ok(()));
+    assert!(matches!(&failed, Err(Error::BranchMade(name)) if *name == Name::new("refs/heads/main-2")), "{failed:?}");
+    undo.undo(&repo, false).expect("taken back");
+    assert!(!case.place.path("new tree").exists());
+    assert_eq!(case.place.oid("dst", "main-2"), case.place.oid("dst", "main"), "it is somebody's");
     // In a repository that has no commit either.
     case.place.repo("none", &[]);
     let none = case.place.open(&case.place.path("none"));
