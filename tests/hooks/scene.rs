@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::support::chains::{Team, id};
 use crate::support::clones::sid_of;
+use crate::support::mark;
 use crate::support::sandbox::{Machine, Ran};
 
 pub struct Scene {
@@ -77,16 +79,14 @@ impl Machine {
 
     /// Of this machine's processes those whose own program this is.
     pub fn processes(&self, is: impl Fn(&str) -> bool) -> Vec<rustix::process::Pid> {
-        let home = self.home.to_str().expect("text").to_owned();
         let ours = |command: &str| command.trim_start().split(' ').next().is_some_and(|program| program.ends_with("git-samesession"));
-        let found = processes().into_iter().filter(|(_, env, command)| env.contains(&home) && ours(command) && is(command));
-        found.filter_map(|(pid, _, _)| rustix::process::Pid::from_raw(pid)).collect()
+        let found = processes(&self.home).into_iter().filter(|(_, command)| ours(command) && is(command));
+        found.filter_map(|(pid, _)| rustix::process::Pid::from_raw(pid)).collect()
     }
 
     /// No process works in the background for this machine any more, and no request was left.
     pub fn at_rest(&self) {
-        let home = self.home.to_str().expect("text").to_owned();
-        soon("no process is left", || !processes().iter().any(|(_, env, command)| env.contains(&home) && command.contains("--foreground")));
+        soon("no process is left", || !processes(&self.home).iter().any(|(_, command)| command.contains("--foreground")));
         let dir = self.git(["rev-parse", "--path-format=absolute", "--git-common-dir"]);
         for entry in fs::read_dir(format!("{}/samesession/hooks", dir.trim())).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -95,12 +95,12 @@ impl Machine {
     }
 }
 
-/// Number, environment and command line of all processes.
-fn processes() -> Vec<(i32, String, String)> {
-    let read = |path: &std::path::Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\0', " ");
+/// Number and command line of all processes of that home.
+fn processes(home: &Path) -> Vec<(i32, String)> {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let number = |entry: &fs::DirEntry| entry.file_name().to_str().and_then(|name| name.parse().ok());
-    all.filter_map(|entry| Some((number(&entry)?, read(&entry.path().join("environ")), read(&entry.path().join("cmdline"))))).collect()
+    let numbered = all.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
+    let command = |path: &Path| String::from_utf8_lossy(&fs::read(path.join("cmdline")).unwrap_or_default()).replace('\0', " ");
+    numbered.filter(|(_, path)| mark::is_of(path, home)).map(|(pid, path)| (pid, command(&path))).collect()
 }
 
 /// Waits for it; a minute is given up after.

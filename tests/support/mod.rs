@@ -8,6 +8,7 @@ pub mod faults;
 pub mod forge;
 pub mod forged;
 pub mod many;
+pub mod mark;
 pub mod model;
 pub mod sandbox;
 pub mod servers;

@@ -10,6 +10,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::mark;
+
 pub const CLAUDE: &str = "aaaaaaaa-0001-4000-8000-000000000001";
 pub const CLAUDE_RICH: &str = "aaaaaaaa-0002-4000-8000-000000000002";
 pub const CODEX: &str = "01a1fc46-14ce-7500-867f-3e8961b3c90d";
@@ -94,7 +96,7 @@ impl Machine {
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let built = Path::new(env!("CARGO_BIN_EXE_git-samesession")).parent().expect("binaries have a directory");
         let path = std::env::join_paths(std::iter::once(built.to_owned()).chain(std::env::split_paths(&path())));
-        let mut command = Command::new(program);
+        let mut command = mark::command(program.as_ref(), &self.home);
         command
             .env_clear()
             .env("HOME", &self.home)
