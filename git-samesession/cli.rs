@@ -5,19 +5,31 @@
 // Said whole, since `tests/manual.rs` reads this tree as well.
 #[path = "cli/auto.rs"]
 mod auto;
+#[path = "cli/device.rs"]
+mod device;
 #[path = "cli/group.rs"]
 mod group;
+#[path = "cli/hook.rs"]
+mod hook;
 #[path = "cli/keys.rs"]
 mod keys;
 #[path = "cli/moving.rs"]
 mod moving;
+#[path = "cli/recipient.rs"]
+mod recipient;
+#[path = "cli/secrets.rs"]
+mod secrets;
 
 use std::path::PathBuf;
 
 pub use auto::*;
+pub use device::*;
 pub use group::*;
+pub use hook::*;
 pub use keys::*;
 pub use moving::*;
+pub use recipient::*;
+pub use secrets::*;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -101,188 +113,6 @@ pub enum Command {
     Doctor,
     /// Carry sample sessions between two throw-away homes
     Demo,
-}
-
-#[derive(Subcommand)]
-pub enum DeviceCommand {
-    /// Make this machine's keys
-    Init {
-        /// What others will see it called; by default the host name
-        #[arg(long)]
-        name: Option<String>,
-        #[command(flatten)]
-        passphrase: NewPassphrase,
-    },
-    /// Set, change or take off the passphrase of this machine's keys
-    Passphrase {
-        /// Take it off
-        #[arg(long, conflicts_with = "passphrase_file")]
-        remove: bool,
-        /// Read the new one from the first line of a file
-        #[arg(long, value_name = "FILE")]
-        passphrase_file: Option<PathBuf>,
-    },
-    /// Show the name, the key to encrypt to and the fingerprint to compare
-    Show,
-    /// Ask to be on the roster of this repository's store, or begin it; once approved, believe it
-    Join {
-        /// The store; by default the one that 'init' chose
-        #[arg(long, value_name = "REMOTE")]
-        remote: Option<String>,
-        /// The fingerprint of the member who approved this device
-        #[arg(long = "trust", value_name = "FINGERPRINT")]
-        trust: Option<String>,
-        /// Join by the recovery key in this file, without any other device
-        #[arg(long, value_name = "FILE", conflicts_with = "trust")]
-        recovery: Option<PathBuf>,
-    },
-    /// Show who is on the roster, and who asks to be
-    List {
-        /// The store; by default the one that 'init' chose
-        #[arg(long, value_name = "REMOTE")]
-        remote: Option<String>,
-    },
-    /// Let a device that asks onto the roster, and open to it the sessions that this one can open
-    Approve {
-        /// What it calls itself, or the beginning of its request's name
-        who: String,
-        /// What 'device show' says there; without it a person at a terminal compares it
-        #[arg(long, value_name = "FINGERPRINT")]
-        fingerprint: Option<String>,
-        /// Another name for it than its own
-        #[arg(long, value_name = "NAME")]
-        name: Option<String>,
-        /// The store; by default the one that 'init' chose
-        #[arg(long, value_name = "REMOTE")]
-        remote: Option<String>,
-    },
-    /// Take a device off: nothing more is sealed to it, and nothing more of it is believed
-    Revoke {
-        /// Its name, or its fingerprint
-        who: String,
-        /// The store; by default the one that 'init' chose
-        #[arg(long, value_name = "REMOTE")]
-        remote: Option<String>,
-    },
-}
-
-#[derive(Subcommand)]
-pub enum RecipientCommand {
-    /// Let somebody open sessions, those that are here with their whole history, and those that will begin here
-    Add {
-        /// An age or SSH public key, a file of them, a device on the roster or a group
-        #[arg(value_name = "KEY|FILE", required_unless_present = "reader", conflicts_with = "reader")]
-        keys: Vec<String>,
-        /// Only this session: the others and the defaults stay as they are
-        #[arg(long = "session", value_name = "SESSION")]
-        sessions: Vec<String>,
-        #[command(flatten)]
-        reader: NewReader,
-    },
-    /// Seal nothing more to somebody; what they could read until now they keep
-    Remove {
-        /// An age or SSH public key, a file of them, a device on the roster or a group
-        #[arg(value_name = "KEY|FILE", required_unless_present = "passphrase")]
-        keys: Vec<String>,
-        /// Every passphrase that opens sessions
-        #[arg(long, conflicts_with = "keys")]
-        passphrase: bool,
-        /// Only from this session: the others and the defaults stay as they are
-        #[arg(long = "session", value_name = "SESSION")]
-        sessions: Vec<String>,
-        /// Even if this device could not open the sessions any more
-        #[arg(short, long)]
-        force: bool,
-    },
-    /// Give several recipients one name, which is taken wherever a recipient is
-    #[command(subcommand)]
-    Group(GroupCommand),
-    /// Show who can open sessions, and with what kinds of keys
-    List {
-        /// A session of this repository; all of them if not given
-        session: Option<String>,
-    },
-    /// Wrap the keys of sessions anew, to the same recipients
-    Rewrap {
-        /// A session of this repository; all that this device can open if not given
-        session: Option<String>,
-    },
-}
-
-#[derive(Subcommand)]
-pub enum SecretsCommand {
-    /// Show which secrets may leave, and why
-    List,
-    /// Let a secret leave
-    Allow {
-        /// The finding, as 'checkpoint' or 'secrets scan' names it
-        id: String,
-        /// Why; kept with it, also in the sealed manifests of the sessions that hold it
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
-        /// In every repository of this user
-        #[arg(long)]
-        global: bool,
-    },
-    /// Do not let a secret leave any more
-    Forbid {
-        /// The finding
-        id: String,
-    },
-    /// Look at everything of a session that would travel
-    Scan {
-        /// A session on this machine; 'current' if not given
-        session: Option<String>,
-        /// Only look among this agent's sessions: 'claude' or 'codex'
-        #[arg(long)]
-        agent: Option<String>,
-    },
-}
-
-#[derive(Subcommand)]
-pub enum HookCommand {
-    /// Install hooks: Git's of this repository, and those of the agents in use
-    Install(Hooks),
-    /// Take hooks out again, and leave everything as it was
-    Uninstall(Hooks),
-    /// Show which hooks are installed, and what they did
-    Status,
-    /// Do what a hook is there for; this is what hooks call
-    Run(HookRun),
-}
-
-#[derive(Args)]
-pub struct Hooks {
-    /// Only Git's hooks, and those of agents that are named
-    #[arg(long)]
-    pub git: bool,
-    /// Only this agent's hooks: 'claude' or 'codex'
-    #[arg(long = "agent", value_name = "AGENT")]
-    pub agents: Vec<String>,
-    /// For all of your repositories: sessions are sent from those in which 'init' was run
-    #[arg(long)]
-    pub global: bool,
-}
-
-#[derive(Args)]
-pub struct HookRun {
-    /// The hook: 'pre-push', an event of the agent's, or 'changed'
-    pub name: String,
-    /// What Git passes to the hook
-    #[arg(value_name = "ARG", allow_hyphen_values = true)]
-    pub args: Vec<String>,
-    /// An event of this agent, which says on standard input what it is about
-    #[arg(long, value_name = "AGENT")]
-    pub agent: Option<String>,
-    /// Only where 'init' has said where sessions go
-    #[arg(long)]
-    pub global: bool,
-    /// Only where 'auto on' was said
-    #[arg(long, conflicts_with = "global")]
-    pub auto: bool,
-    /// Do it here and now, and say what was done
-    #[arg(long)]
-    pub foreground: bool,
 }
 
 #[derive(Args)]
