@@ -11,23 +11,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::support::agents::installed;
 use crate::support::agents::pty::Terminal;
-use crate::support::agents::{VARIABLE, skipped};
 use crate::support::sandbox::Machine;
 
 pub const PASSPHRASE: &str = "canary-passphrase-7f3a";
 const ASKS: &str = "Passphrase for the keys of this device";
-
-/// Whether the program is here. Where the tools were asked for, as CI does, it must be.
-fn installed(program: &str) -> bool {
-    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|dir| dir.join(program).is_file());
-    let asked = std::env::var_os(VARIABLE).is_some_and(|dir| !dir.is_empty());
-    assert!(found || !asked, "{VARIABLE} is set, but {program} is not installed");
-    if !found {
-        skipped(&format!("{program} is not installed"));
-    }
-    found
-}
 
 fn keys_of(machine: &Machine) -> PathBuf {
     machine.home.join(".config/samesession/device")

@@ -9,23 +9,12 @@ use std::process::Command;
 use samesession::seal::SigningKey;
 use serde_json::Value;
 
+use crate::support::agents::installed;
 use crate::support::agents::pty::Terminal;
-use crate::support::agents::{VARIABLE, skipped};
 use crate::support::forge::{CLAUDE_FORGED, Forge, Victim, hash, unseal};
 use crate::support::sandbox::{CLAUDE, CLAUDE_RICH, Machine, Ran, Sandbox, snapshot};
 
 const SECRET: &str = "correct horse";
-
-/// Whether the program is here. Where the tools were asked for, as CI does, it must be.
-fn installed(program: &str) -> bool {
-    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|dir| dir.join(program).is_file());
-    let asked = std::env::var_os(VARIABLE).is_some_and(|dir| !dir.is_empty());
-    assert!(found || !asked, "{VARIABLE} is set, but {program} is not installed");
-    if !found {
-        skipped(&format!("{program} is not installed"));
-    }
-    found
-}
 
 fn machine(sandbox: &Sandbox, name: &str) -> Machine {
     let machine = sandbox.machine(name);

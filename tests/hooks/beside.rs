@@ -232,11 +232,7 @@ fn there_is_no_place_for_all_repositories_where_git_has_none() {
 fn a_git_that_has_hooks_in_its_configuration_gets_them_there() {
     let scene = bare_scene();
     let laptop = &scene.laptop;
-    let real = String::from_utf8(laptop.command("sh").args(["-c", "command -v git"]).output().expect("a shell").stdout).expect("text");
-    let bin = laptop.home.join("newer");
-    write_script(&bin.join("git"), &format!("[ \"$1\" = version ] && {{ echo git version 2.54.0; exit; }}\nexec {} \"$@\"", real.trim()));
-    let path = laptop.command("true").get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value).expect("set").to_owned();
-    let newer = laptop.env("PATH", format!("{}:{}", bin.display(), path.to_str().expect("text")));
+    let newer = laptop.with_newer_git();
     let config = fs::read(laptop.cwd.join(".git/config")).expect("there");
     newer.run_here(["hook", "install", "--git"]).ok();
     assert!(!hook(laptop).exists());

@@ -339,11 +339,7 @@ fn a_commit_of_nobodys_session_starts_nothing_and_hooks_that_were_there_have_the
 fn a_hook_in_gits_configuration_looks_for_an_agent_first() {
     let scene = bare_scene();
     let laptop = &scene.laptop;
-    let real = String::from_utf8(laptop.command("sh").args(["-c", "command -v git"]).output().expect("a shell").stdout).expect("text");
-    let bin = laptop.home.join("newer");
-    write_script(&bin.join("git"), &format!("[ \"$1\" = version ] && {{ echo git version 2.54.0; exit; }}\nexec {} \"$@\"", real.trim()));
-    let path = laptop.command("true").get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value).expect("set").to_owned();
-    let newer = laptop.env("PATH", format!("{}:{}", bin.display(), path.to_str().expect("text")));
+    let newer = laptop.with_newer_git();
     laptop.git(["config", "samesession.link", "notes"]);
     let config = fs::read(laptop.cwd.join(".git/config")).expect("there");
     newer.run_here(["hook", "install", "--git"]).ok();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::support::chains::{Team, id};
+use crate::support::chains::{Team, id, write_script};
 use crate::support::clones::sid_of;
 use crate::support::mark;
 use crate::support::sandbox::{Machine, Ran};
@@ -82,6 +82,18 @@ impl Machine {
         let ours = |command: &str| command.trim_start().split(' ').next().is_some_and(|program| program.ends_with("git-samesession"));
         let found = processes(&self.home).into_iter().filter(|(_, command)| ours(command) && is(command));
         found.filter_map(|(pid, _)| rustix::process::Pid::from_raw(pid)).collect()
+    }
+
+    /// The same with a Git of the future, as far as it can be had: it says so, and the rest is what is here.
+    pub fn with_newer_git(&self) -> Machine {
+        let real = String::from_utf8(self.command("sh").args(["-c", "command -v git"]).output().expect("a shell").stdout).expect("text");
+        let bin = self.home.join("newer");
+        write_script(
+            &bin.join("git"),
+            &format!("[ \"$1\" = version ] && {{ echo git version 2.54.0; exit; }}\nexec {} \"$@\"", real.trim()),
+        );
+        let path = self.command("true").get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value).expect("set").to_owned();
+        self.env("PATH", format!("{}:{}", bin.display(), path.to_str().expect("text")))
     }
 
     /// No process works in the background for this machine any more, and no request was left.

@@ -154,6 +154,17 @@ pub fn skipped(why: &str) {
     let _ = writeln!(io::stderr(), "SKIPPED: {test}: {why}");
 }
 
+/// Whether the program is here. Where the tools were asked for, as CI does, it must be.
+pub fn installed(program: &str) -> bool {
+    let found = folder_of(program).is_some();
+    let asked = env::var_os(VARIABLE).is_some_and(|dir| !dir.is_empty());
+    assert!(found || !asked, "{VARIABLE} is set, but {program} is not installed");
+    if !found {
+        skipped(&format!("{program} is not installed"));
+    }
+    found
+}
+
 fn folder_of(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).find(|folder| folder.join(program).is_file())
 }
