@@ -9,6 +9,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
+use memchr::memmem;
+
 /// What a packed file may ask of memory, as a power of two; zstd's levels up to 19 stay below it.
 pub const WINDOW_LOG: u32 = 24;
 
@@ -54,7 +56,7 @@ impl Ends {
     /// Whole lines from the end, the last one first; when the file was read whole, all of them.
     pub fn last_lines(&self) -> impl Iterator<Item = &[u8]> {
         let from = if self.tail.is_empty() { &self.head[..] } else { &self.tail[..] };
-        let end = memchr::memrchr(b'\n', from).map_or(0, |at| at + 1);
+        let end = line_end(from);
         // What the tail begins with is the end of a line, unless it begins the file.
         let start = if self.tail.is_empty() { 0 } else { memchr::memchr(b'\n', from).map_or(end, |at| at + 1) };
         Backwards { rest: &from[start.min(end)..end] }
@@ -98,9 +100,8 @@ impl<'a> Iterator for Backwards<'a> {
 }
 
 pub fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let end = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
     let mut start = 0;
-    memchr::memchr_iter(b'\n', &bytes[..end]).map(move |at| &bytes[std::mem::replace(&mut start, at + 1)..at])
+    memchr::memchr_iter(b'\n', &bytes[..line_end(bytes)]).map(move |at| &bytes[std::mem::replace(&mut start, at + 1)..at])
 }
 
 pub fn is_packed(path: &Path) -> bool {
@@ -127,48 +128,66 @@ pub fn first_line(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
     Ok(line.pop_if(|last| *last == b'\n').map(|_| line))
 }
 
-/// What stands before the first `upto` bytes end, `len` bytes at most; of a packed file its very end.
-pub fn end(path: &Path, upto: u64, len: usize) -> io::Result<Vec<u8>> {
+/// So much of the end is looked at for what a person typed last: tools answer at length.
+const FAR_BACK: u64 = 8 << 20;
+/// What is read at first; most often it is there.
+const NEAR: usize = 64 << 10;
+
+/// The last of what `typed` finds in records that have one of these markers, among the first `upto` bytes; of a packed file
+/// among all.
+pub fn last(path: &Path, upto: u64, markers: &[&[u8]], typed: impl Fn(&[u8]) -> Option<String>) -> Option<String> {
+    let markers: Vec<memmem::Finder<'_>> = markers.iter().map(memmem::Finder::new).collect();
+    let marked = |line: &&[u8]| markers.iter().any(|marker| marker.find(line).is_some());
+    let find = |lines: &[u8]| Backwards { rest: lines }.filter(marked).find_map(&typed);
     if is_packed(path) {
-        let (mut from, mut end, mut block) = (open(path)?, Vec::new(), vec![0; 1 << 16]);
-        loop {
-            match from.read(&mut block)? {
-                0 => return Ok(end),
-                n => end.extend_from_slice(&block[..n]),
-            }
-            if end.len() > 2 * len {
-                end.drain(..end.len() - len);
-            }
+        return find(&packed_end(path).ok()?);
+    }
+    let file = File::open(path).ok()?;
+    let mut from = upto.min(file.metadata().ok()?.len());
+    let least = from.saturating_sub(FAR_BACK);
+    // The end of a line that begins before what was read; what is behind the last newline is none.
+    let (mut block, mut rest, mut torn) = (Vec::new(), Vec::new(), true);
+    while from > least {
+        let begins = from.saturating_sub(NEAR.max(rest.len()) as u64).max(least);
+        block.clear();
+        block.resize((from - begins) as usize, 0);
+        read_at(&file, &mut block, begins).ok()?;
+        from = begins;
+        if torn {
+            block.truncate(line_end(&block));
+            torn = block.is_empty();
+        }
+        block.append(&mut rest);
+        let begun = if begins == 0 { 0 } else { memchr::memchr(b'\n', &block).map_or(block.len(), |at| at + 1) };
+        if let Some(found) = find(&block[begun..]) {
+            return Some(found);
+        }
+        block.truncate(begun);
+        std::mem::swap(&mut block, &mut rest);
+    }
+    None
+}
+
+/// The whole lines at the very end of what a packed file unpacks to, about as many as are looked at.
+fn packed_end(path: &Path) -> io::Result<Vec<u8>> {
+    let (mut from, mut end, mut block) = (open(path)?, Vec::new(), vec![0; 1 << 16]);
+    let enough = FAR_BACK as usize;
+    loop {
+        match from.read(&mut block)? {
+            0 => break,
+            n => end.extend_from_slice(&block[..n]),
+        }
+        if end.len() > 2 * enough {
+            end.drain(..end.len() - enough);
         }
     }
-    let file = File::open(path)?;
-    let upto = upto.min(file.metadata()?.len());
-    let from = upto.saturating_sub(len as u64);
-    let mut end = vec![0; usize::try_from(upto - from).unwrap_or(len)];
-    read_at(&file, &mut end, from)?;
+    end.truncate(line_end(&end));
     Ok(end)
 }
 
-/// So much of the end is looked at for what a person typed last: tools answer at length.
-const FAR_BACK: [usize; 3] = [64 << 10, 1 << 20, 8 << 20];
-
-/// The last of what `typed` finds in records that have this marker, among the first `upto` bytes.
-pub fn last(path: &Path, upto: u64, markers: &[&[u8]], typed: impl Fn(&[u8]) -> Option<String>) -> Option<String> {
-    let mut before = 0;
-    for len in FAR_BACK {
-        let end = end(path, upto, len).ok()?;
-        let marked = |line: &&[u8]| markers.iter().any(|marker| memchr::memmem::find(line, marker).is_some());
-        // What the first line lacks is no JSON any more.
-        let lines: Vec<&[u8]> = whole_lines(&end).collect();
-        if let Some(found) = lines.into_iter().rev().filter(marked).find_map(&typed) {
-            return Some(found);
-        }
-        if end.len() < len || end.len() == before {
-            return None;
-        }
-        before = end.len();
-    }
-    None
+/// Behind the last newline.
+fn line_end(bytes: &[u8]) -> usize {
+    memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1)
 }
 
 /// The length up to and including the last newline within the first `len` bytes.
@@ -220,5 +239,31 @@ mod tests {
         long[7] = b'\n';
         std::fs::write(file.path(), &long).expect("written");
         assert_eq!(whole_len(file.as_file(), 200_000).expect("read"), 8);
+    }
+
+    #[test]
+    fn what_was_typed_last_is_found_however_far_back_and_however_long_lines_are() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let typed = |line: &[u8]| line.strip_prefix(b"typed ").map(|text| String::from_utf8_lossy(text).into_owned());
+        let filler = |len: usize| [vec![b'x'; len], b"\n".to_vec()].concat();
+        for (last, behind) in [
+            (&b"typed one"[..], vec![]),
+            (b"typed two", filler(10)),
+            (b"typed three", filler(NEAR)),
+            (b"typed four", filler(100).repeat(9000)),
+            (b"typed five", filler(3 << 20)),
+            (b"typed six", [&b"other\n"[..], b"typed torn"].concat()),
+            (b"typed seven", [filler(1), vec![b'y'; 300_000]].concat()),
+        ] {
+            let content = [b"typed before\n", last, b"\n", &behind].concat();
+            std::fs::write(file.path(), &content).expect("written");
+            let found = super::last(file.path(), content.len() as u64, &[b"nothing", b"typed"], typed);
+            assert_eq!(found.as_deref().map(str::as_bytes), last.strip_prefix(b"typed "));
+            assert_eq!(super::last(file.path(), 13, &[b"typed"], typed).as_deref(), Some("before"), "only what is asked for");
+        }
+        std::fs::write(file.path(), [&b"typed long ago\n"[..], &filler(FAR_BACK as usize)].concat()).expect("written");
+        assert_eq!(super::last(file.path(), u64::MAX, &[b"typed"], typed), None);
+        std::fs::write(file.path(), b"no newline").expect("written");
+        assert_eq!(super::last(file.path(), u64::MAX, &[b"no"], typed), None);
     }
 }
