@@ -121,6 +121,11 @@ impl Env {
     }
 }
 
+/// The program as it would be found wherever it is started; none where that depends on the place.
+pub fn program(path: &OsStr, name: &str) -> Option<PathBuf> {
+    std::env::split_paths(path).take_while(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(|file| is_executable(file))
+}
+
 fn is_executable(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::env::Env;
+use crate::env::{self, Env};
 
 /// What makes Git work in a certain repository: `git rev-parse --local-env-vars`.
 const LOCAL: &[&str] = &[
@@ -142,8 +142,7 @@ impl Git {
     /// With our standard error for its own: a person watches what it says, in their own language. Nothing is heard of it
     /// but whether it was done.
     pub fn watched<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<(), Error> {
-        let mut command = Command::new("git");
-        command.args(&self.options).args(args).current_dir(&self.dir).env_clear().envs(self.vars.iter().map(|(n, v)| (n, v)));
+        let mut command = self.command(args);
         let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).status().map_err(Error::Start)?;
         match status.success() {
             true => Ok(()),
@@ -194,9 +193,17 @@ impl Git {
         Git { aloud: true, ..self.clone() }.output(args, input)
     }
 
-    fn start<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio, input: &[u8], stdout: Stdio, memory: Option<u64>) -> Result<Output, Error> {
-        let mut command = Command::new("git");
+    fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
+        let path = self.vars.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path);
+        // By its path: to look for a program, the standard library would first make a copy of this process.
+        let program = path.and_then(|path| env::program(path, "git")).unwrap_or_else(|| "git".into());
+        let mut command = Command::new(program);
         command.args(&self.options).args(args).current_dir(&self.dir).env_clear().envs(self.vars.iter().map(|(n, v)| (n, v)));
+        command
+    }
+
+    fn start<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio, input: &[u8], stdout: Stdio, memory: Option<u64>) -> Result<Output, Error> {
+        let mut command = self.command(args);
         // Its words are parsed.
         command.env("LC_ALL", "C").env_remove("LANGUAGE");
         command.stdin(stdin).stdout(stdout).stderr(if self.aloud { Stdio::inherit() } else { Stdio::piped() });
