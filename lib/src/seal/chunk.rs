@@ -15,12 +15,15 @@ pub struct Sizes {
 }
 
 /// Long enough to pack well without knowing the others.
-pub const PARTS: Sizes = Sizes { min: 1 << 20, max: MAX, bits: 20 };
+pub const PARTS: Sizes = Sizes { min: 1 << 20, max: MAX, bits: 19 };
 /// At a file's beginning: what it consists of becomes the dictionary, which is best short.
 pub const FIRST: Sizes = Sizes { min: 128 << 10, max: 512 << 10, bits: 17 };
 pub const MAX: usize = 4 << 20;
 /// So many bytes decide about a cut: what stands before them is shifted out of the hash.
 const WINDOW: usize = 64;
+/// So many runs of so many bytes are looked at together.
+const LANES: usize = 4;
+const RUN: usize = 2 << 10;
 
 pub struct Gear {
     table: [u64; 256],
@@ -43,29 +46,45 @@ impl Gear {
     pub fn cut(&self, sizes: &Sizes, bytes: &[u8], looked: usize, last: bool) -> Option<usize> {
         let most = bytes.len().min(sizes.max);
         let least = sizes.min.max(looked + 1);
-        if most >= least {
-            let next = |hash: u64, byte: &u8| (hash << 1).wrapping_add(self.table[usize::from(*byte)]);
-            // The high bits depend on the most bytes back.
-            let mask = u64::MAX << (64 - sizes.bits);
-            let mut hash = bytes[least - WINDOW..least - 1].iter().fold(0, next);
-            let (blocks, rest) = bytes[least - 1..most].as_chunks::<16>();
-            // A block of known length is a loop without a counter: twice as fast.
-            for (block, at) in blocks.iter().zip((least..).step_by(16)) {
-                for (byte, more) in block.iter().zip(0..) {
-                    hash = next(hash, byte);
-                    if hash & mask == 0 {
-                        return Some(at + more);
-                    }
+        let cut = (most >= least).then(|| self.first(bytes, least - 1, most, 1 << (64 - sizes.bits))).flatten();
+        cut.or((last || most == sizes.max).then_some(most).filter(|&len| len > 0))
+    }
+
+    /// Where the first byte of this range ends whose hash, which the bytes before it decide about, is below the limit.
+    /// The high bits of a hash depend on the most bytes back.
+    fn first(&self, bytes: &[u8], from: usize, until: usize, below: u64) -> Option<usize> {
+        let mut at = from;
+        while until - at >= LANES * RUN {
+            let mut runs = [(0, u64::MAX); LANES];
+            for (lane, (hash, _)) in runs.iter_mut().enumerate() {
+                *hash = self.before(bytes, at + lane * RUN);
+            }
+            // Each byte's hash waits for the last one's, so several runs together take the time of one.
+            let (lanes, _) = bytes[at..].as_chunks::<RUN>();
+            for n in 0..RUN {
+                for (lane, (hash, lowest)) in runs.iter_mut().enumerate() {
+                    *hash = self.next(*hash, lanes[lane][n]);
+                    *lowest = (*lowest).min(*hash);
                 }
             }
-            for (byte, at) in rest.iter().zip(least + 16 * blocks.len()..) {
-                hash = next(hash, byte);
-                if hash & mask == 0 {
-                    return Some(at);
-                }
+            if runs.iter().any(|(_, lowest)| *lowest < below) {
+                break;
             }
+            at += LANES * RUN;
         }
-        (last || most == sizes.max).then_some(most).filter(|&len| len > 0)
+        let mut hash = self.before(bytes, at);
+        bytes[at..until].iter().zip(at + 1..).find_map(|(byte, end)| {
+            hash = self.next(hash, *byte);
+            (hash < below).then_some(end)
+        })
+    }
+
+    fn before(&self, bytes: &[u8], at: usize) -> u64 {
+        bytes[at + 1 - WINDOW..at].iter().fold(0, |hash, byte| self.next(hash, *byte))
+    }
+
+    fn next(&self, hash: u64, byte: u8) -> u64 {
+        (hash << 1).wrapping_add(self.table[usize::from(byte)])
     }
 }
 
