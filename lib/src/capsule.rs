@@ -10,7 +10,7 @@ mod reader;
 mod writer;
 
 pub use manifest::{FileEntry, Header, MANIFEST_SCHEMA, Manifest, Origin, REDACTED, Repository, Workspace};
-pub use observe::{Observed, Observer};
+pub use observe::{Observed, Observer, Shared};
 pub use reader::{Names, Opened, Sink, read, unfold};
 pub use writer::{Content, Exact, Target, Writer};
 

@@ -119,10 +119,10 @@ impl<'a> Forged<'a> {
     /// A part as the program would seal it; its line, saying that it has this length.
     pub fn seal_part(&mut self, packed: &[u8], plain: &[u8], length: usize) -> String {
         let sealed = seal(packed, &recipient(&self.key));
-        let name = hash(&sealed)[..32].to_owned();
+        let name = blake3::hash(&sealed).to_hex()[..32].to_owned();
         let id = self.store(&sealed);
         self.paths.insert(path_of(&name), ("100644".to_owned(), id));
-        format!("{name} {} {length} {} -", self.epoch, hash(plain))
+        format!("{name} {} {length} {} -", self.epoch, blake3::hash(plain))
     }
 
     /// The lines of the list of parts, or of the manifest.

@@ -1,6 +1,8 @@
 //! Somebody who sees what goes into a capsule, file by file, and changes nothing of it.
 
 use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
 
 use super::{Content, Target};
 use crate::path::RelPath;
@@ -12,7 +14,19 @@ pub trait Observer {
     fn known(&mut self, bytes: &[u8]);
     fn fresh(&mut self, bytes: &[u8]);
     fn end(&mut self);
+
+    /// The same of something that may be looked at later.
+    fn known_part(&mut self, part: &Shared, of_it: Range<usize>) {
+        self.known(&(**part).as_ref()[of_it]);
+    }
+
+    fn fresh_part(&mut self, part: &Shared, of_it: Range<usize>) {
+        self.fresh(&(**part).as_ref()[of_it]);
+    }
 }
+
+/// Bytes that stay what they are for as long as somebody holds them.
+pub type Shared = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
 /// A target beside an observer, to whom everything is new.
 pub struct Observed<'a, T> {

@@ -4,6 +4,8 @@
 
 use std::io::{self, Read};
 use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// What is read at once, and then hashed and looked at while it is near the processor.
 pub const STEP: usize = 256 << 10;
@@ -43,6 +45,50 @@ impl Block {
         if self.bytes.len() < end {
             self.bytes.resize(end, 0);
         }
+    }
+}
+
+/// The blocks of one who fills them for others.
+pub struct Blocks {
+    home: Sender<Block>,
+    spare: Receiver<Block>,
+}
+
+impl Default for Blocks {
+    fn default() -> Blocks {
+        let (home, spare) = channel();
+        Blocks { home, spare }
+    }
+}
+
+impl Blocks {
+    /// An empty one.
+    pub fn take(&self) -> Block {
+        let mut block = self.spare.try_recv().unwrap_or_default();
+        block.truncate(0);
+        block
+    }
+
+    /// To be read by anybody; it comes back when nobody does any more.
+    pub fn lend(&self, block: Block) -> Arc<Lent> {
+        Arc::new(Lent { block, home: self.home.clone() })
+    }
+}
+
+pub struct Lent {
+    block: Block,
+    home: Sender<Block>,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let _ = self.home.send(std::mem::take(&mut self.block));
+    }
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.block
     }
 }
 

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::envelope::Envelope;
 use super::fold::Folded;
 use super::pack::{Entry, PackWriter};
-use super::part::name_of;
+use super::part::{hash_of, name_of};
 use super::record::{Header, Line, Pages, Record};
 use super::tree::{Read as ReadTree, Tree};
 use super::unfold::Opened;
@@ -114,8 +114,8 @@ impl Paging<'_> {
         let mut packer = Packer::default();
         let mut lines = Vec::new();
         for page in pages::cut(self.seed, text) {
-            let sha256: [u8; 32] = Sha256::digest(page).into();
-            if let Some(line) = self.known.get(&sha256).filter(|line| line.dictionary.is_none())
+            let content = hash_of(page);
+            if let Some(line) = self.known.get(&content).filter(|line| line.dictionary.is_none())
                 && let Some(id) = self.there.get(&line.name)
             {
                 parts.insert(line.name.clone(), *id);
@@ -126,7 +126,7 @@ impl Paging<'_> {
             let name = name_of(&sealed);
             let id = pack.add(&Entry::new(hash, ObjectKind::Blob, &sealed)?)?;
             parts.insert(name.clone(), id);
-            lines.push(Line { name, epoch: self.epoch.id.clone(), length: page.len(), sha256, dictionary: None });
+            lines.push(Line { name, epoch: self.epoch.id.clone(), length: page.len(), hash: content, dictionary: None });
         }
         Ok(Pages { sha256: hex(&Sha256::digest(text)), pages: lines })
     }

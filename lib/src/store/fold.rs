@@ -13,11 +13,11 @@ use gix::hash::{Kind, ObjectId};
 use sha2::{Digest, Sha256};
 
 use super::Error;
-use super::block::{Block, STEP};
+use super::block::{Block, Blocks, Lent, STEP};
 use super::pack::PackWriter;
-use super::part::{Beginning, Done, Job, work};
+use super::part::{Beginning, Done, Job, hash_of, work};
 use super::record::Line;
-use crate::capsule::{self, Content, Exact, FileEntry, Names, Observer, Target};
+use crate::capsule::{self, Content, Exact, FileEntry, Names, Observer, Shared, Target};
 use crate::id::hex;
 use crate::path::RelPath;
 use crate::pool::Pool;
@@ -100,7 +100,7 @@ pub struct Fold {
     pool: Pool<Job, Result<Done, Error>>,
     pack: PackWriter,
     /// Memory for parts, so that the system need not clear new pages for each.
-    spare: Vec<Block>,
+    blocks: Blocks,
     slots: Vec<Option<Line>>,
     /// Which slots the pool owes, in the order of the work.
     owed: std::collections::VecDeque<usize>,
@@ -131,7 +131,7 @@ impl Fold {
         let known = Arc::new(before.known.clone());
         let worker = || {
             let (known, epoch, mut packer) = (Arc::clone(&known), Arc::clone(&epoch), Packer::default());
-            move |job: Job| work(job, &known, &epoch, &mut packer, hash)
+            move |job: Job| work(&job, &known, &epoch, &mut packer, hash)
         };
         Fold {
             pool: Pool::new(worker),
@@ -140,7 +140,7 @@ impl Fold {
             seed,
             before,
             pack,
-            spare: Vec::new(),
+            blocks: Blocks::default(),
             slots: Vec::new(),
             owed: std::collections::VecDeque::new(),
             new: BTreeMap::new(),
@@ -193,7 +193,7 @@ impl Fold {
         })
     }
 
-    fn push(&mut self, plain: Block, dictionary: Option<Arc<Beginning>>) -> Result<(), Error> {
+    fn push(&mut self, plain: Arc<Lent>, dictionary: Option<Arc<Beginning>>) -> Result<(), Error> {
         self.owed.push_back(self.slots.len());
         self.slots.push(None);
         if let Some(done) = self.pool.push(Job { plain, dictionary }).map_err(|_| Error::Died)? {
@@ -202,7 +202,7 @@ impl Fold {
         Ok(())
     }
 
-    fn settle(&mut self, mut done: Done) -> Result<(), Error> {
+    fn settle(&mut self, done: Done) -> Result<(), Error> {
         if let Some(entry) = done.entry {
             self.pack.add(&entry)?;
             self.new.insert(done.line.name.clone(), entry.id);
@@ -210,8 +210,6 @@ impl Fold {
         if let Some(slot) = self.owed.pop_front() {
             self.slots[slot] = Some(done.line);
         }
-        done.plain.truncate(0);
-        self.spare.push(done.plain);
         Ok(())
     }
 
@@ -240,14 +238,14 @@ impl Fold {
         if self.group.is_empty() {
             return Ok(());
         }
-        let group = std::mem::replace(&mut self.group, self.spare.pop().unwrap_or_default());
-        self.push(group, None)
+        let group = std::mem::replace(&mut self.group, self.blocks.take());
+        self.push(self.blocks.lend(group), None)
     }
 
     fn large(&mut self, name: &RelPath, mut content: Exact<'_>) -> Result<[u8; 32], Error> {
         self.end_group()?;
         self.see(|observer| observer.begin(name));
-        let mut part = self.spare.pop().unwrap_or_default();
+        let mut part = self.blocks.take();
         let mut beginning = Gathering { from: self.slots.len(), sample: Vec::new(), ready: None };
         // The small parts at the end of what is kept, in case they are to become one.
         let mut tail = Vec::new();
@@ -255,11 +253,13 @@ impl Fold {
         for line in self.before.take(name) {
             part.fill(&mut content, line.length).map_err(capsule::Error::Write)?;
             let opens = beginning.ready.is_some() || line.dictionary.is_none();
-            if !opens || part.len() != line.length || <[u8; 32]>::from(Sha256::digest(&*part)) != line.sha256 {
+            if !opens || part.len() != line.length || hash_of(&part) != line.hash {
                 break;
             }
+            let whole = self.blocks.lend(std::mem::replace(&mut part, self.blocks.take()));
+            let bytes: &[u8] = (*whole).as_ref();
             if line.length < SMALL {
-                tail.extend_from_slice(&part);
+                tail.extend_from_slice(bytes);
                 small += 1;
             } else {
                 tail.clear();
@@ -267,13 +267,12 @@ impl Fold {
             }
             *self.kept.entry(name.clone()).or_default() += line.length as u64;
             self.slots.push(Some(line));
-            self.see(|observer| observer.known(&part));
-            if self.gather(&mut beginning, &part, self.slots.len()) {
+            self.see(|observer| observer.known_part(&(Arc::clone(&whole) as Shared), 0..bytes.len()));
+            if self.gather(&mut beginning, bytes, self.slots.len()) {
                 // What others are packed against stays as it is.
                 tail.clear();
                 small = 0;
             }
-            part.truncate(0);
         }
         let more = !part.is_empty() || part.fill(&mut content, 1).map_err(capsule::Error::Write)?;
         let mut known = 0;
@@ -305,7 +304,6 @@ impl Fold {
             match self.gear.cut(sizes, &part, looked, last) {
                 None if last => {
                     self.see(|observer| observer.end());
-                    self.spare.push(part);
                     return Ok(content.hash());
                 }
                 None => {
@@ -313,13 +311,14 @@ impl Fold {
                     last = !part.fill(&mut content, looked + STEP).map_err(capsule::Error::Write)?;
                 }
                 Some(len) => {
-                    let mut rest = self.spare.pop().unwrap_or_default();
+                    let mut rest = self.blocks.take();
                     rest.push(&part[len..]);
                     part.truncate(len);
-                    known = Some(self.see_part(name, &part, known));
+                    let whole = self.blocks.lend(std::mem::replace(&mut part, rest));
+                    known = Some(self.see_part(name, &whole, known));
                     let dictionary = beginning.ready.clone();
-                    self.gather(&mut beginning, &part, self.slots.len() + 1);
-                    self.push(std::mem::replace(&mut part, rest), dictionary)?;
+                    self.gather(&mut beginning, (*whole).as_ref(), self.slots.len() + 1);
+                    self.push(whole, dictionary)?;
                     looked = 0;
                 }
             }
@@ -327,16 +326,18 @@ impl Fold {
     }
 
     /// Shows a part, of which so many bytes were shown already; how many of those are left for the next one.
-    fn see_part(&mut self, name: &RelPath, part: &[u8], shown: Option<usize>) -> usize {
+    fn see_part(&mut self, name: &RelPath, part: &Arc<Lent>, shown: Option<usize>) -> usize {
         let Some(observer) = &mut self.observer else { return 0 };
+        let bytes: &[u8] = (**part).as_ref();
+        let shared: Shared = Arc::clone(part) as Shared;
         if let Some(shown) = shown {
-            observer.fresh(&part[shown.min(part.len())..]);
-            return shown.saturating_sub(part.len());
+            observer.fresh_part(&shared, shown.min(bytes.len())..bytes.len());
+            return shown.saturating_sub(bytes.len());
         }
         // One that was short may have become long.
-        let (known, new) = part.split_at(self.before.seen_of(name, part));
-        observer.known(known);
-        observer.fresh(new);
+        let seen = self.before.seen_of(name, bytes);
+        observer.known_part(&shared, 0..seen);
+        observer.fresh_part(&shared, seen..bytes.len());
         0
     }
 
@@ -408,7 +409,7 @@ mod tests {
     fn before(lines: &[Line], folded: &Folded) -> Before {
         Before {
             files: [(RelPath::parse(b"session/x.jsonl").expect("a name"), lines.to_vec())].into(),
-            known: lines.iter().map(|line| (line.sha256, line.clone())).collect(),
+            known: lines.iter().map(|line| (line.hash, line.clone())).collect(),
             dictionaries: folded.dictionaries.clone(),
             ..Before::default()
         }

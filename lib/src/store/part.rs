@@ -6,10 +6,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use gix::hash::Kind;
-use sha2::{Digest, Sha256};
 
 use super::Error;
-use super::block::Block;
+use super::block::Lent;
 use super::pack::Entry;
 use super::record::Line;
 use crate::id::hex;
@@ -17,7 +16,7 @@ use crate::seal::Epoch;
 use crate::seal::packing::{Dictionary, LONG, Packer};
 
 pub struct Job {
-    pub plain: Block,
+    pub plain: Arc<Lent>,
     pub dictionary: Option<Arc<Beginning>>,
 }
 
@@ -25,8 +24,6 @@ pub struct Done {
     pub line: Line,
     /// Unless it was there before.
     pub entry: Option<Entry>,
-    /// What held the part, to hold another.
-    pub plain: Block,
 }
 
 /// How a file begins, as something to pack its other parts against.
@@ -38,31 +35,37 @@ pub struct Beginning {
 
 impl Beginning {
     pub fn of(sample: Vec<u8>) -> Beginning {
-        Beginning { name: hex(&Sha256::digest(&sample)[..8]), sample, prepared: OnceLock::new() }
+        Beginning { name: hex(&hash_of(&sample)[..8]), sample, prepared: OnceLock::new() }
     }
 }
 
-pub fn work(job: Job, known: &HashMap<[u8; 32], Line>, epoch: &Epoch, packer: &mut Packer, hash: Kind) -> Result<Done, Error> {
-    let sha256: [u8; 32] = Sha256::digest(&*job.plain).into();
+pub fn work(job: &Job, known: &HashMap<[u8; 32], Line>, epoch: &Epoch, packer: &mut Packer, hash: Kind) -> Result<Done, Error> {
+    let content: &[u8] = (*job.plain).as_ref();
+    let content_hash = hash_of(content);
     // How a file begins must open without a dictionary, since its other parts' dictionary is made of it.
     let plain = job.dictionary.is_none();
-    if let Some(line) = known.get(&sha256).filter(|line| !plain || line.dictionary.is_none()) {
-        return Ok(Done { line: line.clone(), entry: None, plain: job.plain });
+    if let Some(line) = known.get(&content_hash).filter(|line| !plain || line.dictionary.is_none()) {
+        return Ok(Done { line: line.clone(), entry: None });
     }
-    let with = job.dictionary.as_deref().filter(|_| job.plain.len() < LONG);
-    let packed = packer.pack(&job.plain, with.map(|with| with.prepared.get_or_init(|| Dictionary::of(&with.sample))))?;
+    let with = job.dictionary.as_deref().filter(|_| content.len() < LONG);
+    let packed = packer.pack(content, with.map(|with| with.prepared.get_or_init(|| Dictionary::of(&with.sample))))?;
     let sealed = epoch.seal(packed)?;
     let line = Line {
         name: name_of(&sealed),
         epoch: epoch.id.clone(),
-        length: job.plain.len(),
-        sha256,
+        length: content.len(),
+        hash: content_hash,
         dictionary: with.map(|with| with.name.clone()),
     };
-    Ok(Done { line, entry: Some(Entry::new(hash, gix::object::Kind::Blob, &sealed)?), plain: job.plain })
+    Ok(Done { line, entry: Some(Entry::new(hash, gix::object::Kind::Blob, &sealed)?) })
+}
+
+/// What parts are known by. Every byte of a session has its file's SHA-256 as well; this one costs a quarter of another.
+pub fn hash_of(bytes: &[u8]) -> [u8; 32] {
+    *blake3::hash(bytes).as_bytes()
 }
 
 /// A part is called after its sealed bytes: the name tells nothing of what it holds, and whoever has both can check them.
 pub fn name_of(sealed: &[u8]) -> String {
-    hex(&Sha256::digest(sealed)[..16])
+    hex(&hash_of(sealed)[..16])
 }

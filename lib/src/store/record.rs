@@ -136,14 +136,15 @@ pub struct Line {
     pub name: String,
     pub epoch: EpochId,
     pub length: usize,
-    pub sha256: [u8; 32],
+    /// BLAKE3, of its contents.
+    pub hash: [u8; 32],
     pub dictionary: Option<String>,
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dictionary = self.dictionary.as_deref().unwrap_or("-");
-        write!(f, "{} {} {} {} {dictionary}", self.name, self.epoch.as_str(), self.length, hex(&self.sha256))
+        write!(f, "{} {} {} {} {dictionary}", self.name, self.epoch.as_str(), self.length, hex(&self.hash))
     }
 }
 
@@ -152,7 +153,7 @@ impl FromStr for Line {
 
     fn from_str(text: &str) -> Result<Line, &'static str> {
         let words: Vec<&str> = text.split(' ').collect();
-        let [name, epoch, length, sha256, dictionary] = words[..] else { return Err("a part's line has five words") };
+        let [name, epoch, length, hash, dictionary] = words[..] else { return Err("a part's line has five words") };
         if !is_hex(name, 32) {
             return Err("a part's name is 32 hexadecimal digits");
         }
@@ -161,7 +162,7 @@ impl FromStr for Line {
             name: name.to_owned(),
             epoch: EpochId::parse(epoch).ok_or("an epoch's name is 16 hexadecimal digits")?,
             length,
-            sha256: unhex(sha256).ok_or("a hash is 64 hexadecimal digits")?,
+            hash: unhex(hash).ok_or("a hash is 64 hexadecimal digits")?,
             dictionary: match dictionary {
                 "-" => None,
                 name if is_hex(name, 16) => Some(name.to_owned()),

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::commit::Commit;
 use super::envelope::{self, Envelope};
 use super::fold::{Before, TINY};
-use super::part::name_of;
+use super::part::{hash_of, name_of};
 use super::record::{Header, Kind, Line, Pages, Record};
 use super::tree::{Read as ReadTree, Tree};
 use super::{Error, Store};
@@ -212,7 +212,7 @@ impl Opened {
             let sealed = self.sealed(store, tree, page)?;
             let plain = unseal(&sealed, page, &epoch, &mut unpacker, None).map_err(|why| self.damaged(why))?;
             // The next checkpoint keeps it for what it is said to be.
-            if Sha256::digest(&plain)[..] != page.sha256 {
+            if hash_of(&plain) != page.hash {
                 return Err(self.damaged("a page of it is not what it says"));
             }
             text.extend(plain);
@@ -294,7 +294,7 @@ impl Opened {
         }
         let pages = self.record.manifest.pages.iter().chain(&self.record.parts.pages);
         let known = lines.iter().filter(|line| usable(line)).chain(pages.filter(|line| there(line)));
-        before.known = known.map(|line| (line.sha256, line.clone())).collect();
+        before.known = known.map(|line| (line.hash, line.clone())).collect();
         Ok((before, manifest))
     }
 }
@@ -379,7 +379,7 @@ impl Contents<'_> {
         let mut under_way: VecDeque<Line> = VecDeque::new();
         let mut settle = |under_way: &mut VecDeque<Line>, plain: Result<Vec<u8>, String>| {
             let line = under_way.pop_front();
-            sound.extend(line.filter(|line| plain.is_ok_and(|plain| Sha256::digest(&plain)[..] == line.sha256)));
+            sound.extend(line.filter(|line| plain.is_ok_and(|plain| hash_of(&plain) == line.hash)));
         };
         // A dictionary may be made of parts that no file has any more.
         let mut lines: Vec<Line> = self.lines.drain(..).chain(self.dictionaries.values().flatten().cloned()).collect();

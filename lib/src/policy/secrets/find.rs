@@ -2,6 +2,9 @@
 //!
 //! What must stay true: what people write in place of a secret is none.
 
+use std::sync::LazyLock;
+
+use memchr::memmem;
 use regex_automata::{Anchored, Input};
 use sha2::{Digest, Sha256};
 
@@ -11,6 +14,8 @@ use crate::id::hex;
 
 /// How far before an escaped character a word may begin.
 pub const BEFORE: usize = 96;
+/// What a character begins with that is written as its number.
+static ESCAPE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\\u00"));
 /// So much of a long key tells it from others; where its end was cut off it is still the same.
 const TELLING: usize = 512;
 
@@ -97,7 +102,7 @@ fn escaped(rules: &Rules, text: &[u8], hit: &Hit<'_>) -> Option<Secret> {
 /// Quickly, whether something is given to what was named: most words of this kind stand in prose.
 fn assigns(rest: &[u8]) -> bool {
     let rest = &rest[..rest.len().min(96)];
-    if let Some(plain) = memchr::memmem::find(rest, b"\\u00").map(|_| Plain::of(rest)).filter(Plain::was_escaped) {
+    if let Some(plain) = ESCAPE.find(rest).map(|_| Plain::of(rest)).filter(Plain::was_escaped) {
         return assigns(&plain.bytes);
     }
     let named = rest.iter().take(26).take_while(|byte| byte.is_ascii_alphanumeric() || b"_.-\\\"'".contains(byte)).count();
@@ -113,7 +118,7 @@ fn assigns(rest: &[u8]) -> bool {
 fn key_body(secret: &[u8]) -> Vec<u8> {
     let mut body = Vec::with_capacity(secret.len());
     for line in secret.split(|&byte| byte == b'\n') {
-        let line = match memchr::memmem::find(line, "→".as_bytes()) {
+        let line = match memmem::find(line, "→".as_bytes()) {
             Some(arrow) => &line[arrow + "→".len()..],
             None => memchr::memchr(b'\t', line).map_or(line, |tab| &line[tab + 1..]),
         };

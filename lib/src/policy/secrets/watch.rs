@@ -4,18 +4,19 @@
 //! stays short; what is not listed is counted.
 
 use std::io::Write;
+use std::ops::Range;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::stream::Stream;
 use super::{Allowed, Confidence, Finding, Match, rules};
-use crate::capsule::Observer;
+use crate::capsule::{Observer, Shared};
 use crate::path::RelPath;
 
 /// So many are listed.
 const MOST: usize = 500;
-/// What is shown is copied in pieces of this size, and so many of them wait.
+/// What is shown comes in pieces of this size, and so many of them wait.
 const PIECE: usize = 256 << 10;
 const WAITING: usize = 16;
 /// What unpacks to more is no rollout; the rest of it is not looked at.
@@ -53,11 +54,25 @@ pub struct Watch {
 
 enum Say {
     Begin(String, bool),
-    Known(Vec<u8>),
-    Fresh(Vec<u8>),
+    Known(Bytes),
+    Fresh(Bytes),
     End,
     /// By whoever has shown everything.
     Asked(SyncSender<Found>),
+}
+
+enum Bytes {
+    Copied(Vec<u8>),
+    Shared(Shared, Range<usize>),
+}
+
+impl Bytes {
+    fn all(&self) -> &[u8] {
+        match self {
+            Bytes::Copied(bytes) => bytes,
+            Bytes::Shared(part, of_it) => &(**part).as_ref()[of_it.clone()],
+        }
+    }
 }
 
 impl Default for Watch {
@@ -130,7 +145,7 @@ impl Watch {
     /// That it has died is heard by whoever asks.
     fn say(&mut self, said: Say) {
         if !self.fresh.is_empty() {
-            let _ = self.say.send(Say::Fresh(std::mem::take(&mut self.fresh)));
+            let _ = self.say.send(Say::Fresh(Bytes::Copied(std::mem::take(&mut self.fresh))));
         }
         let _ = self.say.send(said);
     }
@@ -145,7 +160,7 @@ impl Observer for Watch {
         for piece in bytes.chunks(PIECE) {
             let mut known = self.piece();
             known.extend_from_slice(piece);
-            self.say(Say::Known(known));
+            self.say(Say::Known(Bytes::Copied(known)));
         }
     }
 
@@ -154,7 +169,7 @@ impl Observer for Watch {
             if self.fresh.len() + piece.len() > PIECE {
                 let empty = self.piece();
                 let full = std::mem::replace(&mut self.fresh, empty);
-                let _ = self.say.send(Say::Fresh(full));
+                let _ = self.say.send(Say::Fresh(Bytes::Copied(full)));
             }
             self.fresh.extend_from_slice(piece);
         }
@@ -163,22 +178,36 @@ impl Observer for Watch {
     fn end(&mut self) {
         self.say(Say::End);
     }
+
+    fn known_part(&mut self, part: &Shared, of_it: Range<usize>) {
+        pieces(of_it).for_each(|piece| self.say(Say::Known(Bytes::Shared(Arc::clone(part), piece))));
+    }
+
+    fn fresh_part(&mut self, part: &Shared, of_it: Range<usize>) {
+        pieces(of_it).for_each(|piece| self.say(Say::Fresh(Bytes::Shared(Arc::clone(part), piece))));
+    }
+}
+
+fn pieces(of_it: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    of_it.clone().step_by(PIECE).map(move |begin| begin..of_it.end.min(begin + PIECE))
 }
 
 impl State {
     fn hear(&mut self, said: Say, back: &Sender<Vec<u8>>) {
-        let again = |mut bytes: Vec<u8>| {
-            bytes.clear();
-            let _ = back.send(bytes);
+        let again = |bytes: Bytes| {
+            if let Bytes::Copied(mut bytes) = bytes {
+                bytes.clear();
+                let _ = back.send(bytes);
+            }
         };
         match said {
             Say::Begin(file, packed) => self.begin(file, packed),
             Say::Known(bytes) => {
-                self.known(&bytes);
+                self.known(bytes.all());
                 again(bytes);
             }
             Say::Fresh(bytes) => {
-                self.fresh(&bytes);
+                self.fresh(bytes.all());
                 again(bytes);
             }
             Say::End => self.end(),

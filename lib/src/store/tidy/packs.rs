@@ -152,7 +152,7 @@ impl Opened {
     pub fn is_sound(&self) -> bool {
         self.entries.iter().all(|(_, span, crc)| {
             let bytes = self.data.entry_slice(span.clone()).filter(|bytes| !bytes.is_empty());
-            bytes.is_some_and(|bytes| matches!(bytes[0] >> 4 & 7, 1..=4) && crc32fast::hash(bytes) == *crc)
+            bytes.is_some_and(|bytes| matches!(bytes[0] >> 4 & 7, 1..=4) && zlib_rs::crc32::crc32(0, bytes) == *crc)
         })
     }
 
