@@ -8,7 +8,7 @@ use super::find::{self, BEFORE};
 use super::rules::{FARTHEST, Rules, rules};
 
 /// Looked at at once; less in tests, so that they meet the seams.
-const STEP: usize = if cfg!(test) { 16 << 10 } else { 1 << 20 };
+const STEP: usize = if cfg!(test) { 16 << 10 } else { 256 << 10 };
 /// So much of a line is kept, to tell the field that something stands in.
 const LINE: usize = 256 << 10;
 

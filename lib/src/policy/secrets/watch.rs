@@ -17,8 +17,8 @@ use crate::path::RelPath;
 /// So many are listed.
 const MOST: usize = 500;
 /// What is shown comes in pieces of this size, and so many of them wait.
-const PIECE: usize = 256 << 10;
-const WAITING: usize = 16;
+const PIECE: usize = 512 << 10;
+const WAITING: usize = 8;
 /// What unpacks to more is no rollout; the rest of it is not looked at.
 const MOST_UNPACKED: u64 = 8 << 30;
 

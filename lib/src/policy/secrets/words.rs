@@ -8,19 +8,20 @@
 const BLOCK: usize = 4 << 10;
 /// So many bytes are looked at before any of them is looked at closely.
 const AT_ONCE: usize = 8;
-/// Words are noticed in so many groups.
-const GROUPS: usize = 8;
+/// Words are noticed in so many groups: half of a number's bits.
+const GROUPS: usize = 16;
+const ANY: u32 = (1 << GROUPS) - 1;
 
 pub struct Words {
     words: Vec<Vec<u8>>,
     /// For each pair of bytes the groups that have a word which is noticed by it, and above these the groups that have one
     /// which is noticed by this pair behind another.
-    groups: Box<[u16; 1 << 16]>,
-    /// For each pair the number of its list; 0 where no word is noticed by it.
+    groups: Box<[u32; 1 << 16]>,
+    /// For each pair the number of the list of words that are noticed by it; 0 where there is none.
     listed: Box<[u16; 1 << 16]>,
+    /// The same of words that begin with it, and are noticed by any pair that ends as it begins.
+    begun: Box<[u16; 1 << 16]>,
     lists: Vec<Vec<Spot>>,
-    /// For each byte the words that begin with it, and are noticed by any pair that ends so.
-    begun: Vec<Vec<Spot>>,
     /// How often the pairs of each group stand in texts, the first ones and the second ones.
     weights: [(u64, u64); GROUPS],
 }
@@ -54,7 +55,7 @@ impl Words {
             groups: Box::new([0; 1 << 16]),
             listed: Box::new([0; 1 << 16]),
             lists: vec![Vec::new()],
-            begun: (0..=u8::MAX).map(|_| Vec::new()).collect(),
+            begun: Box::new([0; 1 << 16]),
             weights: [(0, 0); GROUPS],
         };
         for (word, bytes) in words.iter().enumerate() {
@@ -82,19 +83,19 @@ impl Words {
         let more = |(ones, nexts): &(u64, u64)| (ones + a) * (nexts + b) - ones * nexts;
         let best = self.weights.iter().enumerate().min_by_key(|(_, weights)| more(weights)).map_or(0, |(n, _)| n);
         self.weights[best] = (self.weights[best].0 + a, self.weights[best].1 + b);
-        let group = 1 << best;
+        let group: u32 = 1 << best;
         every(one).for_each(|pair| self.groups[pair] |= group);
         every(next).for_each(|pair| self.groups[pair] |= group << GROUPS);
         let spot = Spot::of(word, before, bytes);
-        if before < 0 {
-            return self.begun[usize::from(bytes[0])].push(spot);
-        }
-        let listed = &mut self.listed[every(one).next().unwrap_or_default()];
-        if *listed == 0 {
-            *listed = self.lists.len() as u16;
+        let (table, pair) = match before {
+            0.. => (&mut self.listed, every(one).next().unwrap_or_default()),
+            _ => (&mut self.begun, number([bytes[0], bytes[1]])),
+        };
+        if table[pair] == 0 {
+            table[pair] = self.lists.len() as u16;
             self.lists.push(Vec::new());
         }
-        self.lists[usize::from(*listed)].push(spot);
+        self.lists[usize::from(table[pair])].push(spot);
     }
 
     #[cfg(test)]
@@ -110,32 +111,27 @@ impl Words {
     /// text ends here.
     fn scan(&self, text: &[u8], from: usize, until: usize, found: &mut Vec<Found>) {
         let groups = |pair: &[u8; 2]| self.groups[number(*pair)];
-        let noticed = |one: u16, next: u16| one & next >> GROUPS;
+        let noticed = |one: u32, next: u32| one & next >> GROUPS;
         let mut last = if from == 0 { 0 } else { groups(&[text[from - 2], text[from - 1]]) };
         let (blocks, rest) = text[from..until].as_chunks::<AT_ONCE>();
         for (block, begin) in blocks.iter().zip((from..).step_by(AT_ONCE)) {
-            let pairs = block.as_chunks::<2>().0;
-            let (before, mut any) = (last, 0);
-            for pair in pairs {
-                let next = groups(pair);
-                any |= noticed(last, next);
-                last = next;
+            let mut known = [last; AT_ONCE / 2 + 1];
+            let mut any = 0;
+            for (n, pair) in block.as_chunks::<2>().0.iter().enumerate() {
+                known[n + 1] = groups(pair);
+                any |= noticed(known[n], known[n + 1]);
             }
-            if any & 0xff != 0 {
-                let mut one = before;
-                for (pair, at) in pairs.iter().zip((begin..).step_by(2)) {
-                    let next = groups(pair);
-                    if noticed(one, next) & 0xff != 0 {
-                        self.look(text, at - 2, found);
-                    }
-                    one = next;
+            last = known[AT_ONCE / 2];
+            if any & ANY != 0 {
+                for n in (0..AT_ONCE / 2).filter(|n| noticed(known[*n], known[n + 1]) & ANY != 0) {
+                    self.look(text, begin + 2 * n - 2, found);
                 }
             }
         }
         let begin = until - rest.len();
         for (pair, at) in rest.as_chunks::<2>().0.iter().zip((begin..).step_by(2)) {
             let next = groups(pair);
-            if noticed(last, next) & 0xff != 0 {
+            if noticed(last, next) & ANY != 0 {
                 self.look(text, at - 2, found);
             }
             last = next;
@@ -149,17 +145,23 @@ impl Words {
     /// The words that are noticed by the pair here, if they stand here.
     fn look(&self, text: &[u8], pair: usize, found: &mut Vec<Found>) {
         let (one, two) = (text[pair], text[pair + 1]);
-        let listed = &self.lists[usize::from(self.listed[number([one, two])])];
-        for spot in listed.iter().chain(&self.begun[usize::from(two)]) {
-            let Some(at) = pair.checked_add_signed(-spot.before) else { continue };
-            let here = text.get(at..at + 8).and_then(|here| here.try_into().ok()).map(u64::from_le_bytes);
-            if here.is_some_and(|here| here & spot.mask != spot.first) {
-                continue;
+        let begun = text.get(pair + 2).map_or(0, |three| self.begun[number([two, *three])]);
+        for list in [self.listed[number([one, two])], begun] {
+            for spot in &self.lists[usize::from(list)] {
+                self.compare(text, pair, spot, found);
             }
-            let word = &self.words[spot.word];
-            if text.get(at..at + word.len()) == Some(word) {
-                found.push(Found { at, end: at + word.len(), word: spot.word });
-            }
+        }
+    }
+
+    fn compare(&self, text: &[u8], pair: usize, spot: &Spot, found: &mut Vec<Found>) {
+        let Some(at) = pair.checked_add_signed(-spot.before) else { return };
+        let here = text.get(at..at + 8).and_then(|here| here.try_into().ok()).map(u64::from_le_bytes);
+        if here.is_some_and(|here| here & spot.mask != spot.first) {
+            return;
+        }
+        let word = &self.words[spot.word];
+        if text.get(at..at + word.len()) == Some(word) {
+            found.push(Found { at, end: at + word.len(), word: spot.word });
         }
     }
 }
