@@ -61,12 +61,12 @@ impl Gear {
             }
             // Each byte's hash waits for the last one's, so several runs together take the time of one.
             let (lanes, _) = bytes[at..].as_chunks::<RUN>();
-            for n in 0..RUN {
+            (0..RUN).for_each(|n| {
                 for (lane, (hash, lowest)) in runs.iter_mut().enumerate() {
                     *hash = self.next(*hash, lanes[lane][n]);
                     *lowest = (*lowest).min(*hash);
                 }
-            }
+            });
             if runs.iter().any(|(_, lowest)| *lowest < below) {
                 break;
             }
@@ -150,5 +150,23 @@ mod tests {
         }
         assert_eq!(gear.cut(&PARTS, b"", 0, true), None);
         assert_eq!(gear.cut(&PARTS, b"x", 0, true), Some(1));
+    }
+
+    #[test]
+    fn runs_that_are_looked_at_together_give_what_one_gives() {
+        let gear = Gear::new(&[3; 32]);
+        let bytes = noise(600_000, 11);
+        for bits in [8, 12, 16, 40] {
+            let below = 1 << (64 - bits);
+            for (from, until) in [(WINDOW, 70_000), (1000, 1000 + LANES * RUN), (5001, 5000 + LANES * RUN), (77, 600_000), (300, 301)] {
+                let mut hash = 0;
+                let hashes = bytes[from + 1 - WINDOW..until].iter().map(|byte| {
+                    hash = gear.next(hash, *byte);
+                    hash
+                });
+                let one = hashes.skip(WINDOW - 1).zip(from + 1..).find(|(hash, _)| *hash < below).map(|(_, end)| end);
+                assert_eq!(gear.first(&bytes, from, until, below), one, "{bits} {from} {until}");
+            }
+        }
     }
 }

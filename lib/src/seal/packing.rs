@@ -13,8 +13,12 @@ pub const DICTIONARY: usize = 128 << 10;
 /// Parts from this length on are packed by themselves.
 pub const LONG: usize = 1 << 20;
 
-const LEVEL: i32 = 3;
-/// Tables half as large as the level's own stay near the processor: a fifth less time for at most 2.5 % more bytes.
+/// For what is short, and sent again and again.
+const SMALL: i32 = 3;
+/// For what is long: a tenth less time for a twentieth more bytes. See ARCHITECTURE.md.
+pub(super) const FAST: i32 = 1;
+/// Tables half as large as the third level's own stay near the processor: a fifth less time for at most 2.5 % more bytes. The
+/// first level's are as large as that with these.
 pub(super) const TABLES: [CParameter; 2] = [CParameter::HashLog(16), CParameter::ChainLog(15)];
 
 /// Prepared once for any number of threads.
@@ -25,7 +29,7 @@ pub struct Dictionary {
 
 impl Dictionary {
     pub fn of(sample: &[u8]) -> Dictionary {
-        Dictionary { encode: CDict::create(sample, LEVEL), decode: DDict::create(sample) }
+        Dictionary { encode: CDict::create(sample, SMALL), decode: DDict::create(sample) }
     }
 }
 
@@ -38,7 +42,7 @@ pub struct Packer {
 impl Default for Packer {
     fn default() -> Packer {
         let mut context = CCtx::create();
-        for parameter in [CParameter::CompressionLevel(LEVEL)].into_iter().chain(TABLES) {
+        for parameter in TABLES {
             // Every zstd takes these; one that did not would only pack in another way.
             let _ = context.set_parameter(parameter);
         }
@@ -52,7 +56,11 @@ impl Packer {
         self.packed.reserve(compress_bound(plain.len()));
         let done = match with {
             Some(dictionary) => self.context.compress_using_cdict(&mut self.packed, plain, &dictionary.encode),
-            None => self.context.compress2(&mut self.packed, plain),
+            None => {
+                let level = if plain.len() < LONG { SMALL } else { FAST };
+                let _ = self.context.set_parameter(CParameter::CompressionLevel(level));
+                self.context.compress2(&mut self.packed, plain)
+            }
         };
         done.map_err(|code| Error::Write(std::io::Error::other(get_error_name(code))))?;
         padding::pad(&mut self.packed);

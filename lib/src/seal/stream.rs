@@ -7,12 +7,10 @@ use std::thread;
 
 use zstd::zstd_safe::CParameter;
 
-use super::packing::TABLES;
+use super::packing::{FAST, TABLES};
 use super::{Callbacks, Envelope, Error, Identities, Recipients, peek};
 use crate::policy::Limits;
 
-/// zstd's own default: what `zstd -3` makes, at the speed the numbers in ARCHITECTURE.md are about.
-const LEVEL: i32 = 3;
 /// zstd hands out work in jobs; its own choice (8 MiB for this level) would cost tens of megabytes.
 const JOB: u32 = 2 << 20;
 /// What a capsule may ask of the unpacker's memory, as a power of two; level 3 asks for 21, `zstd -19` for 23.
@@ -27,7 +25,7 @@ pub struct Sealer<W: Write> {
 pub fn seal<W: Write, C: Callbacks>(out: W, to: &Recipients, callbacks: C) -> Result<Sealer<W>, Error> {
     let age = to.encryptor(callbacks)?.wrap_output(out).map_err(Error::Write)?;
     let age = Counting { from: age, count: 0 };
-    let mut zstd = zstd::Encoder::new(age, LEVEL).map_err(Error::Write)?;
+    let mut zstd = zstd::Encoder::new(age, FAST).map_err(Error::Write)?;
     let cores = thread::available_parallelism().map_or(1, |n| n.get() as u32).min(4);
     zstd.multithread(cores).map_err(Error::Write)?;
     for parameter in TABLES.into_iter().chain([CParameter::JobSize(JOB)]) {
