@@ -9,7 +9,7 @@ mod run;
 pub mod signing;
 
 pub use repository::{Config, Repository};
-pub use run::{Error, Git, LOCATING, failed};
+pub use run::{Begun, Error, Git, LOCATING, failed};
 
 use std::path::{Path, PathBuf};
 

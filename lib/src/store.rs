@@ -16,6 +16,7 @@ mod part;
 pub mod record;
 pub mod refs;
 pub mod roster;
+mod sum;
 pub mod tidy;
 pub mod tree;
 pub mod unfold;
@@ -48,8 +49,6 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    #[error("an object's SHA-1 shows the marks of a collision attack")]
-    Collision,
     #[error("the objects in '{}' cannot be opened", dir.display())]
     Objects {
         dir: PathBuf,

@@ -125,6 +125,10 @@ impl<'a> Exact<'a> {
         Exact { from, hash: Sha256::new(), left: size }
     }
 
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
     pub fn hash(self) -> [u8; 32] {
         self.hash.finalize().into()
     }

@@ -33,9 +33,9 @@ use crate::store::chain;
 use crate::store::draft::{Draft, Paging, list};
 use crate::store::fold::{Before, Fold, Folded};
 use crate::store::names;
-use crate::store::pack::{self, PackWriter};
+use crate::store::pack::{self, Closing, PackWriter};
 use crate::store::record::{Kind, Line, Record, Summary};
-use crate::store::refs::{self, Change, Known};
+use crate::store::refs::{Change, Known, Update};
 use crate::store::tidy;
 use crate::store::tree::Read as ReadTree;
 use crate::store::unfold::{Checkpoint, Opened};
@@ -455,12 +455,20 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let default = ReadTree::default();
         let tip = draft.write(&self.ledger.store, trees.first().unwrap_or(&default), self.device.signing(), &mut folded.pack)?;
         let added = folded.pack.bytes();
-        let pack = folded.pack.finish()?;
+        let update = self.publish.is_none().then(|| Update::begin(store, self.why()));
+        let long = folded.closing.map(Closing::finish).transpose()?.flatten();
+        let packs = match folded.pack.finish() {
+            Ok(pack) => long.into_iter().chain(pack),
+            Err(error) => {
+                long.iter().for_each(|pack| pack::discard(pack));
+                return Err(error.into());
+            }
+        };
         let packed = fault::point("commit.packed").at("write to", &store.repo.objects);
         let packed = packed.map_err(|error| Failed { error: error.into(), sent: false });
-        if let Err(Failed { error, sent }) = packed.and_then(|()| self.move_ref(tip)) {
-            if let Some(pack) = pack.filter(|_| !sent) {
-                pack::discard(&pack);
+        if let Err(Failed { error, sent }) = packed.and_then(|()| self.move_ref(tip, update)) {
+            if !sent {
+                packs.for_each(|pack| pack::discard(&pack));
             }
             return Err(error);
         }
@@ -474,12 +482,20 @@ impl<'a, C: Callbacks> Step<'a, C> {
         Ok(Outcome { tip, sequence, state: State::Made, added, captured, recipients, lease, open, findings, passed })
     }
 
-    fn move_ref(&self, tip: ObjectId) -> Result<(), Failed> {
+    /// What the reflog says.
+    fn why(&self) -> &'static str {
+        if self.beside { "samesession: fetched from its agent" } else { "samesession: checkpoint" }
+    }
+
+    /// By an update that was begun before, or by one of its own.
+    fn move_ref(&self, tip: ObjectId, update: Option<Update<'_>>) -> Result<(), Failed> {
+        let run = |changes: &[Change]| {
+            let moved = update.unwrap_or_else(|| Update::begin(&self.ledger.store, self.why())).run(changes);
+            moved.map_err(|error| Failed { error: error.into(), sent: false })
+        };
         if self.beside {
             let from = self.known.seen.get(names::AGENTS).copied();
-            let pin = Change { name: names::seen(names::AGENTS, &self.sid), to: Some(tip), from };
-            let moved = refs::update(&self.ledger.store, "samesession: fetched from its agent", &[pin]);
-            return moved.map_err(|error| Failed { error: error.into(), sent: false });
+            return run(&[Change { name: names::seen(names::AGENTS, &self.sid), to: Some(tip), from }]);
         }
         let chosen = self.known.seen.get(names::CHOSEN);
         let unchosen = chosen.map(|chosen| Change { name: names::chosen(&self.sid), to: None, from: Some(*chosen) });
@@ -488,14 +504,13 @@ impl<'a, C: Callbacks> Step<'a, C> {
         }
         let mut changes = self.known.advance(&self.sid, tip);
         changes.extend(unchosen);
-        let moved = refs::update(&self.ledger.store, "samesession: checkpoint", &changes);
-        moved.map_err(|error| Failed { error: error.into(), sent: false })
+        run(&changes)
     }
 
     /// Where a remote's chain holds all there is, ours begins there.
     fn catch_up(&self) -> Result<(), Error> {
         match &self.heads[..] {
-            [head] if !self.beside && self.known.local != Some(head.id()) => self.move_ref(head.id()).map_err(|failed| failed.error),
+            [head] if !self.beside && self.known.local != Some(head.id()) => self.move_ref(head.id(), None).map_err(|failed| failed.error),
             _ => Ok(()),
         }
     }

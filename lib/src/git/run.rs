@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 use crate::env::{self, Env};
 
@@ -172,20 +172,23 @@ impl Git {
     /// As `feed`; what it prints goes to this file and never through memory.
     pub fn feed_to_file<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8], to: &File) -> Result<(), Error> {
         let to = to.try_clone().map_err(Error::Start)?;
-        let out = self.start(args, fed(input), input, to.into(), None)?;
+        let out = feed(self.spawn(args, fed(input), to.into())?, |mut stdin| stdin.write_all(input))?;
         if out.status.success() { Ok(()) } else { Err(failed(args, &out)) }
     }
 
     /// As `run`, with an open file as its standard input, which may be larger than memory, and a bound on what the program
     /// may allocate, where the system can set one: what the file unpacks to is not known.
-    pub fn feed_file<S: AsRef<OsStr>>(&self, args: &[S], input: std::fs::File, memory: u64) -> Result<Vec<u8>, Error> {
-        let out = self.start(args, input.into(), b"", Stdio::piped(), Some(memory))?;
+    pub fn feed_file<S: AsRef<OsStr>>(&self, args: &[S], mut input: File, memory: u64) -> Result<Vec<u8>, Error> {
+        let child = self.spawn(args, Stdio::piped(), Stdio::piped())?;
+        bound(&child, memory);
+        // Through a pipe: with the file itself it would have begun before it was bound.
+        let out = feed(child, |mut stdin| io::copy(&mut input, &mut stdin).map(drop))?;
         if out.status.success() { Ok(out.stdout) } else { Err(failed(args, &out)) }
     }
 
     /// The whole outcome: for callers to whom a refusal is an answer.
     pub fn output<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, Error> {
-        self.start(args, fed(input), input, Stdio::piped(), None)
+        feed(self.spawn(args, fed(input), Stdio::piped())?, |mut stdin| stdin.write_all(input))
     }
 
     /// As `output`, and what it says on standard error goes to ours as it comes: progress, and what a server has to say.
@@ -202,7 +205,12 @@ impl Git {
         command
     }
 
-    fn start<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio, input: &[u8], stdout: Stdio, memory: Option<u64>) -> Result<Output, Error> {
+    /// Started ahead of its input, while that is made.
+    pub fn begin<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Begun, Error> {
+        Ok(Begun(Some(self.spawn(args, Stdio::piped(), Stdio::piped())?)))
+    }
+
+    fn spawn<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio, stdout: Stdio) -> Result<Child, Error> {
         let mut command = self.command(args);
         // Its words are parsed.
         command.env("LC_ALL", "C").env_remove("LANGUAGE");
@@ -211,33 +219,53 @@ impl Git {
             let words: Vec<_> = self.options.iter().map(OsString::as_os_str).chain(args.iter().map(AsRef::as_ref)).collect();
             let _ = writeln!(io::stderr(), "trace: git {}", words.join(OsStr::new(" ")).display());
         }
-        let mut child = command.spawn().map_err(Error::Start)?;
-        if let Some(memory) = memory {
-            bound(&child, memory);
+        command.spawn().map_err(Error::Start)
+    }
+}
+
+fn feed(mut child: Child, write: impl FnOnce(ChildStdin) -> io::Result<()> + Send) -> Result<Output, Error> {
+    let feeding = child.stdin.take();
+    // On a thread of its own: it may answer before it has read everything, and both pipes are finite.
+    let out = std::thread::scope(|scope| {
+        if let Some(stdin) = feeding {
+            scope.spawn(move || write(stdin));
         }
-        let feeding = child.stdin.take();
-        // On a thread of its own: it may answer before it has read everything, and both pipes are finite.
-        let out = std::thread::scope(|scope| {
-            if let Some(mut stdin) = feeding {
-                scope.spawn(move || stdin.write_all(input));
-            }
-            child.wait_with_output()
-        });
-        let out = out.map_err(Error::Start)?;
-        if crate::progress::interrupted() { Err(Error::Interrupted) } else { Ok(out) }
+        child.wait_with_output()
+    });
+    let out = out.map_err(Error::Start)?;
+    if crate::progress::interrupted() { Err(Error::Interrupted) } else { Ok(out) }
+}
+
+/// A git that waits for its input. One that is given up gets none, and ends.
+pub struct Begun(Option<Child>);
+
+impl Begun {
+    pub fn feed(mut self, input: &[u8]) -> Result<Output, Error> {
+        self.0
+            .take()
+            .map_or_else(|| Err(Error::Start(io::ErrorKind::BrokenPipe.into())), |child| feed(child, |mut stdin| stdin.write_all(input)))
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            drop(child.stdin.take());
+            let _ = child.wait();
+        }
     }
 }
 
 /// Of its own memory; files that it maps do not count.
 #[cfg(target_os = "linux")]
-fn bound(child: &std::process::Child, memory: u64) {
+fn bound(child: &Child, memory: u64) {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let limit = Rlimit { current: Some(memory), maximum: Some(memory) };
     let _ = prlimit(Some(Pid::from_child(child)), Resource::Data, limit);
 }
 
 #[cfg(not(target_os = "linux"))]
-fn bound(_: &std::process::Child, _: u64) {}
+fn bound(_: &Child, _: u64) {}
 
 fn fed(input: &[u8]) -> Stdio {
     if input.is_empty() { Stdio::null() } else { Stdio::piped() }

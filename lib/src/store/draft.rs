@@ -78,7 +78,7 @@ impl Draft {
         record.push(b'\n');
         let envelope =
             Envelope { record_signature: key.sign(NAMESPACE, &record)?.into_bytes(), record, manifest_signature: self.manifest_signature };
-        let mut blob = |bytes: &[u8]| pack.add(&Entry::new(hash, ObjectKind::Blob, bytes)?);
+        let mut blob = |bytes: &[u8]| pack.add(&Entry::new(hash, ObjectKind::Blob, bytes));
         let manifest = blob(&envelope.seal(&self.epoch)?)?;
         for (epoch, wraps) in &self.new_wraps {
             let ids = wraps.iter().map(|wrap| blob(wrap)).collect::<Result<_, _>>()?;
@@ -87,11 +87,11 @@ impl Draft {
         let added = self.added.unwrap_or(pack.added());
         let mut header = serde_json::to_vec_pretty(&Header::of(&self.record, &self.epoch.id, added, self.total)).map_err(json)?;
         header.push(b'\n');
-        let header = pack.add(&Entry::new(hash, ObjectKind::Blob, &header)?)?;
+        let header = pack.add(&Entry::new(hash, ObjectKind::Blob, &header))?;
         let tree = Tree { header: Some(header), manifest: Some(manifest), keys: self.wraps, parts: self.parts };
         let tree = tree.write(known, hash, pack)?;
         let commit = commit::write(hash, &tree, &self.parents, key)?;
-        pack.add(&Entry::new(hash, ObjectKind::Commit, &commit)?)
+        pack.add(&Entry::new(hash, ObjectKind::Commit, &commit))
     }
 }
 
@@ -124,7 +124,7 @@ impl Paging<'_> {
             }
             let sealed = self.epoch.seal(packer.pack(page, None)?)?;
             let name = name_of(&sealed);
-            let id = pack.add(&Entry::new(hash, ObjectKind::Blob, &sealed)?)?;
+            let id = pack.add(&Entry::new(hash, ObjectKind::Blob, &sealed))?;
             parts.insert(name.clone(), id);
             lines.push(Line { name, epoch: self.epoch.id.clone(), length: page.len(), hash: content, dictionary: None });
         }

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use super::block::{Block, Blocks, Lent, STEP};
-use super::pack::PackWriter;
+use super::pack::{Closing, PackWriter};
 use super::part::{Beginning, Done, Job, hash_of, work};
 use super::record::Line;
 use crate::capsule::{self, Content, Exact, FileEntry, Names, Observer, Shared, Target};
@@ -33,6 +33,10 @@ const GROUP_BEGINS: u8 = 8;
 /// So many small parts in a row at a file's end become one.
 const SMALL_PARTS: usize = 6;
 const SMALL: usize = 32 << 10;
+/// Once so little is left of a file, a pack that is longer than this is closed while the rest is sealed, into another one:
+/// else everybody would wait for its checksum in the end.
+const LEFT: u64 = 16 << 20;
+const LONG_PACK: u64 = 8 << 20;
 
 /// What the checkpoint before this one gives.
 #[derive(Default)]
@@ -99,6 +103,8 @@ pub struct Fold {
     before: Before,
     pool: Pool<Job, Result<Done, Error>>,
     pack: PackWriter,
+    /// A long one before it.
+    closing: Option<Closing>,
     /// Memory for parts, so that the system need not clear new pages for each.
     blocks: Blocks,
     slots: Vec<Option<Line>>,
@@ -121,6 +127,8 @@ pub struct Folded {
     pub dictionaries: BTreeMap<String, Vec<Line>>,
     /// The blobs of parts that were not there before.
     pub new: BTreeMap<String, ObjectId>,
+    /// What is long enough not to wait for the rest.
+    pub closing: Option<Closing>,
     pub pack: PackWriter,
     pub epoch: Arc<Epoch>,
     pub seed: [u8; 32],
@@ -140,6 +148,7 @@ impl Fold {
             seed,
             before,
             pack,
+            closing: None,
             blocks: Blocks::default(),
             slots: Vec::new(),
             owed: std::collections::VecDeque::new(),
@@ -187,6 +196,7 @@ impl Fold {
             dictionaries,
             lines,
             new: self.new,
+            closing: self.closing,
             pack: self.pack,
             epoch: self.epoch,
             seed: self.seed,
@@ -199,6 +209,12 @@ impl Fold {
         if let Some(done) = self.pool.push(Job { plain, dictionary }).map_err(|_| Error::Died)? {
             self.settle(done?)?;
         }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        let next = self.pack.next()?;
+        self.closing = Some(std::mem::replace(&mut self.pack, next).close_meanwhile());
         Ok(())
     }
 
@@ -320,6 +336,9 @@ impl Fold {
                     self.gather(&mut beginning, (*whole).as_ref(), self.slots.len() + 1);
                     self.push(whole, dictionary)?;
                     looked = 0;
+                    if self.closing.is_none() && self.pack.bytes() > LONG_PACK && content.left() < LEFT {
+                        self.close()?;
+                    }
                 }
             }
         }
@@ -446,5 +465,27 @@ mod tests {
         let length: usize = parts.iter().map(|part| part.length).sum();
         assert!((DICTIONARY..=DICTIONARY + chunk::FIRST.max).contains(&length), "{length}");
         assert!(parts.iter().all(|part| part.dictionary.is_none()));
+    }
+
+    #[test]
+    fn a_long_pack_is_closed_before_the_rest_and_given_up_leaves_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let all = noise(24 << 20);
+        let (lines, folded) = fold(dir.path(), Before::default(), &all);
+        let closing = folded.closing.expect("it is long");
+        let bytes = folded.pack.bytes();
+        let packs = [closing.finish(), folded.pack.finish()].map(|pack| pack.expect("finished").expect("not empty"));
+        let sizes = packs.each_ref().map(|pack| std::fs::metadata(pack).expect("it is there").len());
+        assert!(sizes[0] > LONG_PACK && sizes[1] > 0, "{sizes:?}");
+        // Their checksums are no objects.
+        assert_eq!(sizes.iter().sum::<u64>(), bytes + 2 * 20);
+        let odb = gix::odb::at(dir.path(), Kind::Sha1).expect("objects");
+        for line in &lines {
+            assert!(gix::prelude::FindExt::find_blob(&odb, &folded.new[&line.name], &mut Vec::new()).is_ok(), "{line}");
+        }
+        let other = tempfile::tempdir().expect("a directory");
+        let (_, folded) = fold(other.path(), Before::default(), &all);
+        drop(folded);
+        assert_eq!(std::fs::read_dir(other.path().join("pack")).expect("made").count(), 0);
     }
 }

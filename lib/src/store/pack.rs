@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use gix::hash::{Kind, ObjectId};
 use gix::object::Kind as ObjectKind;
@@ -16,6 +17,7 @@ use zlib_rs::adler32::adler32;
 use zlib_rs::crc32::crc32;
 
 use super::Error;
+use super::sum::{Sum, name_of};
 use crate::durable::{self, At, EarlyFlush, Unnamed};
 use crate::fault;
 
@@ -31,12 +33,11 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub fn new(hash: Kind, kind: ObjectKind, data: &[u8]) -> Result<Entry, Error> {
-        let id = gix::objs::compute_hash(hash, kind, data).map_err(|_| Error::Collision)?;
+    pub fn new(hash: Kind, kind: ObjectKind, data: &[u8]) -> Entry {
         let mut bytes = Vec::with_capacity(data.len() + data.len() / 8192 + 64);
         put_head(&mut bytes, kind, data.len());
         put_stored(&mut bytes, data);
-        Ok(Entry { id, crc: crc32(0, &bytes), bytes })
+        Entry { id: name_of(hash, kind, data), crc: crc32(0, &bytes), bytes }
     }
 
     /// As it lies in another pack of ours: a whole object behind its head, and no delta.
@@ -51,6 +52,8 @@ pub struct PackWriter {
     unnamed: Unnamed,
     dir: PathBuf,
     hash: Kind,
+    /// The bytes of the packs that it goes on from.
+    before: u64,
     offset: u64,
     /// Where what is written for the present checkpoint begins.
     mark: u64,
@@ -63,11 +66,15 @@ impl PackWriter {
     pub fn new(objects: &Path, hash: Kind) -> Result<PackWriter, Error> {
         let dir = objects.join("pack");
         fs::create_dir_all(&dir).at("create directory", &dir)?;
+        PackWriter::open(dir, hash)
+    }
+
+    fn open(dir: PathBuf, hash: Kind) -> Result<PackWriter, Error> {
         // Not by a name that begins with 'tmp_', as Git's own do: `git gc --prune=now` removes those, in use or not.
         let unnamed = Unnamed::create_in(&dir)?;
         let file = unnamed.file.try_clone().at("open", &dir)?;
         let out = BufWriter::with_capacity(1 << 17, EarlyFlush::new(file, &unnamed.file).at("open", &dir)?);
-        let mut writer = PackWriter { out, unnamed, dir, hash, offset: 0, mark: 0, seen: BTreeMap::new() };
+        let mut writer = PackWriter { out, unnamed, dir, hash, before: 0, offset: 0, mark: 0, seen: BTreeMap::new() };
         // The count is not known yet.
         writer.put(&HEADER)?;
         writer.put(&[0; 4])?;
@@ -87,17 +94,17 @@ impl PackWriter {
     }
 
     pub fn bytes(&self) -> u64 {
-        self.offset
+        self.before + self.offset
     }
 
     /// What comes now belongs to another checkpoint, where one pack holds those of several chains.
     pub fn next_checkpoint(&mut self) {
-        self.mark = self.offset;
+        self.mark = self.bytes();
     }
 
     /// As `bytes`, of the present checkpoint alone.
     pub fn added(&self) -> u64 {
-        self.offset - self.mark
+        self.bytes() - self.mark
     }
 
     /// Makes the pack part of the repository, and durable. Returns its path; an empty one is not kept.
@@ -110,7 +117,12 @@ impl PackWriter {
         self.place(false)
     }
 
-    fn place(mut self, kept: bool) -> Result<Option<PathBuf>, Error> {
+    fn place(self, kept: bool) -> Result<Option<PathBuf>, Error> {
+        self.close()?.map(|closed| closed.place(kept)).transpose()
+    }
+
+    /// Complete and durable, and nobody's yet; none if it is empty.
+    fn close(mut self) -> Result<Option<Closed>, Error> {
         if self.is_empty() {
             return Ok(None);
         }
@@ -119,30 +131,21 @@ impl PackWriter {
             move |source| Error::Pack { dir, source }
         };
         let sum = self.seal_pack().map_err(failed(&self.dir))?;
-        let pack = self.dir.join(format!("pack-{}.pack", sum.to_hex()));
         let index = self.write_index(&sum).map_err(failed(&self.dir))?;
         self.out.into_inner().map_err(|error| failed(&self.dir)(error.into_error()))?.into_inner();
-        sync_both(&self.unnamed.file, &index.file).at("sync", &pack)?;
-        // Written before, by whoever had the same to say: it is not ours to take back.
-        let there = pack.with_extension("idx").exists();
-        // Git takes a pack for complete when it sees the index, so that comes last; a keep without a pack is harmless.
-        let keep = pack.with_extension("keep");
-        let keeping = if kept { fs::write(&keep, KEEP).at("write", &keep) } else { Ok(()) };
-        let placed = keeping.map_err(Error::from).and_then(|()| {
-            place(self.unnamed, &pack)?;
-            fault::point("pack.placed").at("write to", &self.dir)?;
-            place(index, &pack.with_extension("idx"))?;
-            Ok(durable::sync_dir(&self.dir)?)
-        });
-        match placed {
-            Ok(()) => Ok(Some(pack)),
-            Err(error) => {
-                if !there {
-                    discard(&pack);
-                }
-                Err(error)
-            }
-        }
+        let path = self.dir.join(format!("pack-{}.pack", sum.to_hex()));
+        sync_both(&self.unnamed.file, &index.file).at("sync", &path)?;
+        Ok(Some(Closed { pack: self.unnamed, index, path }))
+    }
+
+    /// Another one, for what comes after what is in this one.
+    pub fn next(&self) -> Result<PackWriter, Error> {
+        Ok(PackWriter { before: self.bytes(), ..PackWriter::open(self.dir.clone(), self.hash)? })
+    }
+
+    /// On a thread of its own.
+    pub fn close_meanwhile(self) -> Closing {
+        Closing(Some(std::thread::spawn(|| self.close())))
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -161,7 +164,7 @@ impl PackWriter {
         file.seek(SeekFrom::Start(HEADER.len() as u64))?;
         file.write_all(&count.to_be_bytes())?;
         file.rewind()?;
-        let mut sum = gix::hash::hasher(hash);
+        let mut sum = Sum::new(hash);
         let mut block = vec![0; 1 << 17];
         loop {
             match file.read(&mut block)? {
@@ -169,14 +172,14 @@ impl PackWriter {
                 n => sum.update(&block[..n]),
             }
         }
-        let sum = sum.try_finalize().map_err(|error| io::Error::other(error.to_string()))?;
+        let sum = sum.finish();
         file.write_all(sum.as_slice())?;
         Ok(sum)
     }
 
     fn write_index(&self, pack: &ObjectId) -> io::Result<Unnamed> {
         let unnamed = Unnamed::create_in(&self.dir).map_err(|error| error.source)?;
-        let mut out = Summed { out: BufWriter::new(unnamed.file.try_clone()?), sum: gix::hash::hasher(self.hash) };
+        let mut out = Summed { out: BufWriter::new(unnamed.file.try_clone()?), sum: Sum::new(self.hash) };
         out.write_all(b"\xfftOc\0\0\0\x02")?;
         let mut below = [0u32; 256];
         for id in self.seen.keys() {
@@ -207,10 +210,64 @@ impl PackWriter {
         }
         out.write_all(pack.as_slice())?;
         let Summed { mut out, sum } = out;
-        out.write_all(sum.try_finalize().map_err(|error| io::Error::other(error.to_string()))?.as_slice())?;
+        out.write_all(sum.finish().as_slice())?;
         out.flush()?;
         drop(out);
         Ok(unnamed)
+    }
+}
+
+/// A pack with its index, to be given their names.
+struct Closed {
+    pack: Unnamed,
+    index: Unnamed,
+    path: PathBuf,
+}
+
+impl Closed {
+    fn place(self, kept: bool) -> Result<PathBuf, Error> {
+        let (pack, path) = (self.pack, self.path);
+        let dir = path.parent().unwrap_or(&path);
+        // Written before, by whoever had the same to say: it is not ours to take back.
+        let there = path.with_extension("idx").exists();
+        // Git takes a pack for complete when it sees the index, so that comes last; a keep without a pack is harmless.
+        let keep = path.with_extension("keep");
+        let keeping = if kept { fs::write(&keep, KEEP).at("write", &keep) } else { Ok(()) };
+        let placed = keeping.map_err(Error::from).and_then(|()| {
+            place(pack, &path)?;
+            fault::point("pack.placed").at("write to", dir)?;
+            place(self.index, &path.with_extension("idx"))?;
+            Ok(durable::sync_dir(dir)?)
+        });
+        match placed {
+            Ok(()) => Ok(path),
+            Err(error) => {
+                if !there {
+                    discard(&path);
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A pack that is being closed. Given up, it leaves nothing behind.
+pub struct Closing(Option<JoinHandle<Result<Option<Closed>, Error>>>);
+
+impl Closing {
+    /// Makes it part of the repository.
+    pub fn finish(mut self) -> Result<Option<PathBuf>, Error> {
+        let Some(thread) = self.0.take() else { return Ok(None) };
+        thread.join().map_err(|_| Error::Died)??.map(|closed| closed.place(true)).transpose()
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        // What has a name all the same is removed by the thread, which would end with the program.
+        if let Some(thread) = self.0.take() {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -233,7 +290,7 @@ pub fn discard(pack: &Path) {
 
 struct Summed<W> {
     out: W,
-    sum: gix::hash::Hasher,
+    sum: Sum,
 }
 
 impl<W: Write> Write for Summed<W> {
@@ -316,13 +373,13 @@ mod tests {
             [0, 1, 15, 16, 5000, 65_535, 65_536, 300_000].iter().map(|&len| (0..len).map(|n| (n % 251) as u8).collect()).collect();
         let mut ids = Vec::new();
         for blob in blobs.iter().chain(&blobs[..2]) {
-            ids.push(writer.add(&Entry::new(hash, ObjectKind::Blob, blob).expect("an entry")).expect("added"));
+            ids.push(writer.add(&Entry::new(hash, ObjectKind::Blob, blob)).expect("added"));
         }
         let mut tree = b"100644 a\0".to_vec();
         tree.extend_from_slice(ids[3].as_slice());
-        let tree = writer.add(&Entry::new(hash, ObjectKind::Tree, &tree).expect("an entry")).expect("added");
+        let tree = writer.add(&Entry::new(hash, ObjectKind::Tree, &tree)).expect("added");
         let commit = format!("tree {tree}\nauthor a <a> 0 +0000\ncommitter a <a> 0 +0000\n\nx\n");
-        let commit = writer.add(&Entry::new(hash, ObjectKind::Commit, commit.as_bytes()).expect("an entry")).expect("added");
+        let commit = writer.add(&Entry::new(hash, ObjectKind::Commit, commit.as_bytes())).expect("added");
         let pack = writer.finish().expect("finished").expect("not empty");
         git(dir.path(), &["verify-pack", pack.to_str().expect("UTF-8")]);
         git(dir.path(), &["update-ref", "refs/heads/master", &commit.to_string()]);

@@ -57,7 +57,7 @@ pub fn work(job: &Job, known: &HashMap<[u8; 32], Line>, epoch: &Epoch, packer: &
         hash: content_hash,
         dictionary: with.map(|with| with.name.clone()),
     };
-    Ok(Done { line, entry: Some(Entry::new(hash, gix::object::Kind::Blob, &sealed)?) })
+    Ok(Done { line, entry: Some(Entry::new(hash, gix::object::Kind::Blob, &sealed)) })
 }
 
 /// What parts are known by. Every byte of a session has its file's SHA-256 as well; this one costs a quarter of another.

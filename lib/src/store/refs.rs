@@ -11,7 +11,7 @@ use gix::hash::ObjectId;
 
 use super::names::{self, HERE, Named};
 use super::{Error, Store};
-use crate::git::{self, failed};
+use crate::git::{self, Begun, Git, failed};
 use crate::id::SessionId;
 
 /// How often a lock that somebody else holds for a moment is tried for.
@@ -148,42 +148,70 @@ fn last_entry(log: &[u8]) -> Option<u64> {
 
 /// All or none. Reflogs are written, so that what an accident removes can be found again.
 pub fn update(store: &Store, why: &str, changes: &[Change]) -> Result<(), Error> {
-    if changes.is_empty() {
-        return Ok(());
+    Update { store, why, begun: None }.run(changes)
+}
+
+/// One that is known to come: what it takes to start a program is done while something else is.
+pub struct Update<'a> {
+    store: &'a Store,
+    why: &'a str,
+    begun: Option<Begun>,
+}
+
+impl<'a> Update<'a> {
+    pub fn begin(store: &'a Store, why: &'a str) -> Update<'a> {
+        // What is wrong with it is heard from the next one.
+        Update { store, why, begun: updating(store).begin(&arguments(why)).ok() }
     }
-    let null = store.repo.hash.null();
-    let mut script = String::new();
-    for Change { name, to, from } in changes {
-        let from = from.unwrap_or(null);
-        match to {
-            Some(to) => script.push_str(&format!("update {name} {to} {from}\n")),
-            None => script.push_str(&format!("delete {name} {from}\n")),
-        }
-    }
-    let args = ["update-ref", "--create-reflog", "-m", why, "--stdin"];
-    // What hangs in the user's environment for a ref's committer is of no interest here, and may be missing altogether.
-    let git = store.repo.git.env("GIT_COMMITTER_NAME", "samesession").env("GIT_COMMITTER_EMAIL", "samesession@localhost");
-    for attempt in 1.. {
-        let out = git.output(&args, script.as_bytes())?;
-        if out.status.success() {
+
+    pub fn run(mut self, changes: &[Change]) -> Result<(), Error> {
+        if changes.is_empty() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&out.stderr);
-        let moved = ["but expected", "reference already exists", "unable to resolve reference", "reference is missing"];
-        if moved.iter().any(|words| said.contains(words)) {
-            let name = changes.iter().find(|change| said.contains(&change.name)).unwrap_or(&changes[0]).name.clone();
-            return Err(Error::Moved { name });
+        let script = script(changes, &self.store.repo.hash.null());
+        let (git, args) = (updating(self.store), arguments(self.why));
+        for attempt in 1.. {
+            let out = match self.begun.take() {
+                Some(begun) => begun.feed(script.as_bytes())?,
+                None => git.output(&args, script.as_bytes())?,
+            };
+            if out.status.success() {
+                return Ok(());
+            }
+            let said = String::from_utf8_lossy(&out.stderr);
+            let moved = ["but expected", "reference already exists", "unable to resolve reference", "reference is missing"];
+            if moved.iter().any(|words| said.contains(words)) {
+                let name = changes.iter().find(|change| said.contains(&change.name)).unwrap_or(&changes[0]).name.clone();
+                return Err(Error::Moved { name });
+            }
+            let busy = said.contains("Unable to create") && said.contains("exists") || said.contains("cannot lock references");
+            if !busy || attempt == ATTEMPTS {
+                return Err(failed(&args, &out).into());
+            }
+            if crate::progress::interrupted() {
+                return Err(git::Error::Interrupted.into());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
-        let busy = said.contains("Unable to create") && said.contains("exists") || said.contains("cannot lock references");
-        if !busy || attempt == ATTEMPTS {
-            return Err(failed(&args, &out).into());
-        }
-        if crate::progress::interrupted() {
-            return Err(git::Error::Interrupted.into());
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        Ok(())
     }
-    Ok(())
+}
+
+fn updating(store: &Store) -> Git {
+    // What hangs in the user's environment for a ref's committer is of no interest here, and may be missing altogether.
+    store.repo.git.env("GIT_COMMITTER_NAME", "samesession").env("GIT_COMMITTER_EMAIL", "samesession@localhost")
+}
+
+fn arguments(why: &str) -> [&str; 5] {
+    ["update-ref", "--create-reflog", "-m", why, "--stdin"]
+}
+
+fn script(changes: &[Change], null: &ObjectId) -> String {
+    let line = |Change { name, to, from }: &Change| match (to, from.unwrap_or(*null)) {
+        (Some(to), from) => format!("update {name} {to} {from}\n"),
+        (None, from) => format!("delete {name} {from}\n"),
+    };
+    changes.iter().map(line).collect()
 }
 
 /// Packs our refs where many lie about loose, as Git's own housekeeping would; where Git can tell them apart the user's own

@@ -145,7 +145,7 @@ pub fn write<C: Callbacks>(
     let signature = key.sign(NAMESPACE, &record)?.into_bytes();
     let envelope = Envelope { record, record_signature: signature, manifest_signature: None };
     let header = Header { schema: SCHEMA.to_owned(), sequence: roster.sequence, nonce: roster.nonce, epoch: epoch.id.as_str().to_owned() };
-    let mut blob = |bytes: &[u8]| pack.add(&Entry::new(hash, ObjectKind::Blob, bytes)?);
+    let mut blob = |bytes: &[u8]| pack.add(&Entry::new(hash, ObjectKind::Blob, bytes));
     let mut tree = Tree { header: Some(blob(&json(&header)?)?), manifest: Some(blob(&envelope.seal(&epoch)?)?), ..Tree::default() };
     let wraps = epoch.wrap(&to, callbacks)?.iter().map(|wrap| blob(wrap)).collect::<Result<Vec<_>, _>>()?;
     tree.keys.insert(epoch.id.as_str().to_owned(), wraps);
@@ -156,7 +156,7 @@ fn finish(store: &Store, tree: &Tree, parent: Option<ObjectId>, key: &SigningKey
     let tree = tree.write(&ReadTree::default(), store.repo.hash, pack)?;
     let parents: Vec<ObjectId> = parent.into_iter().collect();
     let commit = commit::write(store.repo.hash, &tree, &parents, key)?;
-    pack.add(&Entry::new(store.repo.hash, ObjectKind::Commit, &commit)?)
+    pack.add(&Entry::new(store.repo.hash, ObjectKind::Commit, &commit))
 }
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>, Error> {
@@ -189,9 +189,9 @@ pub fn ask(
     let hash = store.repo.hash;
     let mut sealed = Vec::new();
     for wrap in seal::seal_small(members, name.as_bytes())? {
-        sealed.push(pack.add(&Entry::new(hash, ObjectKind::Blob, &wrap)?)?);
+        sealed.push(pack.add(&Entry::new(hash, ObjectKind::Blob, &wrap))?);
     }
-    let header = pack.add(&Entry::new(hash, ObjectKind::Blob, &json(&request)?)?)?;
+    let header = pack.add(&Entry::new(hash, ObjectKind::Blob, &json(&request)?))?;
     let tree = Tree { header: Some(header), manifest: sealed.first().copied(), keys: BTreeMap::new(), ..Tree::default() };
     finish(store, &tree, None, key, pack)
 }

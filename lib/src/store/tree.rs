@@ -172,7 +172,7 @@ fn put(mut items: Vec<Item>, known: &Read, hash: Kind, into: &mut PackWriter) ->
         bytes.push(0);
         bytes.extend_from_slice(item.id.as_slice());
     }
-    let entry = Entry::new(hash, gix::object::Kind::Tree, &bytes)?;
+    let entry = Entry::new(hash, gix::object::Kind::Tree, &bytes);
     if known.known.contains(&entry.id) { Ok(entry.id) } else { into.add(&entry) }
 }
 
