@@ -228,6 +228,36 @@ fn a_first_checkpoint_survives() {
     }
 }
 
+/// So long that it makes two packs.
+fn long() -> Scene {
+    let team = Team::new();
+    let pair = team.pair();
+    pair[0].begin(SESSION);
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    for _ in 0..24 {
+        let noise = (0..1 << 16).map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            format!("{state:016x}")
+        });
+        pair[0].adds(SESSION, &noise.collect::<String>());
+    }
+    Scene::new(team, pair, &["checkpoint", SESSION, "--push"], Then::On)
+}
+
+#[test]
+fn a_long_first_checkpoint_survives() {
+    let scene = long();
+    for (fault, killed) in [("pack.placed#1=full", false), ("pack.placed#2=full", false), ("pack.placed#2=kill", true)] {
+        scene.reset();
+        let ran = scene.run(fault);
+        assert_eq!(ran.0.status.signal(), killed.then_some(9), "{fault}: {}", ran.stderr());
+        assert!(killed || ran.stderr().contains("no storage space"), "{fault}: {}", ran.stderr());
+        scene.assert_survived(fault, killed);
+    }
+}
+
 #[test]
 fn a_next_checkpoint_survives() {
     assert!(next().play().contains("commit.packed"));

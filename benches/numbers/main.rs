@@ -95,6 +95,14 @@ impl Bench {
         self.program(home, PROGRAM, args)
     }
 
+    /// The same without the search for secrets.
+    fn unsearched(&self, home: &Path, args: &[&str]) -> Command {
+        let mut command = self.ours(home, args);
+        let setting = [("COUNT", "1"), ("KEY_0", "samesession.secrets"), ("VALUE_0", "off")];
+        command.envs(setting.map(|(name, value)| (format!("GIT_CONFIG_{name}"), value)));
+        command
+    }
+
     fn row(&mut self, what: &str, ours: String, reference: Option<String>, ratio: f64, bound: f64) {
         let verdict = if ratio <= bound { "" } else { "  PASSED OVER" };
         self.passed &= ratio <= bound;

@@ -40,12 +40,15 @@ impl Bench {
         let (capsule, reference) = (self.dir.path().join("ours.capsule"), self.dir.path().join("reference.age"));
         let capsule_arg = capsule.to_str().expect("UTF-8").to_owned();
         let pipe = format!("zstd -q -3 -T0 < '{}' | age -r {recipient} > '{}'", session.display(), reference.display());
-        let (ours, theirs) = side_by_side(
-            || run(&mut self.ours(&home, &["checkpoint", id, "-qf", "-o", &capsule_arg])),
-            || run(Command::new("sh").args(["-c", &pipe])),
-        );
+        let args = ["checkpoint", id, "-qf", "-o", &capsule_arg];
+        let against = |ours: fn(&Bench, &Path, &[&str]) -> Command| {
+            side_by_side(|| run(&mut ours(self, &home, &args)), || run(Command::new("sh").args(["-c", &pipe])))
+        };
+        let ((ours, theirs), unsearched) = (against(Bench::ours), against(Bench::unsearched));
         let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-        self.row("checkpoint --output of 100 MB / zstd -3 -T0 | age", millis(ours), Some(millis(theirs)), ratio, 1.2);
+        self.row("checkpoint --output of 100 MB / zstd -3 -T0 | age", millis(ours), Some(millis(theirs)), ratio, 1.3);
+        let ratio = unsearched.0.as_secs_f64() / unsearched.1.as_secs_f64();
+        self.note("the same, without the search for secrets", millis(unsearched.0), millis(unsearched.1), ratio);
         let size = |path: &Path| fs::metadata(path).expect("it was written").len();
         let (a, b) = (size(&capsule), size(&reference));
         self.row("its size, bytes", a.to_string(), Some(b.to_string()), a as f64 / b as f64, 1.25);

@@ -1,4 +1,4 @@
-//! One pack per checkpoint, written as it comes.
+//! One pack per checkpoint, written as it comes; a long one is closed early, and another one takes the rest.
 //!
 //! Sealed blobs neither compress nor delta, so entries are stored, not deflated: writing them costs their hash and
 //! nothing else, and Git copies them to other packs and over the wire as they are. `.keep` beside a pack keeps the
