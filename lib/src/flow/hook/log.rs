@@ -23,7 +23,11 @@ pub fn path(common: &Path) -> PathBuf {
     super::queue::dir(common).join("log")
 }
 
+/// Nothing where the repository is gone: whoever still works for it does not make it again.
 pub fn add(common: &Path, now: SystemTime, what: &str) {
+    if !common.is_dir() {
+        return;
+    }
     let path = path(common);
     let _ = durable::create_dirs(durable::parent(&path));
     add_to(&path, now, what);
@@ -60,4 +64,20 @@ pub fn tail(path: &Path) -> Vec<Line> {
         .collect();
     lines.reverse();
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_that_is_gone_is_not_made_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let common = dir.path().join("project/.git");
+        add(&common, SystemTime::UNIX_EPOCH, "too late");
+        assert!(!dir.path().join("project").exists());
+        fs::create_dir_all(&common).expect("made");
+        add(&common, SystemTime::UNIX_EPOCH, "in time");
+        assert_eq!(tail(&path(&common)).first().map(|line| line.what.as_str()), Some("in time"));
+    }
 }
