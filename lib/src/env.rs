@@ -117,16 +117,42 @@ impl Env {
     /// The program as the shell would find it.
     pub fn program(&self, name: &str) -> Option<PathBuf> {
         let path = self.var("PATH")?;
-        std::env::split_paths(path).map(|dir| dir.join(name)).find(|file| is_executable(file))
+        found(std::env::split_paths(path), name)
     }
 }
 
 /// The program as it would be found wherever it is started; none where that depends on the place.
 pub fn program(path: &OsStr, name: &str) -> Option<PathBuf> {
-    std::env::split_paths(path).take_while(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(|file| is_executable(file))
+    found(std::env::split_paths(path).take_while(|dir| dir.is_absolute()), name)
+}
+
+fn found(dirs: impl Iterator<Item = PathBuf>, name: &str) -> Option<PathBuf> {
+    dirs.map(|dir| dir.join(name)).find(|file| is_executable(file))
 }
 
 fn is_executable(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_where_no_place_decides_about_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a directory");
+        let [none, plain, right] = ["none", "plain", "right"].map(|name| dir.path().join(name));
+        for (place, mode) in [(&plain, 0o644), (&right, 0o755)] {
+            std::fs::create_dir(place).expect("made");
+            std::fs::write(place.join("tool"), "").expect("written");
+            std::fs::set_permissions(place.join("tool"), std::fs::Permissions::from_mode(mode)).expect("set");
+        }
+        let look = |dirs: &[&Path]| program(&std::env::join_paths(dirs).expect("a path"), "tool");
+        assert_eq!(look(&[&none, &plain, &right]), Some(right.join("tool")));
+        assert_eq!(look(&[Path::new("here"), &right]), None, "which one it is depends on where it is started");
+        assert_eq!(look(&[&right, Path::new("here")]), Some(right.join("tool")));
+        assert_eq!(look(&[&none]), None);
+    }
 }

@@ -13,16 +13,10 @@ pub trait Observer {
     /// What the capsule before this one had at this place.
     fn known(&mut self, bytes: &[u8]);
     fn fresh(&mut self, bytes: &[u8]);
+    /// The same two, of bytes that may be looked at later and need not be copied.
+    fn known_part(&mut self, part: &Shared, of_it: Range<usize>);
+    fn fresh_part(&mut self, part: &Shared, of_it: Range<usize>);
     fn end(&mut self);
-
-    /// The same of something that may be looked at later.
-    fn known_part(&mut self, part: &Shared, of_it: Range<usize>) {
-        self.known(&(**part).as_ref()[of_it]);
-    }
-
-    fn fresh_part(&mut self, part: &Shared, of_it: Range<usize>) {
-        self.fresh(&(**part).as_ref()[of_it]);
-    }
 }
 
 /// Bytes that stay what they are for as long as somebody holds them.

@@ -11,7 +11,7 @@ use super::packing::{FAST, TABLES};
 use super::{Callbacks, Envelope, Error, Identities, Recipients, peek};
 use crate::policy::Limits;
 
-/// zstd hands out work in jobs; its own choice (8 MiB for this level) would cost tens of megabytes.
+/// zstd hands out work in jobs, each with memory of its own; the third level would take four times as much.
 const JOB: u32 = 2 << 20;
 /// What a capsule may ask of the unpacker's memory, as a power of two; level 3 asks for 21, `zstd -19` for 23.
 const WINDOW_LOG: u32 = 24;
