@@ -1,22 +1,27 @@
 //! Work on many pieces at once, in their order, with few of them in memory.
 //!
-//! What must stay true: results come back in the order in which the work was given, and never more than a few pieces per
-//! thread wait anywhere.
+//! Whoever feeds it works too: there are as many threads as processors, with the feeder's own. Where that one slept while
+//! others worked, and they for lack of work, systems put several of them on one processor and left another idle for
+//! milliseconds. What must stay true: results come back in the order in which the work was given, and never more than a few
+//! pieces per thread wait anywhere.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// Enough to keep the threads busy while the one that feeds them waits for a disk.
+/// Enough for each thread to keep busy while the feeder waits for a disk, or does a piece itself.
 const AHEAD: usize = 2;
-/// The one that feeds more of them than this cannot keep up, and each holds megabytes.
+/// The one that feeds more others than this cannot keep up, and each holds megabytes.
 const MOST: usize = 4;
 
 pub struct Pool<J, D> {
-    jobs: Sender<(J, SyncSender<D>)>,
+    waiting: Arc<Waiting<J, D>>,
     under_way: VecDeque<Receiver<D>>,
     most: usize,
+    /// The feeder's own hand.
+    own: Box<dyn FnMut(J) -> D + Send>,
 }
 
 /// A worker has ended before its work was done.
@@ -26,34 +31,92 @@ pub struct Died;
 impl<J: Send + 'static, D: Send + 'static> Pool<J, D> {
     /// `worker` is called once per thread and gives what does the work there.
     pub fn new<W: FnMut(J) -> D + Send + 'static>(worker: impl Fn() -> W) -> Pool<J, D> {
-        let (jobs, waiting) = channel::<(J, SyncSender<D>)>();
-        let waiting = Arc::new(Mutex::new(waiting));
-        let threads = thread::available_parallelism().map_or(1, |n| n.get()).min(MOST);
-        for _ in 0..threads {
+        Pool::of(thread::available_parallelism().map_or(1, |n| n.get()).min(MOST + 1), worker)
+    }
+
+    fn of<W: FnMut(J) -> D + Send + 'static>(threads: usize, worker: impl Fn() -> W) -> Pool<J, D> {
+        let waiting = Arc::new(Waiting { jobs: Mutex::default(), more: Condvar::new() });
+        for _ in 1..threads {
             let (waiting, mut work) = (Arc::clone(&waiting), worker());
             thread::spawn(move || {
-                loop {
-                    let next = waiting.lock().map(|waiting| waiting.recv());
-                    let Ok(Ok((job, done))) = next else { return };
+                while let Some((job, done)) = waiting.next() {
                     // Nobody waits for it any more: the whole was given up.
                     let _ = done.send(work(job));
                 }
             });
         }
-        Pool { jobs, under_way: VecDeque::new(), most: threads * AHEAD }
+        Pool { waiting, under_way: VecDeque::new(), most: threads * AHEAD + 1, own: Box::new(worker()) }
     }
 
     /// Takes one more piece. Once enough are under way, the oldest one's result comes back.
     pub fn push(&mut self, job: J) -> Result<Option<D>, Died> {
         let (done, result) = sync_channel(1);
-        self.jobs.send((job, done)).map_err(|_| Died)?;
+        self.waiting.put(job, done);
         self.under_way.push_back(result);
         if self.under_way.len() < self.most { Ok(None) } else { self.next() }
     }
 
     /// The oldest result that is still awaited.
     pub fn next(&mut self) -> Result<Option<D>, Died> {
-        self.under_way.pop_front().map(|result| result.recv().map_err(|_| Died)).transpose()
+        let Some(oldest) = self.under_way.front() else { return Ok(None) };
+        let result = loop {
+            match oldest.try_recv() {
+                Ok(result) => break result,
+                Err(TryRecvError::Disconnected) => return Err(Died),
+                Err(TryRecvError::Empty) => {}
+            }
+            match self.waiting.jobs().all.pop_front() {
+                Some((job, done)) => {
+                    let result = catch_unwind(AssertUnwindSafe(|| (self.own)(job))).map_err(|_| Died)?;
+                    // Room for it is there, and whoever awaits it.
+                    let _ = done.send(result);
+                }
+                None => break oldest.recv().map_err(|_| Died)?,
+            }
+        };
+        self.under_way.pop_front();
+        Ok(Some(result))
+    }
+}
+
+impl<J, D> Drop for Pool<J, D> {
+    fn drop(&mut self) {
+        self.waiting.jobs().ended = true;
+        self.waiting.more.notify_all();
+    }
+}
+
+struct Waiting<J, D> {
+    jobs: Mutex<Jobs<J, D>>,
+    more: Condvar,
+}
+
+struct Jobs<J, D> {
+    all: VecDeque<(J, SyncSender<D>)>,
+    ended: bool,
+}
+
+impl<J, D> Default for Jobs<J, D> {
+    fn default() -> Jobs<J, D> {
+        Jobs { all: VecDeque::new(), ended: false }
+    }
+}
+
+impl<J, D> Waiting<J, D> {
+    /// Nothing is done while it is locked that could leave it half done.
+    fn jobs(&self) -> MutexGuard<'_, Jobs<J, D>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, job: J, done: SyncSender<D>) {
+        self.jobs().all.push_back((job, done));
+        self.more.notify_one();
+    }
+
+    fn next(&self) -> Option<(J, SyncSender<D>)> {
+        let idle = |jobs: &mut Jobs<J, D>| jobs.all.is_empty() && !jobs.ended;
+        let mut jobs = self.more.wait_while(self.jobs(), idle).unwrap_or_else(PoisonError::into_inner);
+        if jobs.ended { None } else { jobs.all.pop_front() }
     }
 }
 
@@ -63,22 +126,47 @@ mod tests {
 
     #[test]
     fn results_come_in_the_order_of_the_work() {
-        let mut pool = Pool::new(|| |n: u64| (0..(n * 7919) % 10_000).fold(n, |a, _| std::hint::black_box(a)));
-        let mut seen = Vec::new();
-        for n in 0..500 {
-            seen.extend(pool.push(n).expect("alive"));
-            assert!(pool.under_way.len() < pool.most);
+        for threads in [1, 2, 5] {
+            let mut pool = Pool::of(threads, || |n: u64| (0..(n * 7919) % 10_000).fold(n, |a, _| std::hint::black_box(a)));
+            let mut seen = Vec::new();
+            for n in 0..500 {
+                seen.extend(pool.push(n).expect("alive"));
+                assert!(pool.under_way.len() < pool.most);
+            }
+            while let Some(n) = pool.next().expect("alive") {
+                seen.push(n);
+            }
+            assert_eq!(seen, (0..500).collect::<Vec<_>>());
         }
-        while let Some(n) = pool.next().expect("alive") {
-            seen.push(n);
+    }
+
+    #[test]
+    fn the_feeder_works_while_it_would_wait() {
+        let feeder = thread::current().id();
+        let mut pool = Pool::of(2, move || {
+            move |()| {
+                let mine = thread::current().id() == feeder;
+                // The other one takes so long that there is something left to do meanwhile.
+                thread::sleep(std::time::Duration::from_millis(if mine { 5 } else { 50 }));
+                mine
+            }
+        });
+        let mut mine = 0;
+        for _ in 0..20 {
+            mine += usize::from(pool.push(()).expect("alive") == Some(true));
         }
-        assert_eq!(seen, (0..500).collect::<Vec<_>>());
+        while let Some(done) = pool.next().expect("alive") {
+            mine += usize::from(done);
+        }
+        assert!(mine >= 5, "{mine}");
     }
 
     #[test]
     fn a_worker_that_panics_is_noticed() {
-        let mut pool = Pool::new(|| |n: u64| assert_ne!(n, 1));
-        let given = (0..2).all(|n| pool.push(n).is_ok());
-        assert!(!given || (0..2).any(|_| pool.next().is_err()));
+        for threads in [1, 2, 5] {
+            let mut pool = Pool::of(threads, || |n: u64| assert_ne!(n, 1));
+            let given = (0..2).all(|n| pool.push(n).is_ok());
+            assert!(!given || (0..2).any(|_| pool.next().is_err()), "{threads}");
+        }
     }
 }

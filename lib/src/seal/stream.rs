@@ -26,8 +26,9 @@ pub fn seal<W: Write, C: Callbacks>(out: W, to: &Recipients, callbacks: C) -> Re
     let age = to.encryptor(callbacks)?.wrap_output(out).map_err(Error::Write)?;
     let age = Counting { from: age, count: 0 };
     let mut zstd = zstd::Encoder::new(age, FAST).map_err(Error::Write)?;
-    let cores = thread::available_parallelism().map_or(1, |n| n.get() as u32).min(4);
-    zstd.multithread(cores).map_err(Error::Write)?;
+    // Whoever reads and hashes what comes keeps one busy already. See `pool` for what a thread too many costs.
+    let others = thread::available_parallelism().map_or(1, |n| n.get() as u32 - 1).clamp(1, 4);
+    zstd.multithread(others).map_err(Error::Write)?;
     for parameter in TABLES.into_iter().chain([CParameter::JobSize(JOB)]) {
         zstd.set_parameter(parameter).map_err(Error::Write)?;
     }
