@@ -5,7 +5,7 @@ use crate::policy::secrets::{Masked, Match, Stream};
 
 pub fn secrets(bytes: &[u8]) {
     let whole = search(bytes, usize::MAX);
-    for size in [7, 1000] {
+    for size in [7, 1000, 30_000] {
         let places = |found: &[Match]| found.iter().map(|one| (one.rule, one.id.clone(), one.line)).collect::<Vec<_>>();
         assert_eq!(places(&search(bytes, size)), places(&whole), "in pieces of {size}");
     }

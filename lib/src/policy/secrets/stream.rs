@@ -1,14 +1,24 @@
 //! Secrets in a file that comes in pieces, in constant memory; one that stands across two pieces is found as any other.
 //!
 //! What is known from before is not searched again, only what begins in it and ends in what is new. A word whose secret might
-//! go on behind the bytes that are here waits for more.
+//! go on behind the bytes that are here waits for more. A long piece is looked at where it lies; only what is near its ends is
+//! copied, to be looked at with what stands before and behind it.
+
+use std::ops::Range;
 
 use super::Match;
 use super::find::{self, BEFORE};
 use super::rules::{FARTHEST, Rules, rules};
 
-/// Looked at at once; less in tests, so that they meet the seams.
+/// Gathered before it is looked at; less in tests, so that they meet the seams.
 const STEP: usize = if cfg!(test) { 16 << 10 } else { 256 << 10 };
+/// A piece of at least this length is looked at where it lies, of at most the other one at once.
+const LONG: usize = NEAR + 2 * FARTHEST;
+const AT_ONCE: usize = if cfg!(test) { 64 << 10 } else { 512 << 10 };
+/// So much before a word may belong to it, or tell that it is none.
+const NEAR: usize = BEFORE + WORD;
+/// No word is longer.
+const WORD: usize = 64;
 /// So much of a line is kept, to tell the field that something stands in.
 const LINE: usize = 256 << 10;
 
@@ -47,10 +57,49 @@ impl Stream {
     }
 
     pub fn push(&mut self, bytes: &[u8], found: &mut Vec<Match>) {
+        for piece in bytes.chunks(AT_ONCE) {
+            match piece.len() < LONG {
+                true => self.gather(piece, found),
+                false => self.pass(piece, found),
+            }
+        }
+    }
+
+    fn gather(&mut self, bytes: &[u8], found: &mut Vec<Match>) {
         for step in bytes.chunks(STEP) {
             self.bytes.extend_from_slice(step);
             if self.bytes.len() - self.looked >= STEP {
                 self.search(self.bytes.len() - FARTHEST, found);
+                self.forget();
+            }
+        }
+    }
+
+    /// Looks at a long piece where it lies.
+    fn pass(&mut self, piece: &[u8], found: &mut Vec<Match>) {
+        // The words at its beginning, with what stands before them.
+        let held = self.bytes.len();
+        self.bytes.extend_from_slice(&piece[..NEAR + FARTHEST]);
+        self.search(held + NEAR, found);
+        self.bytes.truncate(held);
+
+        let until = piece.len() - FARTHEST;
+        let before = std::mem::take(&mut self.bytes);
+        let (start, line) = (self.start + held as u64, self.line + count(&before));
+        let text = Text { bytes: piece, start, line, before: &before, begins: self.begins };
+        self.look(&text, NEAR..until, found);
+        self.bytes = before;
+
+        match last_line(piece, until) {
+            Some(keep) => {
+                self.bytes.clear();
+                self.bytes.extend_from_slice(&piece[keep..]);
+                (self.start, self.line) = (start + keep as u64, line + count(&piece[..keep]));
+                (self.begins, self.looked) = (true, until - keep);
+            }
+            None => {
+                self.bytes.extend_from_slice(piece);
+                self.looked = held + until;
                 self.forget();
             }
         }
@@ -80,28 +129,34 @@ impl Stream {
     }
 
     fn search(&mut self, until: usize, found: &mut Vec<Match>) {
-        let rules = self.rules;
-        // A word is found where it ends, so one that begins before the limit may end behind it.
-        let limit = self.bytes.len().min(until + 64);
-        let text = std::mem::take(&mut self.bytes);
-        let mut lines = Lines { at: 0, line: self.line };
-        for hit in rules.hits(&text[self.looked..limit]) {
-            let hit = super::rules::Hit { at: hit.at + self.looked, end: hit.end + self.looked, rules: hit.rules };
-            if hit.at >= until {
-                continue;
-            }
-            let Some(secret) = find::at(rules, &text, &hit) else { continue };
-            if self.start + secret.end as u64 <= self.fresh {
-                continue;
-            }
-            self.settle(&text, secret, &mut lines, found);
-        }
-        self.bytes = text;
+        let bytes = std::mem::take(&mut self.bytes);
+        let text = Text { bytes: &bytes, start: self.start, line: self.line, before: b"", begins: self.begins };
+        self.look(&text, self.looked..until, found);
+        self.bytes = bytes;
         self.looked = until.max(self.looked);
     }
 
-    fn settle(&mut self, text: &[u8], secret: find::Secret, lines: &mut Lines, found: &mut Vec<Match>) {
-        let range = self.start + secret.begin as u64..self.start + secret.end as u64;
+    /// Looks at the words that begin in this range.
+    fn look(&mut self, text: &Text<'_>, words: Range<usize>, found: &mut Vec<Match>) {
+        let rules = self.rules;
+        // A word is found where it ends, so one that begins before the limit may end behind it.
+        let limit = text.bytes.len().min(words.end + WORD);
+        let mut lines = Lines { at: 0, line: text.line };
+        for hit in rules.hits(&text.bytes[words.start..limit]) {
+            let hit = super::rules::Hit { at: hit.at + words.start, end: hit.end + words.start, rules: hit.rules };
+            if hit.at >= words.end {
+                continue;
+            }
+            let Some(secret) = find::at(rules, text.bytes, &hit) else { continue };
+            if text.start + secret.end as u64 <= self.fresh {
+                continue;
+            }
+            self.settle(text, secret, &mut lines, found);
+        }
+    }
+
+    fn settle(&mut self, text: &Text<'_>, secret: find::Secret, lines: &mut Lines, found: &mut Vec<Match>) {
+        let range = text.start + secret.begin as u64..text.start + secret.end as u64;
         if let Some(last) = &mut self.last
             && range.start < last.range.end
             && last.range.start < range.end
@@ -114,9 +169,8 @@ impl Stream {
             return;
         }
         found.extend(self.last.take());
-        let begins = memchr::memrchr(b'\n', &text[..secret.begin]).map(|end| end + 1);
-        let field = begins.or(self.begins.then_some(0)).and_then(|begins| super::field::of(&text[begins..secret.begin]));
-        let line = lines.of(text, secret.begin);
+        let line = lines.of(text.bytes, secret.begin);
+        let field = text.field(secret.begin);
         self.last = Some(Match { rule: secret.rule, id: secret.id, masked: secret.masked, line, field, range });
     }
 
@@ -136,15 +190,46 @@ impl Stream {
 
     /// Lets go of what is not needed any more.
     fn forget(&mut self) {
-        let near = self.looked.saturating_sub(BEFORE + 64);
-        let from = self.looked.saturating_sub(LINE);
-        let line = memchr::memrchr(b'\n', &self.bytes[from..near.max(from)]).map(|end| from + end + 1);
+        let near = self.looked.saturating_sub(NEAR);
+        let line = last_line(&self.bytes, self.looked);
         let keep = line.unwrap_or(if self.begins && self.looked <= LINE { 0 } else { near });
         self.begins = line.is_some() || keep == 0 && self.begins;
         self.line += count(&self.bytes[..keep]);
         self.bytes.drain(..keep);
         self.start += keep as u64;
         self.looked -= keep;
+    }
+}
+
+/// Where the line begins that holds what is needed of the bytes before this place; none if it began too far back.
+fn last_line(bytes: &[u8], looked: usize) -> Option<usize> {
+    let (from, near) = (looked.saturating_sub(LINE), looked.saturating_sub(NEAR));
+    memchr::memrchr(b'\n', &bytes[from..near.max(from)]).map(|end| from + end + 1)
+}
+
+/// What is looked at, where it lies.
+struct Text<'a> {
+    bytes: &'a [u8],
+    /// Where it begins, and in which line.
+    start: u64,
+    line: u64,
+    /// What stands before it, as far as it is at hand.
+    before: &'a [u8],
+    /// A line begins where that does.
+    begins: bool,
+}
+
+impl Text<'_> {
+    fn field(&self, at: usize) -> Option<String> {
+        let line = |bytes: &[u8]| memchr::memrchr(b'\n', bytes).map(|end| end + 1);
+        if let Some(begins) = line(&self.bytes[..at]) {
+            return super::field::of(&self.bytes[begins..at]);
+        }
+        let begins = line(self.before).or(self.begins.then_some(0))?;
+        match &self.before[begins..] {
+            [] => super::field::of(&self.bytes[..at]),
+            before => super::field::of(&[before, &self.bytes[..at]].concat()),
+        }
     }
 }
 

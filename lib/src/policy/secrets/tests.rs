@@ -101,7 +101,7 @@ fn a_secret_across_pieces_is_found_as_in_one() {
     let whole = scan(&[text.as_bytes()]);
     assert!(whole.len() >= 40 && whole.iter().all(|found| found.line % 2 == 0), "{}", whole.len());
     assert!(whole.iter().all(|found| found.field.as_deref() == Some("message.content[0].text")));
-    for size in [1, 7, 64, 1000, 4097] {
+    for size in [1, 7, 64, 1000, 4097, 25_000, 31_013, 40_000] {
         let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
         assert_eq!(scan(&pieces), whole, "in pieces of {size}");
     }
@@ -110,6 +110,39 @@ fn a_secret_across_pieces_is_found_as_in_one() {
     let found: Vec<_> = scan(&[far.as_bytes()]);
     assert_eq!(found.len(), whole.len());
     assert!(found.iter().zip(&whole).all(|(far, near)| far.id == near.id && far.line == near.line + 700_000 && far.field == near.field));
+}
+
+/// Pieces that are looked at where they lie, beside those that are gathered, within lines longer than either.
+#[test]
+fn however_long_lines_and_pieces_are_the_same_is_found() {
+    let mut chance = Chance(37);
+    for round in 0..25 {
+        let mut text = String::new();
+        for n in 0..30 {
+            let rule = &rules().all[chance.next() as usize % rules().all.len()];
+            let secret = chance.fill(rule.yes[0]);
+            let secret = match n % 3 {
+                0 => secret.chars().map(|c| format!("\\u{:04x}", c as u32)).collect(),
+                _ => serde_json::to_string(&secret).expect("JSON").trim_matches('"').to_owned(),
+            };
+            let filler = "some words ".repeat(chance.next() as usize % [10, 3000, 9000][n % 3]);
+            text.push_str(&format!("{{\"n\":{n},\"content\":[\"{filler}\",\"{secret}\",\"{filler}\"]}}\n"));
+        }
+        let gathered: Vec<&[u8]> = text.as_bytes().chunks(1000).collect();
+        let gathered = scan(&gathered);
+        assert!(gathered.len() >= 20 && gathered.iter().any(|found| found.field.as_deref() == Some("content[1]")), "{gathered:?}");
+        assert_eq!(scan(&[text.as_bytes()]), gathered, "round {round}, whole");
+        // Cut near what there is to find, and anywhere.
+        let mut cuts = vec![text.len()];
+        for found in gathered.iter().step_by(1 + round % 3) {
+            cuts.push((found.range.start as usize + chance.next() as usize % 300).saturating_sub(150).min(text.len()));
+            cuts.push(chance.next() as usize % text.len());
+        }
+        cuts.sort_unstable();
+        let mut begin = 0;
+        let pieces: Vec<&[u8]> = cuts.into_iter().map(|end| &text.as_bytes()[std::mem::replace(&mut begin, end)..end]).collect();
+        assert_eq!(scan(&pieces), gathered, "round {round}, in {} pieces", pieces.len());
+    }
 }
 
 /// Strings in strings, and characters written as numbers.
