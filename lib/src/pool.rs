@@ -11,15 +11,13 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// Enough for each thread to keep busy while the feeder waits for a disk, or does a piece itself.
-const AHEAD: usize = 2;
 /// The one that feeds more others than this cannot keep up, and each holds megabytes.
 const MOST: usize = 4;
 
 pub struct Pool<J, D> {
     waiting: Arc<Waiting<J, D>>,
     under_way: VecDeque<Receiver<D>>,
-    most: usize,
+    threads: usize,
     /// The feeder's own hand.
     own: Box<dyn FnMut(J) -> D + Send>,
 }
@@ -45,37 +43,61 @@ impl<J: Send + 'static, D: Send + 'static> Pool<J, D> {
                 }
             });
         }
-        Pool { waiting, under_way: VecDeque::new(), most: threads * AHEAD + 1, own: Box::new(worker()) }
+        Pool { waiting, under_way: VecDeque::new(), threads, own: Box::new(worker()) }
     }
 
-    /// Takes one more piece. Once enough are under way, the oldest one's result comes back.
-    pub fn push(&mut self, job: J) -> Result<Option<D>, Died> {
+    pub fn push(&mut self, job: J) {
         let (done, result) = sync_channel(1);
         self.waiting.put(job, done);
         self.under_way.push_back(result);
-        if self.under_way.len() < self.most { Ok(None) } else { self.next() }
+    }
+
+    /// The oldest result, if it is there; to be asked after each push until there is none. Where so much waits that the
+    /// others have enough to do meanwhile, some of it is done here.
+    pub fn ready(&mut self) -> Result<Option<D>, Died> {
+        loop {
+            let result = self.take()?;
+            let full = self.under_way.len() >= 2 * self.threads + 4;
+            if result.is_some() || !full && self.waiting.jobs().all.len() <= self.threads {
+                return Ok(result);
+            }
+            if !self.work()? {
+                return self.next();
+            }
+        }
     }
 
     /// The oldest result that is still awaited.
     pub fn next(&mut self) -> Result<Option<D>, Died> {
-        let Some(oldest) = self.under_way.front() else { return Ok(None) };
-        let result = loop {
-            match oldest.try_recv() {
-                Ok(result) => break result,
-                Err(TryRecvError::Disconnected) => return Err(Died),
-                Err(TryRecvError::Empty) => {}
+        loop {
+            let result = self.take()?;
+            if result.is_some() {
+                return Ok(result);
             }
-            match self.waiting.jobs().all.pop_front() {
-                Some((job, done)) => {
-                    let result = catch_unwind(AssertUnwindSafe(|| (self.own)(job))).map_err(|_| Died)?;
-                    // Room for it is there, and whoever awaits it.
-                    let _ = done.send(result);
-                }
-                None => break oldest.recv().map_err(|_| Died)?,
+            if !self.work()? {
+                return self.under_way.pop_front().map(|oldest| oldest.recv().map_err(|_| Died)).transpose();
             }
-        };
-        self.under_way.pop_front();
-        Ok(Some(result))
+        }
+    }
+
+    fn take(&mut self) -> Result<Option<D>, Died> {
+        match self.under_way.front().map(Receiver::try_recv) {
+            Some(Ok(result)) => {
+                self.under_way.pop_front();
+                Ok(Some(result))
+            }
+            Some(Err(TryRecvError::Disconnected)) => Err(Died),
+            Some(Err(TryRecvError::Empty)) | None => Ok(None),
+        }
+    }
+
+    /// Does one of those that wait, if any does.
+    fn work(&mut self) -> Result<bool, Died> {
+        let Some((job, done)) = self.waiting.jobs().all.pop_front() else { return Ok(false) };
+        let result = catch_unwind(AssertUnwindSafe(|| (self.own)(job))).map_err(|_| Died)?;
+        // There is room for it, and somebody awaits it.
+        let _ = done.send(result);
+        Ok(true)
     }
 }
 
@@ -130,8 +152,11 @@ mod tests {
             let mut pool = Pool::of(threads, || |n: u64| (0..(n * 7919) % 10_000).fold(n, |a, _| std::hint::black_box(a)));
             let mut seen = Vec::new();
             for n in 0..500 {
-                seen.extend(pool.push(n).expect("alive"));
-                assert!(pool.under_way.len() < pool.most);
+                pool.push(n);
+                while let Some(n) = pool.ready().expect("alive") {
+                    seen.push(n);
+                }
+                assert!(pool.waiting.jobs().all.len() <= threads && pool.under_way.len() < 2 * threads + 4);
             }
             while let Some(n) = pool.next().expect("alive") {
                 seen.push(n);
@@ -153,7 +178,10 @@ mod tests {
         });
         let mut mine = 0;
         for _ in 0..20 {
-            mine += usize::from(pool.push(()).expect("alive") == Some(true));
+            pool.push(());
+            while let Some(done) = pool.ready().expect("alive") {
+                mine += usize::from(done);
+            }
         }
         while let Some(done) = pool.next().expect("alive") {
             mine += usize::from(done);
@@ -165,8 +193,8 @@ mod tests {
     fn a_worker_that_panics_is_noticed() {
         for threads in [1, 2, 5] {
             let mut pool = Pool::of(threads, || |n: u64| assert_ne!(n, 1));
-            let given = (0..2).all(|n| pool.push(n).is_ok());
-            assert!(!given || (0..2).any(|_| pool.next().is_err()), "{threads}");
+            (0..2).for_each(|n| pool.push(n));
+            assert!((0..2).any(|_| pool.next().is_err()), "{threads}");
         }
     }
 }

@@ -206,7 +206,8 @@ impl Fold {
     fn push(&mut self, plain: Arc<Lent>, dictionary: Option<Arc<Beginning>>) -> Result<(), Error> {
         self.owed.push_back(self.slots.len());
         self.slots.push(None);
-        if let Some(done) = self.pool.push(Job { plain, dictionary }).map_err(|_| Error::Died)? {
+        self.pool.push(Job { plain, dictionary });
+        while let Some(done) = self.pool.ready().map_err(|_| Error::Died)? {
             self.settle(done?)?;
         }
         Ok(())

@@ -335,7 +335,8 @@ impl Contents<'_> {
         while let Some(line) = self.lines.pop_front() {
             let dictionary = line.dictionary.as_ref().map(|name| self.dictionary(name)).transpose()?;
             let sealed = self.sealed(&line)?;
-            if let Some(plain) = self.pool.push(Part { line, sealed, dictionary }).map_err(|_| Error::Died)? {
+            self.pool.push(Part { line, sealed, dictionary });
+            if let Some(plain) = self.pool.ready().map_err(|_| Error::Died)? {
                 return plain.map(Some).map_err(|why| self.damaged(why));
             }
         }
@@ -392,7 +393,8 @@ impl Contents<'_> {
             let dictionary = line.dictionary.as_ref().map(|name| self.dictionary(name)).transpose();
             let (Ok(dictionary), Ok(sealed)) = (dictionary, self.sealed(&line)) else { continue };
             under_way.push_back(line.clone());
-            if let Some(plain) = self.pool.push(Part { line, sealed, dictionary }).map_err(|_| Error::Died)? {
+            self.pool.push(Part { line, sealed, dictionary });
+            while let Some(plain) = self.pool.ready().map_err(|_| Error::Died)? {
                 settle(&mut under_way, plain);
             }
         }
