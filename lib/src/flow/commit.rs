@@ -34,7 +34,7 @@ use crate::store::chain;
 use crate::store::draft::{Draft, Paging, list};
 use crate::store::fold::{Before, Fold, Folded};
 use crate::store::names;
-use crate::store::pack::{self, Closing, PackWriter};
+use crate::store::pack::PackWriter;
 use crate::store::record::{Kind, Line, Record, Summary};
 use crate::store::refs::{Change, Known, Update};
 use crate::store::tidy;
@@ -406,6 +406,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
         trees: &[ReadTree],
     ) -> Result<Outcome, Error> {
         let store = &self.ledger.store;
+        let update = self.publish.is_none().then(|| Update::begin(store, self.why()));
         let hash = store.repo.hash;
         let nothing = BTreeMap::new();
         let there = trees.first().map_or(&nothing, |tree| &tree.tree.parts);
@@ -456,20 +457,12 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let default = ReadTree::default();
         let tip = draft.write(&self.ledger.store, trees.first().unwrap_or(&default), self.device.signing(), &mut folded.pack)?;
         let added = folded.pack.bytes();
-        let update = self.publish.is_none().then(|| Update::begin(store, self.why()));
-        let long = folded.closing.map(Closing::finish).transpose()?.flatten();
-        let packs = match folded.pack.finish() {
-            Ok(pack) => long.into_iter().chain(pack),
-            Err(error) => {
-                long.iter().for_each(|pack| pack::discard(pack));
-                return Err(error.into());
-            }
-        };
+        let packs = folded.pack.finish()?;
         let packed = fault::point("commit.packed").at("write to", &store.repo.objects);
         let packed = packed.map_err(|error| Failed { error: error.into(), sent: false });
         if let Err(Failed { error, sent }) = packed.and_then(|()| self.move_ref(tip, update)) {
             if !sent {
-                packs.for_each(|pack| pack::discard(&pack));
+                packs.discard();
             }
             return Err(error);
         }

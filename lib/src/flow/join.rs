@@ -20,7 +20,7 @@ use crate::durable::At;
 use crate::id::{SessionId, hex};
 use crate::seal::Callbacks;
 use crate::store::draft::Draft;
-use crate::store::pack::{self, PackWriter};
+use crate::store::pack::PackWriter;
 use crate::store::record::Line;
 use crate::store::refs::{self, Known};
 use crate::store::unfold::Opened;
@@ -71,12 +71,10 @@ pub fn join<C: Callbacks>(
     (draft.wraps, draft.new_wraps) = (wraps.kept, wraps.new);
     let mut writer = PackWriter::new(&ledger.store.repo.objects, ledger.store.repo.hash)?;
     let commit = draft.write(&ledger.store, &tree, device.signing(), &mut writer)?;
-    let pack = writer.finish()?;
+    let packs = writer.finish()?;
     let packed = fault::point("join.packed").at("write to", &ledger.store.repo.objects).map_err(store::Error::from);
     if let Err(error) = packed.and_then(|()| refs::update(&ledger.store, "samesession: join", &known.advance(sid, commit))) {
-        if let Some(pack) = pack {
-            pack::discard(&pack);
-        }
+        packs.discard();
         return Err(error.into());
     }
     let _ = fault::point("join.referenced");

@@ -16,7 +16,7 @@ use crate::lease::{Act, Kind, Lease, Standing};
 use crate::seal::Callbacks;
 use crate::store::draft::Draft;
 use crate::store::names;
-use crate::store::pack::{self, PackWriter};
+use crate::store::pack::PackWriter;
 use crate::store::refs::{self, Change, Known};
 use crate::store::unfold::Opened;
 use crate::{fault, store, time};
@@ -192,15 +192,15 @@ fn once<C: Callbacks>(ledger: &Ledger<'_>, sid: &SessionId, how: &Changing<'_>, 
     let lease = draft.record.lease.clone();
     let mut writer = PackWriter::new(&ledger.store.repo.objects, ledger.store.repo.hash)?;
     let tip = draft.write(&ledger.store, &tree, how.device.signing(), &mut writer)?;
-    let pack = writer.finish()?;
+    let packs = writer.finish()?;
     let packed = fault::point("lease.packed").at("write to", &ledger.store.repo.objects);
     // Whoever chose the way that this goes on from has chosen this.
     let chosen = known.seen.get(names::CHOSEN).filter(|chosen| **chosen == head.id());
     let with = chosen.map(|chosen| Change { name: names::chosen(sid), to: Some(tip), from: Some(*chosen) });
     let packed = packed.map_err(|error| Failed { error: error.into(), sent: false });
     if let Err(Failed { error, sent }) = packed.and_then(|()| publish(ledger, how.remote, sid, tip, known, with.into_iter().collect())) {
-        if let Some(pack) = pack.filter(|_| !sent) {
-            pack::discard(&pack);
+        if !sent {
+            packs.discard();
         }
         return Err(error);
     }

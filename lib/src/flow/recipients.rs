@@ -17,7 +17,7 @@ use crate::id::SessionId;
 use crate::seal::{Callbacks, Epoch, PassphraseReader};
 use crate::store::draft::Draft;
 use crate::store::names;
-use crate::store::pack::{self, PackWriter};
+use crate::store::pack::PackWriter;
 use crate::store::refs::{self, Change, Known};
 use crate::store::tree::Tree;
 use crate::store::unfold::Opened;
@@ -172,14 +172,14 @@ impl<C: Callbacks> Work<'_, C> {
         if first {
             self.refuse_strangers()?;
         }
-        let pack = pack.finish()?;
+        let packs = pack.finish()?;
         fault::point("commit.packed").at("write to", &repo.objects)?;
         if first && self.named.is_empty() {
             self.defaults()?;
         }
         let moved = self.move_refs(&mut ready);
-        if let (true, Some(pack)) = (ready.is_empty(), pack) {
-            pack::discard(&pack);
+        if ready.is_empty() {
+            packs.discard();
         }
         let moved = moved?;
         let _ = fault::point("commit.referenced");

@@ -17,7 +17,7 @@ use crate::fault;
 use crate::id::{SessionId, hex};
 use crate::store::draft::Draft;
 use crate::store::names;
-use crate::store::pack::{self, PackWriter};
+use crate::store::pack::PackWriter;
 use crate::store::refs::{self, Change, Known};
 use crate::store::tree::Read as ReadTree;
 use crate::store::unfold::{Checkpoint, Opened};
@@ -130,11 +130,9 @@ pub fn carry(ledger: &Ledger<'_>, new: &Checkpoint, local: &ObjectId) -> Result<
         total = total.saturating_add(added);
         tip = draft.write(&ledger.store, &tree, device.signing(), &mut writer)?;
     }
-    let pack = writer.finish()?;
+    let packs = writer.finish()?;
     if let Err(error) = fault::point("carry.packed").at("write to", &ledger.store.repo.objects) {
-        if let Some(pack) = &pack {
-            pack::discard(pack);
-        }
+        packs.discard();
         return Err(error.into());
     }
     Ok(Some(tip))
@@ -177,11 +175,9 @@ impl Replacement<'_> {
             tip = draft.write(&ledger.store, &tree, self.device.signing(), &mut writer)?;
             parents = vec![tip];
         }
-        let pack = writer.finish()?;
+        let packs = writer.finish()?;
         let undo = |error: Error| {
-            if let Some(pack) = &pack {
-                pack::discard(pack);
-            }
+            packs.discard();
             error
         };
         fault::point("replace.packed").at("write to", &ledger.store.repo.objects).map_err(|error| undo(error.into()))?;

@@ -18,7 +18,7 @@ use crate::env::Env;
 use crate::git::{Repo, Repository};
 use crate::roster::{Mark, Member, Roster};
 use crate::seal::{Callbacks, Identities, Recipients, SigningKey};
-use crate::store::pack::{self, PackWriter};
+use crate::store::pack::PackWriter;
 use crate::store::refs::{self, Change};
 use crate::store::roster::{self, Verified};
 use crate::store::{Store, chain, names};
@@ -260,7 +260,7 @@ fn publish<C: Callbacks>(
     let mut writer = PackWriter::new(&store.repo.objects, store.repo.hash)?;
     let parent = before.map(|before| before.id);
     let tip = roster::write(store, roster, parent, key, callbacks, &mut writer)?;
-    let pack = writer.finish()?;
+    let packs = writer.finish()?;
     // Its own word has to hold, too, before anybody else is asked to believe it.
     let verified = roster::read(&Store::open(store.repo.clone())?, &tip, ledger.identities, before)?;
     let sent = match remote {
@@ -268,9 +268,7 @@ fn publish<C: Callbacks>(
         None => Ok(()),
     };
     if let Err(error) = sent {
-        if let Some(pack) = pack {
-            pack::discard(&pack);
-        }
+        packs.discard();
         return Err(error);
     }
     follow(ledger, &verified)?;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use super::block::{Block, Blocks, Lent, STEP};
-use super::pack::{Closing, PackWriter};
+use super::pack::PackWriter;
 use super::part::{Beginning, Done, Job, hash_of, work};
 use super::record::Line;
 use crate::capsule::{self, Content, Exact, FileEntry, Names, Observer, Shared, Target};
@@ -103,8 +103,6 @@ pub struct Fold {
     before: Before,
     pool: Pool<Job, Result<Done, Error>>,
     pack: PackWriter,
-    /// A long one before it.
-    closing: Option<Closing>,
     /// Memory for parts, so that the system need not clear new pages for each.
     blocks: Blocks,
     slots: Vec<Option<Line>>,
@@ -127,8 +125,6 @@ pub struct Folded {
     pub dictionaries: BTreeMap<String, Vec<Line>>,
     /// The blobs of parts that were not there before.
     pub new: BTreeMap<String, ObjectId>,
-    /// What is long enough not to wait for the rest.
-    pub closing: Option<Closing>,
     pub pack: PackWriter,
     pub epoch: Arc<Epoch>,
     pub seed: [u8; 32],
@@ -148,7 +144,6 @@ impl Fold {
             seed,
             before,
             pack,
-            closing: None,
             blocks: Blocks::default(),
             slots: Vec::new(),
             owed: std::collections::VecDeque::new(),
@@ -196,7 +191,6 @@ impl Fold {
             dictionaries,
             lines,
             new: self.new,
-            closing: self.closing,
             pack: self.pack,
             epoch: self.epoch,
             seed: self.seed,
@@ -210,12 +204,6 @@ impl Fold {
         while let Some(done) = self.pool.ready().map_err(|_| Error::Died)? {
             self.settle(done?)?;
         }
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<(), Error> {
-        let next = self.pack.next()?;
-        self.closing = Some(std::mem::replace(&mut self.pack, next).close_meanwhile());
         Ok(())
     }
 
@@ -337,8 +325,8 @@ impl Fold {
                     self.gather(&mut beginning, (*whole).as_ref(), self.slots.len() + 1);
                     self.push(whole, dictionary)?;
                     looked = 0;
-                    if self.closing.is_none() && self.pack.bytes() > LONG_PACK && content.left() < LEFT {
-                        self.close()?;
+                    if self.pack.bytes() > LONG_PACK && content.left() < LEFT {
+                        self.pack.close_meanwhile()?;
                     }
                 }
             }
@@ -473,11 +461,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let all = noise(24 << 20);
         let (lines, folded) = fold(dir.path(), Before::default(), &all);
-        let closing = folded.closing.expect("it is long");
         let bytes = folded.pack.bytes();
-        let packs = [closing.finish(), folded.pack.finish()].map(|pack| pack.expect("finished").expect("not empty"));
-        let sizes = packs.each_ref().map(|pack| std::fs::metadata(pack).expect("it is there").len());
-        assert!(sizes[0] > LONG_PACK && sizes[1] > 0, "{sizes:?}");
+        let packs = folded.pack.finish().expect("finished");
+        let sizes: Vec<u64> = packs.paths().iter().map(|pack| std::fs::metadata(pack).expect("it is there").len()).collect();
+        assert!(sizes.len() == 2 && sizes[0] > LONG_PACK && sizes[1] > 0, "{sizes:?}");
         // Their checksums are no objects.
         assert_eq!(sizes.iter().sum::<u64>(), bytes + 2 * 20);
         let odb = gix::odb::at(dir.path(), Kind::Sha1).expect("objects");

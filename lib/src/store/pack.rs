@@ -5,21 +5,25 @@
 //! user's own `git gc` from counting it and from trying to do better. Loose objects would be hundreds of files, each
 //! deflated in vain.
 
+mod placed;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 
 use gix::hash::{Kind, ObjectId};
 use gix::object::Kind as ObjectKind;
 use zlib_rs::adler32::adler32;
 use zlib_rs::crc32::crc32;
 
+use placed::{Closed, Closing};
+
 use super::Error;
 use super::sum::{Sum, name_of};
-use crate::durable::{self, At, EarlyFlush, Unnamed};
-use crate::fault;
+use crate::durable::{At, EarlyFlush, Unnamed};
+
+pub use placed::Packs;
 
 /// What the `.keep` beside a pack of ours says: by this we know it for ours.
 pub const KEEP: &[u8] = b"samesession\n";
@@ -52,13 +56,15 @@ pub struct PackWriter {
     unnamed: Unnamed,
     dir: PathBuf,
     hash: Kind,
-    /// The bytes of the packs that it goes on from.
+    /// The bytes of the pack that it goes on from.
     before: u64,
     offset: u64,
     /// Where what is written for the present checkpoint begins.
     mark: u64,
     /// What the index will say of each object.
     seen: BTreeMap<ObjectId, (u64, u32)>,
+    /// The pack that it goes on from.
+    earlier: Option<Closing>,
 }
 
 impl PackWriter {
@@ -74,7 +80,7 @@ impl PackWriter {
         let unnamed = Unnamed::create_in(&dir)?;
         let file = unnamed.file.try_clone().at("open", &dir)?;
         let out = BufWriter::with_capacity(1 << 17, EarlyFlush::new(file, &unnamed.file).at("open", &dir)?);
-        let mut writer = PackWriter { out, unnamed, dir, hash, before: 0, offset: 0, mark: 0, seen: BTreeMap::new() };
+        let mut writer = PackWriter { out, unnamed, dir, hash, before: 0, offset: 0, mark: 0, seen: BTreeMap::new(), earlier: None };
         // The count is not known yet.
         writer.put(&HEADER)?;
         writer.put(&[0; 4])?;
@@ -90,7 +96,7 @@ impl PackWriter {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.seen.is_empty()
+        self.seen.is_empty() && self.earlier.is_none()
     }
 
     pub fn bytes(&self) -> u64 {
@@ -107,23 +113,34 @@ impl PackWriter {
         self.bytes() - self.mark
     }
 
-    /// Makes the pack part of the repository, and durable. Returns its path; an empty one is not kept.
-    pub fn finish(self) -> Result<Option<PathBuf>, Error> {
+    /// Makes what was put in part of the repository, and durable.
+    pub fn finish(self) -> Result<Packs, Error> {
         self.place(true)
     }
 
     /// The same, for Git to keep or to prune as it sees fit.
-    pub fn finish_for_git(self) -> Result<Option<PathBuf>, Error> {
+    pub fn finish_for_git(self) -> Result<Packs, Error> {
         self.place(false)
     }
 
-    fn place(self, kept: bool) -> Result<Option<PathBuf>, Error> {
-        self.close()?.map(|closed| closed.place(kept)).transpose()
+    fn place(mut self, kept: bool) -> Result<Packs, Error> {
+        let earlier = self.earlier.take().map(Closing::wait).transpose()?.flatten();
+        Packs::place(earlier.into_iter().chain(self.close()?), kept)
+    }
+
+    /// What is in it by now is completed on a thread of its own, once; what comes goes into another pack.
+    pub fn close_meanwhile(&mut self) -> Result<(), Error> {
+        if self.earlier.is_none() {
+            let next = PackWriter { before: self.bytes(), mark: self.mark, ..PackWriter::open(self.dir.clone(), self.hash)? };
+            let long = std::mem::replace(self, next);
+            self.earlier = Some(Closing::begin(|| long.close()));
+        }
+        Ok(())
     }
 
     /// Complete and durable, and nobody's yet; none if it is empty.
     fn close(mut self) -> Result<Option<Closed>, Error> {
-        if self.is_empty() {
+        if self.seen.is_empty() {
             return Ok(None);
         }
         let failed = |dir: &Path| {
@@ -134,18 +151,7 @@ impl PackWriter {
         let index = self.write_index(&sum).map_err(failed(&self.dir))?;
         self.out.into_inner().map_err(|error| failed(&self.dir)(error.into_error()))?.into_inner();
         let path = self.dir.join(format!("pack-{}.pack", sum.to_hex()));
-        sync_both(&self.unnamed.file, &index.file).at("sync", &path)?;
-        Ok(Some(Closed { pack: self.unnamed, index, path }))
-    }
-
-    /// Another one, for what comes after what is in this one.
-    pub fn next(&self) -> Result<PackWriter, Error> {
-        Ok(PackWriter { before: self.bytes(), ..PackWriter::open(self.dir.clone(), self.hash)? })
-    }
-
-    /// On a thread of its own.
-    pub fn close_meanwhile(self) -> Closing {
-        Closing(Some(std::thread::spawn(|| self.close())))
+        Closed::synced(self.unnamed, index, path).map(Some)
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -217,77 +223,6 @@ impl PackWriter {
     }
 }
 
-/// A pack with its index, to be given their names.
-struct Closed {
-    pack: Unnamed,
-    index: Unnamed,
-    path: PathBuf,
-}
-
-impl Closed {
-    fn place(self, kept: bool) -> Result<PathBuf, Error> {
-        let (pack, path) = (self.pack, self.path);
-        let dir = path.parent().unwrap_or(&path);
-        // Written before, by whoever had the same to say: it is not ours to take back.
-        let there = path.with_extension("idx").exists();
-        // Git takes a pack for complete when it sees the index, so that comes last; a keep without a pack is harmless.
-        let keep = path.with_extension("keep");
-        let keeping = if kept { fs::write(&keep, KEEP).at("write", &keep) } else { Ok(()) };
-        let placed = keeping.map_err(Error::from).and_then(|()| {
-            place(pack, &path)?;
-            fault::point("pack.placed").at("write to", dir)?;
-            place(self.index, &path.with_extension("idx"))?;
-            Ok(durable::sync_dir(dir)?)
-        });
-        match placed {
-            Ok(()) => Ok(path),
-            Err(error) => {
-                if !there {
-                    discard(&path);
-                }
-                Err(error)
-            }
-        }
-    }
-}
-
-/// A pack that is being closed. Given up, it leaves nothing behind.
-pub struct Closing(Option<JoinHandle<Result<Option<Closed>, Error>>>);
-
-impl Closing {
-    /// Makes it part of the repository.
-    pub fn finish(mut self) -> Result<Option<PathBuf>, Error> {
-        let Some(thread) = self.0.take() else { return Ok(None) };
-        thread.join().map_err(|_| Error::Died)??.map(|closed| closed.place(true)).transpose()
-    }
-}
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        // What has a name all the same is removed by the thread, which would end with the program.
-        if let Some(thread) = self.0.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// At the same time: a file system that keeps a journal then writes it once for both.
-fn sync_both(pack: &File, index: &File) -> io::Result<()> {
-    std::thread::scope(|scope| {
-        let index = scope.spawn(|| index.sync_all());
-        pack.sync_all()?;
-        index.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-/// Takes back a pack that nothing refers to yet.
-pub fn discard(pack: &Path) {
-    // Without its index Git does not see it any more.
-    for part in ["idx", "pack", "keep"] {
-        let _ = fs::remove_file(pack.with_extension(part));
-    }
-}
-
 struct Summed<W> {
     out: W,
     sum: Sum,
@@ -302,16 +237,6 @@ impl<W: Write> Write for Summed<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
-    }
-}
-
-/// Takes its final name, read-only as Git leaves packs. The same pack, written before, is as good.
-fn place(unnamed: Unnamed, to: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::PermissionsExt;
-    unnamed.file.set_permissions(fs::Permissions::from_mode(0o444)).at("prepare", to)?;
-    match unnamed.name(to) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        placed => placed.at("create", to).map_err(Error::from),
     }
 }
 
@@ -380,7 +305,8 @@ mod tests {
         let tree = writer.add(&Entry::new(hash, ObjectKind::Tree, &tree)).expect("added");
         let commit = format!("tree {tree}\nauthor a <a> 0 +0000\ncommitter a <a> 0 +0000\n\nx\n");
         let commit = writer.add(&Entry::new(hash, ObjectKind::Commit, commit.as_bytes())).expect("added");
-        let pack = writer.finish().expect("finished").expect("not empty");
+        let pack = writer.finish().expect("finished");
+        let [pack] = pack.paths()[..] else { panic!("one pack") };
         git(dir.path(), &["verify-pack", pack.to_str().expect("UTF-8")]);
         git(dir.path(), &["update-ref", "refs/heads/master", &commit.to_string()]);
         git(dir.path(), &["fsck", "--strict", "--no-dangling"]);
@@ -403,7 +329,7 @@ mod tests {
     #[test]
     fn an_empty_pack_is_none() {
         let dir = tempfile::tempdir().expect("a directory");
-        assert!(PackWriter::new(dir.path(), Kind::Sha1).expect("a pack").finish().expect("finished").is_none());
+        assert!(PackWriter::new(dir.path(), Kind::Sha1).expect("a pack").finish().expect("finished").paths().is_empty());
         assert_eq!(fs::read_dir(dir.path().join("pack")).expect("made").count(), 0);
     }
 }

@@ -154,15 +154,16 @@ fn merge(store: &Store, opened: &[Opened], stays: impl Fn(&ObjectId) -> bool) ->
     tidied.freed = if leave.is_empty() { 0 } else { leave.bytes() };
     leave.finish_for_git()?;
     let new = into.finish()?;
+    let new = new.paths().first().copied();
     // No younger than what is in it.
-    if let (Some(new), Some(youngest)) = (&new, opened.iter().map(|opened| opened.pack.modified).max()) {
+    if let (Some(new), Some(youngest)) = (new, opened.iter().map(|opened| opened.pack.modified).max()) {
         let _ = File::open(new).and_then(|file| file.set_modified(youngest));
     }
     fault::point("tidy.packed").at("write to", objects)?;
     tidied.written = new.iter().filter_map(|new| fs::metadata(new).ok()).map(|meta| meta.len()).sum();
     for Opened { pack, .. } in opened {
         // After a crash the same objects may make the same pack once more, and then it is one of those that were read.
-        if Some(&pack.path) != new.as_ref() {
+        if Some(pack.path.as_path()) != new {
             packs::remove(&pack.path)?;
             tidied.packs += 1;
         } else {
