@@ -15,7 +15,7 @@ pub struct Sizes {
 }
 
 /// Long enough to pack well without knowing the others.
-pub const PARTS: Sizes = Sizes { min: 1 << 20, max: MAX, bits: 19 };
+pub const PARTS: Sizes = Sizes { min: 1 << 20, max: 2 << 20, bits: 19 };
 /// At a file's beginning: what it consists of becomes the dictionary, which is best short.
 pub const FIRST: Sizes = Sizes { min: 128 << 10, max: 512 << 10, bits: 17 };
 pub const MAX: usize = 4 << 20;
