@@ -201,11 +201,13 @@ fn tell_without(ui: &Ui, why: Option<&str>) {
 }
 
 fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> {
-    let chosen = super::chosen(env, ui, options.session.as_deref(), options.agent.as_deref())?;
-    let source = Source::find(env, &chosen.selector, chosen.agent.as_deref())?;
-    let mut source = source.with_workspace(env, &of_workspace(options))?;
+    // Git answers while sessions are looked for.
+    let (source, repo) = std::thread::scope(|scope| {
+        let repo = scope.spawn(|| Repository::open(env, env.cwd()));
+        (chosen(env, ui, options), repo.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let (mut source, repo) = (source?.with_workspace(env, &of_workspace(options))?, repo?);
     super::secrets::ask_about_keys(ui, &mut source)?;
-    let repo = Repository::open(env, env.cwd())?;
     // What cannot be sealed to is found out before keys are made.
     let recipients = groups::named(&repo, &options.recipients);
     flow::keys::recipients(&SealTo::Recipients(recipients.clone()), None)?;
@@ -267,6 +269,11 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
     let mut both = Both { checkpoint: answer, push };
     ui.report(&both).map_err(Failure::Output)?;
     super::push::refused(&mut both.push)
+}
+
+fn chosen(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<Source, Failure> {
+    let chosen = super::chosen(env, ui, options.session.as_deref(), options.agent.as_deref())?;
+    Ok(Source::find(env, &chosen.selector, chosen.agent.as_deref())?)
 }
 
 /// A checkpoint and where it went.

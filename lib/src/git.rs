@@ -8,7 +8,7 @@ mod repository;
 mod run;
 pub mod signing;
 
-pub use repository::{Config, Repository};
+pub use repository::{Around, Config, Repository};
 pub use run::{Begun, Error, Git, LOCATING, failed};
 
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ use crate::agent::{Artifact, Live};
 use crate::capsule::{Header, Observed, Writer};
 use crate::device::Device;
 use crate::env::Env;
-use crate::git::Repository;
+use crate::git::Around;
 use crate::progress::Progress;
 use crate::seal::{Callbacks, NAMESPACE, Recipients};
 
@@ -61,7 +61,13 @@ pub fn checkpoint<C: Callbacks>(
     callbacks: &C,
     progress: &dyn Progress,
 ) -> Result<Outcome, Error> {
-    let mut source = Source::find(env, &options.session, options.agent.as_deref())?.with_workspace(env, &options.workspace)?;
+    // Git answers while sessions are looked for.
+    let (source, around) = std::thread::scope(|scope| {
+        let around = scope.spawn(|| Around::of(env));
+        let source = Source::find(env, &options.session, options.agent.as_deref());
+        (source, around.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let mut source = source?.with_workspace(env, &options.workspace)?;
     let mut outcome = Outcome {
         agent: source.selected.agent.name(),
         native: source.selected.session.native.to_string(),
@@ -78,7 +84,8 @@ pub fn checkpoint<C: Callbacks>(
         masked: 0,
         without: source.without.clone(),
     };
-    let guard = Guard::around(env)?;
+    let around = around?;
+    let guard = Guard::around(env, &around)?;
     if options.dry_run {
         let looked = secrets::look(env, &mut source, progress)?;
         outcome.passed = guard.would(&looked.found, looked.captured.bytes);
@@ -92,8 +99,8 @@ pub fn checkpoint<C: Callbacks>(
     // What cannot be sealed to is found out before keys are made.
     keys::recipients(&options.seal_to, None)?;
     let device = device()?;
-    if let Ok(repo) = Repository::open(env, env.cwd()) {
-        keys::sign_as_configured(env, &repo, &device)?;
+    if let Some(repo) = around.repository() {
+        keys::sign_as_configured(env, repo, &device)?;
     }
     let recipients = keys::recipients(&options.seal_to, Some(&device))?;
     outcome.recipients = recipients.names();

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::Error;
 use crate::capsule::Manifest;
 use crate::env::Env;
-use crate::git::{self, Git, Repository};
+use crate::git::{Around, Config, Repository};
 use crate::policy::secrets::{Allowed, Finding, Found, Watch};
 
 const SECRETS: (&str, &str) = ("samesession.secrets", "samesession.secrets");
@@ -42,34 +42,27 @@ pub struct Passed {
 
 impl Guard {
     pub fn of(env: &Env, repo: &Repository) -> Result<Guard, Error> {
-        Guard::from(env, Some(repo.private_dir()), |listed| Ok(repo.config.get(listed).map(str::to_owned)))
+        Guard::from(env, Some(repo.private_dir()), &repo.config)
     }
 
-    /// Of the repository around the working directory, if there is one.
-    pub fn around(env: &Env) -> Result<Guard, Error> {
-        match Repository::open(env, env.cwd()) {
-            Ok(repo) => Guard::of(env, &repo),
-            Err(git::Error::NoRepository) => Guard::from(env, None, |listed| {
-                let out = Git::at(env, env.cwd()).output(&["config", "--get", listed], b"")?;
-                Ok(out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned()))
-            }),
-            Err(error) => Err(error.into()),
-        }
+    /// Where there may be no repository.
+    pub fn around(env: &Env, around: &Around) -> Result<Guard, Error> {
+        Guard::from(env, around.repository().map(Repository::private_dir), around.config())
     }
 
-    fn from(env: &Env, repo: Option<PathBuf>, get: impl Fn(&str) -> Result<Option<String>, Error>) -> Result<Guard, Error> {
-        let setting = |name: &'static str, value: String, why| Error::Setting { name, value: value.chars().take(40).collect(), why };
-        let mode = match get(SECRETS.0)?.as_deref() {
+    fn from(env: &Env, repo: Option<PathBuf>, config: &Config) -> Result<Guard, Error> {
+        let setting = |name: &'static str, value: &str, why| Error::Setting { name, value: value.chars().take(40).collect(), why };
+        let mode = match config.get(SECRETS.0) {
             None | Some("block" | "") => Mode::Block,
             Some("warn") => Mode::Warn,
             Some("off" | "false") => Mode::Off,
-            Some(other) => return Err(setting(SECRETS.1, other.to_owned(), "it can be 'block', 'warn' or 'off'")),
+            Some(other) => return Err(setting(SECRETS.1, other, "it can be 'block', 'warn' or 'off'")),
         };
-        let size = |(listed, name): (&str, &'static str)| match get(listed)? {
+        let size = |(listed, name): (&str, &'static str)| match config.get(listed) {
             None => Ok(None),
             Some(value) => {
                 let why = "a number of bytes is wanted, with k, m or g behind it or not: 500m";
-                bytes(&value).map(Some).ok_or_else(|| setting(name, value, why))
+                bytes(value).map(Some).ok_or_else(|| setting(name, value, why))
             }
         };
         let mut allowed = Allowed::load(&env.config_dir()?)?;

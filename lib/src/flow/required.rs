@@ -4,7 +4,7 @@
 
 use super::Error;
 use crate::env::Env;
-use crate::git::{self, Git, Repository};
+use crate::git::{self, Around, Repository};
 
 const SETTING: (&str, &str) = ("samesession.requiresignature", "samesession.requireSignature");
 
@@ -26,13 +26,8 @@ impl Required {
 
     /// For a capsule that does not come out of a repository: of the one around, else the user's own.
     pub fn around(env: &Env) -> Result<Required, Error> {
-        match Repository::open(env, env.cwd()) {
-            Ok(repo) => Required::of(&repo),
-            Err(git::Error::NoRepository) => {
-                let out = Git::at(env, env.cwd()).output(&["config", "--get", SETTING.0], b"")?;
-                let value = out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned());
-                Required::parse(value.as_deref())
-            }
+        match Around::of(env) {
+            Ok(around) => Required::parse(around.config().get(SETTING.0)),
             // Where there is no Git, nothing is configured.
             Err(git::Error::Start(_)) => Ok(Required::Unset),
             Err(error) => Err(error.into()),

@@ -9,7 +9,7 @@ use super::source::{Attempt, Source};
 use super::{Error, capture::Captured};
 use crate::capsule::{self, Content, Exact, Observed, Target};
 use crate::env::Env;
-use crate::git::{self, Repository};
+use crate::git::{Around, Repository};
 use crate::policy::secrets::{Allowed, Exception, Found, Watch, is_id};
 use crate::progress::Progress;
 use crate::time;
@@ -60,7 +60,7 @@ pub fn look(env: &Env, source: &mut Source, progress: &dyn Progress) -> Result<L
 /// With the exceptions that hold here.
 pub fn scan(env: &Env, source: &mut Source, progress: &dyn Progress) -> Result<(Looked, Allowed), Error> {
     progress.stage("looking for secrets", Some(source.bytes()));
-    Ok((look(env, source, progress)?, Guard::around(env)?.allowed))
+    Ok((look(env, source, progress)?, Guard::around(env, &Around::of(env)?)?.allowed))
 }
 
 /// For whom an exception is.
@@ -114,9 +114,5 @@ fn checked(id: &str) -> Result<String, Error> {
 }
 
 fn repository(env: &Env) -> Result<Option<PathBuf>, Error> {
-    match Repository::open(env, env.cwd()) {
-        Ok(repo) => Ok(Some(repo.private_dir())),
-        Err(git::Error::NoRepository) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    Ok(Around::of(env)?.repository().map(Repository::private_dir))
 }

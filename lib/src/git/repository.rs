@@ -65,24 +65,12 @@ impl Repository {
     }
 
     fn ask(git: Git) -> Result<Repository, Error> {
+        let (out, config) = answers(&git)?;
+        Repository::of(git, out?, config)
+    }
+
+    fn of(git: Git, out: Vec<u8>, config: Config) -> Result<Repository, Error> {
         let nonsense = || Error::Nonsense { verb: "rev-parse".to_owned() };
-        let args = [
-            "rev-parse",
-            "--path-format=absolute",
-            "--git-dir",
-            "--git-common-dir",
-            "--git-path",
-            "objects",
-            "--show-object-format",
-            "--is-bare-repository",
-            "--is-shallow-repository",
-        ];
-        // At the same time: neither needs the other's answer. What the first one complains of goes first.
-        let (out, config) = std::thread::scope(|scope| {
-            let config = scope.spawn(|| git.run(&["config", "--list", "-z"]));
-            (git.run(&args), config.join())
-        });
-        let (out, config) = (out?, config.map_err(|_| nonsense())??);
         let lines: Vec<&[u8]> = out.split(|&byte| byte == b'\n').collect();
         let [git_dir, common, objects, format, bare, shallow, ..] = lines[..] else { return Err(nonsense()) };
         let path = |bytes: &[u8]| PathBuf::from(std::ffi::OsStr::from_bytes(bytes));
@@ -91,7 +79,6 @@ impl Repository {
             b"sha256" => gix::hash::Kind::Sha256,
             _ => return Err(nonsense()),
         };
-        let config = Config::parse(&config);
         let git = if config.get("core.sshcommand").is_none() { git.quiet_ssh() } else { git };
         Ok(Repository {
             git_dir: path(git_dir),
@@ -136,6 +123,61 @@ impl Repository {
     /// What stands in its own configuration file and nowhere else.
     pub fn own_config(&self) -> Result<Config, Error> {
         Ok(Config::parse(&self.git.run(&["config", "--local", "--list", "-z"])?))
+    }
+}
+
+/// The repository around the working directory, or the settings that apply there without one.
+pub enum Around {
+    Repository(Box<Repository>),
+    Nothing(Config),
+}
+
+impl Around {
+    pub fn of(env: &Env) -> Result<Around, Error> {
+        let git = Git::at(env, env.cwd());
+        match answers(&git)? {
+            (Err(Error::NoRepository), config) => Ok(Around::Nothing(config)),
+            (out, config) => Ok(Around::Repository(Box::new(Repository::of(git, out?, config)?))),
+        }
+    }
+
+    pub fn repository(&self) -> Option<&Repository> {
+        match self {
+            Around::Repository(repo) => Some(repo),
+            Around::Nothing(_) => None,
+        }
+    }
+
+    pub fn config(&self) -> &Config {
+        match self {
+            Around::Repository(repo) => &repo.config,
+            Around::Nothing(config) => config,
+        }
+    }
+}
+
+/// Where the repository is and what it is, and the configuration; both asked at the same time.
+fn answers(git: &Git) -> Result<(Result<Vec<u8>, Error>, Config), Error> {
+    let args = [
+        "rev-parse",
+        "--path-format=absolute",
+        "--git-dir",
+        "--git-common-dir",
+        "--git-path",
+        "objects",
+        "--show-object-format",
+        "--is-bare-repository",
+        "--is-shallow-repository",
+    ];
+    let (out, config) = std::thread::scope(|scope| {
+        let config = scope.spawn(|| git.run(&["config", "--list", "-z"]));
+        (git.run(&args), config.join())
+    });
+    let config = config.map_err(|_| Error::Nonsense { verb: "config".to_owned() })?;
+    // What the first one complains of goes first.
+    match (out, config) {
+        (Err(error), Err(_)) => Err(error),
+        (out, config) => Ok((out, Config::parse(&config?))),
     }
 }
 
