@@ -228,7 +228,7 @@ impl Failure {
                 E::NoSuchRemote { .. } | E::WhichRemote(_) => ("no-remote", 1),
                 E::Store(store::Error::Moved { .. }) => ("moved", 1),
                 E::Store(store::Error::NotACheckpoint { .. }) => ("not-a-checkpoint", 128),
-                E::Store(store::Error::Damaged { .. } | store::Error::Missing(_)) => ("bad-capsule", 128),
+                E::Store(store::Error::Damaged { .. } | store::Error::Missing(_) | store::Error::Unreadable(_)) => ("bad-capsule", 128),
                 E::NoRepositoryHere => ("no-repository", 1),
                 E::NoWorkTree => ("no-work-tree", 1),
                 E::WorkspaceThere(_) | E::Work(restore::Error::Exists(_)) => ("exists", 1),
@@ -415,7 +415,7 @@ impl Failure {
                 E::RemoteName(_) => hint("give it another name: git remote rename OLD NEW"),
                 E::Git(git::Error::Start(_)) => hint("install Git, or put it on PATH"),
                 E::Store(store::Error::Moved { .. }) => hint("others are writing to it: try again"),
-                E::Store(store::Error::Damaged { .. } | store::Error::Missing(_)) => {
+                E::Store(store::Error::Damaged { .. } | store::Error::Missing(_) | store::Error::Unreadable(_)) => {
                     hint("fetch it again, or restore an older one: 'git samesession log' lists them")
                 }
                 E::NoSuchReader(_) => hint("'git samesession recipient list' shows who reads what"),

@@ -42,6 +42,7 @@ mod remote;
 mod repositories;
 mod rewound;
 mod roster;
+mod rotten;
 mod roundtrip;
 mod scale;
 mod secrets;

@@ -224,13 +224,13 @@ impl<'a, C: Callbacks> Step<'a, C> {
         callbacks: &'a C,
     ) -> Result<Step<'a, C>, Error> {
         let heads = ledger.heads(sid, &known)?;
-        let mut ways = readers::ways(ledger, &heads)?;
+        let (mut ways, damage) = readers::ways_on(ledger, &heads)?;
         let deleted = |way: &&Opened| way.is_deleted() && heads.iter().any(|head| head.id() == way.id());
         if let Some(way) = ways.iter().find(deleted).filter(|_| !options.revive) {
             return Err(Error::Deleted { sid: sid.clone(), by: way.record.device.clone(), at: way.record.made.clone() });
         }
+        let tips = ways[..heads.len()].iter().filter(|way| !way.is_deleted()).count();
         ways.retain(|way| !way.is_deleted());
-        let tips = ways.iter().position(|way| !heads.iter().any(|head| head.id() == way.id())).unwrap_or(ways.len());
         let (lease, changes_hands) = match options.as_leased {
             true => (lease::newest(&known, &ways[..tips]).cloned(), false),
             false => lease::after(ledger, sid, &known, &ways[..tips], options.lease.as_ref())?,
@@ -260,7 +260,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
             changes_hands,
             publish,
             allowed: Allowed::default(),
-            damage: None,
+            damage,
         })
     }
 
@@ -282,7 +282,8 @@ impl<'a, C: Callbacks> Step<'a, C> {
                 None => (Before::default(), None),
                 Some(way) => match before(self.ledger, self.device, way, &trees[0]) {
                     Ok((before, manifest)) => {
-                        self.damage = before.incomplete.then(|| "parts of it are missing or not what they should be".to_owned());
+                        let incomplete = || before.incomplete.then(|| "parts of it are missing or not what they should be".to_owned());
+                        self.damage = self.damage.take().or_else(incomplete);
                         (before, Some(manifest))
                     }
                     // What stands here is whole, and need not wait until that is.

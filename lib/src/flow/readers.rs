@@ -9,9 +9,9 @@ use std::sync::Arc;
 use gix::hash::ObjectId;
 
 use super::ledger::Ledger;
-use super::{Error, join};
+use super::{Error, join, with_causes};
 use crate::seal::{Callbacks, Epoch, EpochId, PassphraseReader, Recipients, passphrase_file, random_hex};
-use crate::store::record::{Record, unhex};
+use crate::store::record::{Kind, Record, unhex};
 use crate::store::unfold::{Checkpoint, Opened};
 
 /// Passphrases that may open one session; each costs whoever tries it a second.
@@ -39,6 +39,49 @@ pub fn ways(ledger: &Ledger<'_>, heads: &[Checkpoint]) -> Result<Vec<Opened>, Er
     let mut ways = heads.iter().map(|head| ledger.opened(head)).collect::<Result<Vec<_>, _>>()?;
     ways.extend(join::left_open(ledger, &ways)?);
     Ok(ways)
+}
+
+/// The same for whoever goes on with the session, and what is wrong. Where a newest checkpoint's record does not open, the one
+/// before it stands in for it if it certainly has the same readers: an epoch begins where one is removed, and its keys are
+/// wrapped anew where one is added.
+pub fn ways_on(ledger: &Ledger<'_>, heads: &[Checkpoint]) -> Result<(Vec<Opened>, Option<String>), Error> {
+    let (mut ways, mut damage) = (Vec::new(), None);
+    for head in heads {
+        ways.push(match ledger.opened(head) {
+            Err(error) if is_damage(&error) => {
+                damage = Some(with_causes(&error));
+                before(ledger, head)?.ok_or(error)?
+            }
+            opened => opened?,
+        });
+    }
+    ways.extend(join::left_open(ledger, &ways)?);
+    Ok((ways, damage))
+}
+
+/// The newest one before this that opens, of the same readers all the way.
+fn before(ledger: &Ledger<'_>, head: &Checkpoint) -> Result<Option<Opened>, Error> {
+    let mut at = head.clone();
+    // What is only not here, or was joined or deleted, is another matter.
+    while ledger.store.repo.promisor().is_none()
+        && at.header.kind == Kind::Checkpoint
+        && let [parent] = at.commit.parents[..]
+    {
+        let parent = match ledger.checkpoint(&at.sid, &parent) {
+            Ok(parent) if parent.header.kind == Kind::Checkpoint && parent.has_keys_of(&at) => parent,
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            _ => return Ok(None),
+        };
+        match ledger.opened(&parent) {
+            Err(error) if is_damage(&error) => at = parent,
+            opened => return opened.map(Some),
+        }
+    }
+    Ok(None)
+}
+
+fn is_damage(error: &Error) -> bool {
+    matches!(error, Error::Store(error) if error.is_damage())
 }
 
 impl Readers {

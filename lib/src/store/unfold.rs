@@ -103,6 +103,11 @@ impl Checkpoint {
         self.tree.keys.keys().map(String::as_str)
     }
 
+    /// The same epochs, wrapped to the same readers.
+    pub fn has_keys_of(&self, other: &Checkpoint) -> bool {
+        self.tree.keys == other.tree.keys
+    }
+
     /// Opens the record; `more` may lend the keys of a later checkpoint, which are wrapped to whoever was added since.
     pub fn open(&self, store: &Store, with: &Identities, more: Option<&Checkpoint>) -> Result<Opened, Error> {
         let damaged = |why: String| Error::Damaged { commit: self.id(), why };
