@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use samesession::fault::POINTS;
 
+use crate::support::clones::{Project, SESSION, session_ref};
 use crate::support::sandbox::{CLAUDE, CLAUDE_RICH, Machine, Ran, Sandbox, snapshot, without_journals};
 
 const SIGNALS: [i32; 3] = [1, 2, 15];
@@ -134,6 +136,46 @@ fn a_signal_ends_a_checkpoint_by_that_signal_and_leaves_nothing() {
         assert!(names(&out).is_empty(), "after {millis} ms");
     }
     assert_eq!(snapshot(&laptop.home).len(), before);
+}
+
+/// Nothing is taken away that a ref names, and nothing stays that none does.
+#[test]
+fn a_signal_at_the_end_of_a_checkpoint_leaves_the_chain_as_it_was_or_whole() {
+    let project = Project::new();
+    let laptop = project.plain("laptop");
+    laptop.checkpoint("hello", &[]);
+    let packs = || names(&laptop.cwd.join(".git/objects/pack"));
+    let whole = || {
+        laptop.git(["fsck", "--strict", "--no-dangling"]);
+        laptop.run_here(["log", SESSION]).ok();
+    };
+    for signal in SIGNALS {
+        for point in ["commit.folded", "pack.placed", "commit.packed"] {
+            laptop.say("more");
+            let before = (laptop.tip(), packs());
+            let mut paused = laptop.pause_at(point, ["checkpoint", SESSION]);
+            paused.signal(signal);
+            let ran = paused.end();
+            assert_eq!(ran.0.status.signal(), Some(signal), "{point}: {}", ran.stderr());
+            assert_eq!((laptop.tip(), packs()), before, "{point}, {signal}");
+            whole();
+        }
+    }
+    // Once its refs have moved: Git ends well and we are to end, or Git is ended before it can say so.
+    let hook = laptop.cwd.join(".git/hooks/reference-transaction");
+    fs::create_dir_all(hook.parent().expect("a directory")).expect("made");
+    let parent = "$(sed -n 's/^PPid:[^0-9]*//p' /proc/$PPID/status)";
+    for kill in [format!("kill -TERM {parent}"), format!("kill -INT {parent}"), "kill -9 $PPID".to_owned()] {
+        laptop.say("more");
+        let tip = laptop.tip();
+        fs::write(&hook, format!("#!/bin/sh\n[ \"$1\" != committed ] || {kill}\n")).expect("written");
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).expect("set");
+        let ran = laptop.run_here(["checkpoint", SESSION]);
+        fs::remove_file(&hook).expect("it is there");
+        assert_eq!(laptop.rev(&format!("{}~1", session_ref())), tip, "{kill}: {}", ran.stderr());
+        whole();
+    }
+    laptop.checkpoint("the end", &[]);
 }
 
 #[test]

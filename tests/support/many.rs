@@ -47,7 +47,7 @@ impl Machine {
             let tip = draft.write(&ledger.store, &tree, device.signing(), &mut pack).expect("written");
             changes.extend(Known::default().advance(&sid(n), tip));
         }
-        pack.finish().expect("a pack");
+        pack.finish().expect("a pack").keep();
         refs::update(&ledger.store, "multiplied", &changes).expect("named");
     }
 }

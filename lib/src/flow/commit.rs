@@ -27,7 +27,7 @@ use crate::durable::At;
 use crate::id::SessionId;
 use crate::lease::{Act, Lease};
 use crate::policy::secrets::Allowed;
-use crate::progress::Progress;
+use crate::progress::{Progress, interrupted};
 use crate::roster::Roster;
 use crate::seal::Callbacks;
 use crate::store::chain;
@@ -407,6 +407,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
         trees: &[ReadTree],
     ) -> Result<Outcome, Error> {
         let store = &self.ledger.store;
+        // Started while there is little else to do. Until it is fed it does nothing, and a Ctrl-C ends it with us.
         let update = self.publish.is_none().then(|| Update::begin(store, self.why()));
         let hash = store.repo.hash;
         let nothing = BTreeMap::new();
@@ -458,15 +459,20 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let default = ReadTree::default();
         let tip = draft.write(&self.ledger.store, trees.first().unwrap_or(&default), self.device.signing(), &mut folded.pack)?;
         let added = folded.pack.bytes();
+        if interrupted() {
+            return Err(Error::Interrupted);
+        }
         let packs = folded.pack.finish()?;
         let packed = fault::point("commit.packed").at("write to", &store.repo.objects);
         let packed = packed.map_err(|error| Failed { error: error.into(), sent: false });
         if let Err(Failed { error, sent }) = packed.and_then(|()| self.move_ref(tip, update)) {
-            if !sent {
-                packs.discard();
+            match sent {
+                true => packs.keep(),
+                false => packs.keep_if_named(store, &[tip]),
             }
             return Err(error);
         }
+        packs.keep();
         let _ = fault::point("commit.referenced");
         // The checkpoint stands: that packs stay many is no failure of it, and the next one tries again.
         let _ = tidy::consolidate(store);

@@ -103,11 +103,15 @@ fn ask(ledger: &Ledger<'_>, device: &Device, remote: Option<&str>, tip: &ObjectI
         let mut writer = PackWriter::new(&store.repo.objects, store.repo.hash)?;
         let commit = chain::ask(store, &device.name, &device.recipient(), &members, device.signing(), &mut writer)?;
         // It stays here: Git notes what it has pushed in a tracking ref.
-        writer.finish()?;
+        let packs = writer.finish()?;
         let sent = roster::send(&store.repo, remote, &format!("{commit}:{name}"), None);
         match sent {
             Err(Error::Store(crate::store::Error::Moved { .. })) => {}
-            sent => sent?,
+            Ok(()) => packs.keep(),
+            Err(error) => {
+                packs.keep_if_named(store, &[commit]);
+                return Err(error);
+            }
         }
     }
     Ok(Joined::Asked(name))

@@ -74,9 +74,10 @@ pub fn join<C: Callbacks>(
     let packs = writer.finish()?;
     let packed = fault::point("join.packed").at("write to", &ledger.store.repo.objects).map_err(store::Error::from);
     if let Err(error) = packed.and_then(|()| refs::update(&ledger.store, "samesession: join", &known.advance(sid, commit))) {
-        packs.discard();
+        packs.keep_if_named(&ledger.store, &[commit]);
         return Err(error.into());
     }
+    packs.keep();
     let _ = fault::point("join.referenced");
     Ok(Some(commit))
 }

@@ -199,10 +199,12 @@ fn once<C: Callbacks>(ledger: &Ledger<'_>, sid: &SessionId, how: &Changing<'_>, 
     let with = chosen.map(|chosen| Change { name: names::chosen(sid), to: Some(tip), from: Some(*chosen) });
     let packed = packed.map_err(|error| Failed { error: error.into(), sent: false });
     if let Err(Failed { error, sent }) = packed.and_then(|()| publish(ledger, how.remote, sid, tip, known, with.into_iter().collect())) {
-        if !sent {
-            packs.discard();
+        match sent {
+            true => packs.keep(),
+            false => packs.keep_if_named(&ledger.store, &[tip]),
         }
         return Err(error);
     }
+    packs.keep();
     Ok(Outcome { tip, lease, changed })
 }

@@ -177,11 +177,17 @@ impl<C: Callbacks> Work<'_, C> {
         if first && self.named.is_empty() {
             self.defaults()?;
         }
-        let moved = self.move_refs(&mut ready);
-        if ready.is_empty() {
-            packs.discard();
+        let tips: Vec<ObjectId> = ready.iter().flat_map(|ready| ready.changes.iter().filter_map(|change| change.to)).collect();
+        let moved = match self.move_refs(&mut ready) {
+            Ok(moved) => moved,
+            Err(error) => {
+                packs.keep_if_named(&self.ledger.store, &tips);
+                return Err(error);
+            }
+        };
+        if !ready.is_empty() {
+            packs.keep();
         }
-        let moved = moved?;
         let _ = fault::point("commit.referenced");
         self.outcome.sessions.extend(others);
         self.outcome.sessions.extend(ready.into_iter().map(|ready| ready.session));
@@ -339,10 +345,7 @@ impl<C: Callbacks> Work<'_, C> {
                     let at = ready.iter().position(|ready| ready.changes.iter().any(|change| change.name == name)).unwrap_or(0);
                     moved.push(ready.remove(at).session.sid);
                 }
-                Err(error) => {
-                    ready.clear();
-                    return Err(error.into());
-                }
+                Err(error) => return Err(error.into()),
                 Ok(()) => return Ok(moved),
             }
         }

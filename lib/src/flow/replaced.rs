@@ -131,10 +131,9 @@ pub fn carry(ledger: &Ledger<'_>, new: &Checkpoint, local: &ObjectId) -> Result<
         tip = draft.write(&ledger.store, &tree, device.signing(), &mut writer)?;
     }
     let packs = writer.finish()?;
-    if let Err(error) = fault::point("carry.packed").at("write to", &ledger.store.repo.objects) {
-        packs.discard();
-        return Err(error.into());
-    }
+    fault::point("carry.packed").at("write to", &ledger.store.repo.objects)?;
+    // Whoever asked has our ref name it. If that fails it is found again, or `gc` releases it.
+    packs.keep();
     Ok(Some(tip))
 }
 
@@ -157,13 +156,13 @@ pub struct Replacement<'a> {
 
 impl Replacement<'_> {
     /// Writes it, here and on the remote, if one is named: there first, from exactly the tip that was looked at.
-    pub fn put(self, ledger: &Ledger<'_>, sid: &SessionId, known: &Known, remote: Option<&str>) -> Result<ObjectId, Error> {
+    pub fn put(mut self, ledger: &Ledger<'_>, sid: &SessionId, known: &Known, remote: Option<&str>) -> Result<ObjectId, Error> {
         let superseded = past(ledger, self.tip)?;
         let mut writer = PackWriter::new(&ledger.store.repo.objects, ledger.store.repo.hash)?;
         let (mut parents, mut total) = (Vec::new(), 0);
         let last = self.drafts.len() - 1;
         let mut tip = self.tip.id();
-        for (n, (mut draft, tree)) in self.drafts.into_iter().enumerate() {
+        for (n, (mut draft, tree)) in std::mem::take(&mut self.drafts).into_iter().enumerate() {
             draft.parents = std::mem::take(&mut parents);
             draft.total = total;
             total = draft.total.saturating_add(draft.added.unwrap_or(0));
@@ -176,11 +175,20 @@ impl Replacement<'_> {
             parents = vec![tip];
         }
         let packs = writer.finish()?;
-        let undo = |error: Error| {
-            packs.discard();
-            error
-        };
-        fault::point("replace.packed").at("write to", &ledger.store.repo.objects).map_err(|error| undo(error.into()))?;
+        fault::point("replace.packed").at("write to", &ledger.store.repo.objects)?;
+        match self.stand(ledger, sid, known, tip, remote) {
+            Ok(()) => packs.keep(),
+            Err(error) => {
+                packs.keep_if_named(&ledger.store, &[tip]);
+                return Err(error);
+            }
+        }
+        let _ = fault::point("replace.referenced");
+        Ok(tip)
+    }
+
+    /// There first, if a remote is named: the next look at it brings here what stands there.
+    fn stand(&self, ledger: &Ledger<'_>, sid: &SessionId, known: &Known, tip: ObjectId, remote: Option<&str>) -> Result<(), Error> {
         let mut changes = known.advance(sid, tip);
         if let Some(chosen) = known.seen.get(names::CHOSEN) {
             changes.push(Change { name: names::chosen(sid), to: None, from: Some(*chosen) });
@@ -191,7 +199,7 @@ impl Replacement<'_> {
         agents::forget_session(&ledger.store.repo, sid);
         if let Some(remote) = remote {
             let instead_of = known.tracking.get(remote).copied();
-            push(ledger, remote, Push { sid: sid.clone(), tip, instead_of }).map_err(undo)?;
+            push(ledger, remote, Push { sid: sid.clone(), tip, instead_of })?;
             fault::point("replace.sent").at("write to", &ledger.store.repo.common)?;
             // The push may have moved the tracking ref itself.
             let now = refs::of(&ledger.store, sid)?;
@@ -199,13 +207,7 @@ impl Replacement<'_> {
             let moved = seen.into_iter().filter(|(_, from)| *from != Some(&tip));
             changes.extend(moved.map(|(name, from)| Change { name, to: Some(tip), from: from.copied() }));
         }
-        refs::update(&ledger.store, self.why, &changes).map_err(|error| match remote {
-            // It stands on the remote: the next look at it brings it here.
-            Some(_) => error.into(),
-            None => undo(error.into()),
-        })?;
-        let _ = fault::point("replace.referenced");
-        Ok(tip)
+        Ok(refs::update(&ledger.store, self.why, &changes)?)
     }
 }
 

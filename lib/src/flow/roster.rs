@@ -267,11 +267,14 @@ fn publish<C: Callbacks>(
         Some(remote) => send(&store.repo, remote, &format!("{tip}:{}", names::ROSTER), None),
         None => Ok(()),
     };
-    if let Err(error) = sent {
-        packs.discard();
-        return Err(error);
+    let done = sent.and_then(|()| follow(ledger, &verified));
+    match done {
+        Ok(()) => packs.keep(),
+        Err(error) => {
+            packs.keep_if_named(store, &[tip]);
+            return Err(error);
+        }
     }
-    follow(ledger, &verified)?;
     Ok(verified)
 }
 

@@ -191,6 +191,11 @@ impl Git {
         feed(self.spawn(args, fed(input), Stdio::piped())?, |mut stdin| stdin.write_all(input))
     }
 
+    /// As `output`, whatever signal came meanwhile: for what must be known to be done or not to be.
+    pub fn complete<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, Error> {
+        complete(self.spawn(args, fed(input), Stdio::piped())?, |mut stdin| stdin.write_all(input))
+    }
+
     /// As `output`, and what it says on standard error goes to ours as it comes: progress, and what a server has to say.
     pub fn aloud<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, Error> {
         Git { aloud: true, ..self.clone() }.output(args, input)
@@ -223,7 +228,12 @@ impl Git {
     }
 }
 
-fn feed(mut child: Child, write: impl FnOnce(ChildStdin) -> io::Result<()> + Send) -> Result<Output, Error> {
+fn feed(child: Child, write: impl FnOnce(ChildStdin) -> io::Result<()> + Send) -> Result<Output, Error> {
+    let out = complete(child, write)?;
+    if crate::progress::interrupted() { Err(Error::Interrupted) } else { Ok(out) }
+}
+
+fn complete(mut child: Child, write: impl FnOnce(ChildStdin) -> io::Result<()> + Send) -> Result<Output, Error> {
     let feeding = child.stdin.take();
     // On a thread of its own: it may answer before it has read everything, and both pipes are finite.
     let out = std::thread::scope(|scope| {
@@ -232,18 +242,17 @@ fn feed(mut child: Child, write: impl FnOnce(ChildStdin) -> io::Result<()> + Sen
         }
         child.wait_with_output()
     });
-    let out = out.map_err(Error::Start)?;
-    if crate::progress::interrupted() { Err(Error::Interrupted) } else { Ok(out) }
+    out.map_err(Error::Start)
 }
 
 /// A git that waits for its input. One that is given up gets none, and ends.
 pub struct Begun(Option<Child>);
 
 impl Begun {
+    /// As `complete`.
     pub fn feed(mut self, input: &[u8]) -> Result<Output, Error> {
-        self.0
-            .take()
-            .map_or_else(|| Err(Error::Start(io::ErrorKind::BrokenPipe.into())), |child| feed(child, |mut stdin| stdin.write_all(input)))
+        let child = self.0.take().ok_or(Error::Start(io::ErrorKind::BrokenPipe.into()))?;
+        complete(child, |mut stdin| stdin.write_all(input))
     }
 }
 

@@ -22,6 +22,7 @@ use placed::{Closed, Closing};
 use super::Error;
 use super::sum::{Sum, name_of};
 use crate::durable::{At, EarlyFlush, Unnamed};
+use crate::progress;
 
 pub use placed::Packs;
 
@@ -130,7 +131,7 @@ impl PackWriter {
 
     /// What is in it by now is completed on a thread of its own, once; what comes goes into another pack.
     pub fn close_meanwhile(&mut self) -> Result<(), Error> {
-        if self.earlier.is_none() {
+        if self.earlier.is_none() && !self.seen.is_empty() {
             let next = PackWriter { before: self.bytes(), mark: self.mark, ..PackWriter::open(self.dir.clone(), self.hash)? };
             let long = std::mem::replace(self, next);
             self.earlier = Some(Closing::begin(|| long.close()));
@@ -173,6 +174,9 @@ impl PackWriter {
         let mut sum = Sum::new(hash);
         let mut block = vec![0; 1 << 17];
         loop {
+            if progress::interrupted() {
+                return Err(io::Error::other("interrupted"));
+            }
             match file.read(&mut block)? {
                 0 => break,
                 n => sum.update(&block[..n]),
@@ -306,7 +310,10 @@ mod tests {
         let commit = format!("tree {tree}\nauthor a <a> 0 +0000\ncommitter a <a> 0 +0000\n\nx\n");
         let commit = writer.add(&Entry::new(hash, ObjectKind::Commit, commit.as_bytes())).expect("added");
         let pack = writer.finish().expect("finished");
-        let [pack] = pack.paths()[..] else { panic!("one pack") };
+        let [path] = pack.paths()[..] else { panic!("one pack") };
+        let path = path.to_owned();
+        pack.keep();
+        let pack = path;
         git(dir.path(), &["verify-pack", pack.to_str().expect("UTF-8")]);
         git(dir.path(), &["update-ref", "refs/heads/master", &commit.to_string()]);
         git(dir.path(), &["fsck", "--strict", "--no-dangling"]);

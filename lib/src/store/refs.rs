@@ -2,7 +2,7 @@
 //!
 //! What must stay true: a ref moves from the value that its mover has seen, or not at all; several move together or none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -13,6 +13,7 @@ use super::names::{self, HERE, Named};
 use super::{Error, Store};
 use crate::git::{self, Begun, Git, failed};
 use crate::id::SessionId;
+use crate::progress::interrupted;
 
 /// How often a lock that somebody else holds for a moment is tried for.
 const ATTEMPTS: u32 = 50;
@@ -168,13 +169,17 @@ impl<'a> Update<'a> {
         if changes.is_empty() {
             return Ok(());
         }
+        if interrupted() {
+            return Err(git::Error::Interrupted.into());
+        }
         let script = script(changes, &self.store.repo.hash.null());
         let (git, args) = (updating(self.store), arguments(self.why));
         for attempt in 1.. {
             let out = match self.begun.take() {
                 Some(begun) => begun.feed(script.as_bytes())?,
-                None => git.output(&args, script.as_bytes())?,
+                None => git.complete(&args, script.as_bytes())?,
             };
+            // Also where a signal came meanwhile: done is done.
             if out.status.success() {
                 return Ok(());
             }
@@ -184,16 +189,27 @@ impl<'a> Update<'a> {
                 let name = changes.iter().find(|change| said.contains(&change.name)).unwrap_or(&changes[0]).name.clone();
                 return Err(Error::Moved { name });
             }
+            if interrupted() {
+                return Err(git::Error::Interrupted.into());
+            }
             let busy = said.contains("Unable to create") && said.contains("exists") || said.contains("cannot lock references");
             if !busy || attempt == ATTEMPTS {
                 return Err(failed(&args, &out).into());
             }
-            if crate::progress::interrupted() {
-                return Err(git::Error::Interrupted.into());
-            }
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         Ok(())
+    }
+}
+
+/// Whether a ref names one of these, or may: once moving refs has failed, Git may have been ended between two of them.
+pub fn may_name(store: &Store, ids: &[ObjectId]) -> bool {
+    match store.repo.git.complete(&["for-each-ref", "--format=%(objectname)"], b"") {
+        Ok(out) if out.status.success() => {
+            let named: HashSet<&[u8]> = out.stdout.split(|&byte| byte == b'\n').collect();
+            ids.iter().any(|id| named.contains(id.to_string().as_bytes()))
+        }
+        _ => true,
     }
 }
 

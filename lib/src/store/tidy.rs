@@ -12,7 +12,7 @@ mod tests;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use gix::hash::ObjectId;
@@ -152,18 +152,19 @@ fn merge(store: &Store, opened: &[Opened], stays: impl Fn(&ObjectId) -> bool) ->
     fault::point("tidy.copied").at("write to", objects)?;
     let mut tidied = Tidied { released: released.len(), ..Tidied::default() };
     tidied.freed = if leave.is_empty() { 0 } else { leave.bytes() };
-    leave.finish_for_git()?;
-    let new = into.finish()?;
-    let new = new.paths().first().copied();
+    leave.finish_for_git()?.keep();
+    let packs = into.finish()?;
+    let new: Vec<PathBuf> = packs.paths().into_iter().map(Path::to_owned).collect();
+    packs.keep();
     // No younger than what is in it.
-    if let (Some(new), Some(youngest)) = (new, opened.iter().map(|opened| opened.pack.modified).max()) {
+    if let (Some(new), Some(youngest)) = (new.first(), opened.iter().map(|opened| opened.pack.modified).max()) {
         let _ = File::open(new).and_then(|file| file.set_modified(youngest));
     }
     fault::point("tidy.packed").at("write to", objects)?;
     tidied.written = new.iter().filter_map(|new| fs::metadata(new).ok()).map(|meta| meta.len()).sum();
     for Opened { pack, .. } in opened {
         // After a crash the same objects may make the same pack once more, and then it is one of those that were read.
-        if Some(pack.path.as_path()) != new {
+        if !new.contains(&pack.path) {
             packs::remove(&pack.path)?;
             tidied.packs += 1;
         } else {

@@ -9,7 +9,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-use super::super::Error;
+use gix::hash::ObjectId;
+
+use super::super::{Error, Store, refs};
 use super::KEEP;
 use crate::durable::{self, At, Unnamed};
 use crate::fault;
@@ -31,18 +33,6 @@ impl Closed {
         });
         synced.at("sync", &path)?;
         Ok(Closed { pack, index, path })
-    }
-
-    fn place(self, kept: bool) -> Result<(), Error> {
-        let Closed { pack, index, path } = self;
-        if kept {
-            // Without a pack it is harmless.
-            let keep = path.with_extension("keep");
-            fs::write(&keep, KEEP).at("write", &keep)?;
-        }
-        name(pack, &path)?;
-        fault::point("pack.placed").at("write to", dir_of(&path))?;
-        name(index, &path.with_extension("idx"))
     }
 }
 
@@ -68,7 +58,8 @@ impl Drop for Closing {
     }
 }
 
-/// Packs that are part of the repository now.
+/// Packs that are part of the repository now, and taken back unless somebody says that they stay.
+#[must_use = "what nobody keeps is taken back"]
 #[derive(Default)]
 pub struct Packs(Vec<Placed>);
 
@@ -79,31 +70,43 @@ struct Placed {
 }
 
 impl Packs {
+    /// All of them, or none.
     pub fn place(closed: impl IntoIterator<Item = Closed>, kept: bool) -> Result<Packs, Error> {
         let mut packs = Packs::default();
-        match packs.place_each(closed, kept) {
-            Ok(()) => Ok(packs),
-            Err(error) => {
-                packs.discard();
-                Err(error)
+        for Closed { pack, index, path } in closed {
+            if kept {
+                // Without a pack it is harmless.
+                let keep = path.with_extension("keep");
+                fs::write(&keep, KEEP).at("write", &keep)?;
             }
+            let new = name(pack, &path)?;
+            packs.0.push(Placed { path: path.clone(), new });
+            fault::point("pack.placed").at("write to", dir_of(&path))?;
+            name(index, &path.with_extension("idx"))?;
         }
-    }
-
-    fn place_each(&mut self, closed: impl IntoIterator<Item = Closed>, kept: bool) -> Result<(), Error> {
-        for closed in closed {
-            self.0.push(Placed { path: closed.path.clone(), new: !closed.path.with_extension("idx").exists() });
-            closed.place(kept)?;
-        }
-        self.0.first().map_or(Ok(()), |first| Ok(durable::sync_dir(dir_of(&first.path))?))
+        packs.0.first().map_or(Ok(()), |first| durable::sync_dir(dir_of(&first.path)))?;
+        Ok(packs)
     }
 
     pub fn paths(&self) -> Vec<&Path> {
         self.0.iter().map(|placed| placed.path.as_path()).collect()
     }
 
-    /// Takes back what nothing refers to yet.
-    pub fn discard(&self) {
+    /// Refs name what is in them, or it is for others to say.
+    pub fn keep(mut self) {
+        self.0.clear();
+    }
+
+    /// Once moving refs to these has failed.
+    pub fn keep_if_named(self, store: &Store, tips: &[ObjectId]) {
+        if refs::may_name(store, tips) {
+            self.keep();
+        }
+    }
+}
+
+impl Drop for Packs {
+    fn drop(&mut self) {
         for Placed { path, .. } in self.0.iter().filter(|placed| placed.new) {
             // Without its index Git does not see it any more.
             for part in ["idx", "pack", "keep"] {
@@ -113,12 +116,12 @@ impl Packs {
     }
 }
 
-/// Read-only, as Git leaves packs. The same file, written before, is as good.
-fn name(unnamed: Unnamed, to: &Path) -> Result<(), Error> {
+/// Read-only, as Git leaves packs. The same file, written before, is as good; whether there was none.
+fn name(unnamed: Unnamed, to: &Path) -> Result<bool, Error> {
     unnamed.file.set_permissions(Permissions::from_mode(0o444)).at("prepare", to)?;
     match unnamed.name(to) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        placed => placed.at("create", to).map_err(Error::from),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        placed => placed.map(|()| true).at("create", to).map_err(Error::from),
     }
 }
 

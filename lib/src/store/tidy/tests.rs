@@ -57,7 +57,10 @@ impl Scene {
         for entry in entries {
             writer.add(entry).expect("added");
         }
-        writer.finish().expect("finished").paths()[0].to_owned()
+        let packs = writer.finish().expect("finished");
+        let path = packs.paths()[0].to_owned();
+        packs.keep();
+        path
     }
 
     /// One blob in a pack of its own.
