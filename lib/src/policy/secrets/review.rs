@@ -13,9 +13,10 @@ pub struct Masked<R> {
     from: R,
     stream: Stream,
     found: Vec<Match>,
-    /// Read and not given out yet; where it begins in the file.
+    /// Read and not all given out yet; where it begins in the file, and how much of it was given out.
     held: Vec<u8>,
     start: u64,
+    given: usize,
     ended: bool,
     /// How many were masked.
     pub secrets: usize,
@@ -23,7 +24,12 @@ pub struct Masked<R> {
 
 impl<R: Read> Masked<R> {
     pub fn new(from: R) -> Masked<R> {
-        Masked { from, stream: Stream::default(), found: Vec::new(), held: Vec::new(), start: 0, ended: false, secrets: 0 }
+        Masked { from, stream: Stream::default(), found: Vec::new(), held: Vec::new(), start: 0, given: 0, ended: false, secrets: 0 }
+    }
+
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.held.capacity()
     }
 
     /// So many bytes of what is held may go.
@@ -40,6 +46,9 @@ impl<R: Read> Masked<R> {
     }
 
     fn more(&mut self) -> io::Result<()> {
+        self.held.drain(..self.given);
+        self.start += self.given as u64;
+        self.given = 0;
         let before = self.held.len();
         self.held.resize(before + STEP, 0);
         let read = loop {
@@ -63,14 +72,13 @@ impl<R: Read> Masked<R> {
 impl<R: Read> Read for Masked<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let mut ready = self.settled();
-        while ready == 0 && !self.ended {
+        while ready == self.given && !self.ended {
             self.more()?;
             ready = self.settled();
         }
-        let n = ready.min(into.len());
-        into[..n].copy_from_slice(&self.held[..n]);
-        self.held.drain(..n);
-        self.start += n as u64;
+        let n = (ready - self.given).min(into.len());
+        into[..n].copy_from_slice(&self.held[self.given..self.given + n]);
+        self.given += n;
         Ok(n)
     }
 }

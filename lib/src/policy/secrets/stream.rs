@@ -15,10 +15,11 @@ const STEP: usize = if cfg!(test) { 16 << 10 } else { 256 << 10 };
 /// A piece of at least this length is looked at where it lies, of at most the other one at once.
 const LONG: usize = NEAR + 2 * FARTHEST;
 const AT_ONCE: usize = if cfg!(test) { 64 << 10 } else { 512 << 10 };
-/// So much before a word may belong to it, or tell that it is none.
+/// So much before a word may belong to it, or tell that it is none. Words that begin in the first bytes of a piece, as many as
+/// these, are looked at in a copy that begins before them; the others where they lie.
 const NEAR: usize = BEFORE + WORD;
 /// No word is longer.
-const WORD: usize = 64;
+pub const WORD: usize = 64;
 /// So much of a line is kept, to tell the field that something stands in.
 const LINE: usize = 256 << 10;
 
@@ -71,6 +72,7 @@ impl Stream {
             if self.bytes.len() - self.looked >= STEP {
                 self.search(self.bytes.len() - FARTHEST, found);
                 self.forget();
+                self.let_go(found);
             }
         }
     }
@@ -97,12 +99,27 @@ impl Stream {
                 (self.start, self.line) = (start + keep as u64, line + count(&piece[..keep]));
                 (self.begins, self.looked) = (true, until - keep);
             }
+            // It began so far back that nobody asks where.
+            None if until > LINE => {
+                let keep = until - NEAR;
+                self.bytes.clear();
+                self.bytes.extend_from_slice(&piece[keep..]);
+                (self.start, self.line) = (start + keep as u64, line + count(&piece[..keep]));
+                (self.begins, self.looked) = (false, NEAR);
+            }
             None => {
                 self.bytes.extend_from_slice(piece);
                 self.looked = held + until;
                 self.forget();
             }
         }
+        self.let_go(found);
+    }
+
+    /// Of the last one, once nothing that is found from now on can be part of it.
+    fn let_go(&mut self, found: &mut Vec<Match>) {
+        let looked = (self.start + self.looked as u64).saturating_sub(BEFORE as u64);
+        found.extend(self.last.take_if(|last| last.range.end <= looked));
     }
 
     /// Looks at what is left: nothing more comes.
@@ -220,15 +237,17 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
+    /// The same however the text was cut: where a line begins too far back, it is not asked for.
     fn field(&self, at: usize) -> Option<String> {
         let line = |bytes: &[u8]| memchr::memrchr(b'\n', bytes).map(|end| end + 1);
-        if let Some(begins) = line(&self.bytes[..at]) {
-            return super::field::of(&self.bytes[begins..at]);
-        }
-        let begins = line(self.before).or(self.begins.then_some(0))?;
-        match &self.before[begins..] {
-            [] => super::field::of(&self.bytes[..at]),
-            before => super::field::of(&[before, &self.bytes[..at]].concat()),
+        let (here, before) = match line(&self.bytes[..at]) {
+            Some(begins) => (&self.bytes[begins..at], &b""[..]),
+            None => (&self.bytes[..at], &self.before[line(self.before).or(self.begins.then_some(0))?..]),
+        };
+        match before {
+            _ if before.len() + here.len() > LINE => None,
+            [] => super::field::of(here),
+            before => super::field::of(&[before, here].concat()),
         }
     }
 }

@@ -125,7 +125,8 @@ fn however_long_lines_and_pieces_are_the_same_is_found() {
                 0 => secret.chars().map(|c| format!("\\u{:04x}", c as u32)).collect(),
                 _ => serde_json::to_string(&secret).expect("JSON").trim_matches('"').to_owned(),
             };
-            let filler = "some words ".repeat(chance.next() as usize % [10, 3000, 9000][n % 3]);
+            // Some of them so long that nobody asks where they begin.
+            let filler = "some words ".repeat(chance.next() as usize % [10, 3000, 40_000][n % 3]);
             text.push_str(&format!("{{\"n\":{n},\"content\":[\"{filler}\",\"{secret}\",\"{filler}\"]}}\n"));
         }
         let gathered: Vec<&[u8]> = text.as_bytes().chunks(1000).collect();
@@ -345,5 +346,45 @@ fn a_masked_copy_holds_no_secret_and_is_still_json() {
         let shown = value["message"]["content"].as_str().expect("a text");
         assert_ne!(shown, secret);
         assert!(scan(&[line.as_bytes()]).iter().all(|found| rules().all[found.rule].confidence == Confidence::Low), "{line}");
+    }
+}
+
+/// With one secret at its beginning, behind which nothing is found any more.
+#[test]
+fn a_long_file_is_masked_in_little_memory() {
+    let secret = Chance(41).fill("ghp_{a:36}\n");
+    let rest = "nothing that anybody would hide\n".repeat(1 << 20);
+    let mut reader = Masked::new(std::io::Read::chain(secret.as_bytes(), rest.as_bytes()));
+    let (mut block, mut read) = (vec![0; 64 << 10], 0);
+    loop {
+        match std::io::Read::read(&mut reader, &mut block).expect("read") {
+            0 => break,
+            n => read += n,
+        }
+        assert!(reader.held() < 4 << 20, "{} after {read}", reader.held());
+    }
+    assert_eq!((read, reader.secrets), (secret.len() + rest.len(), 1));
+}
+
+/// What stands there a thousand times hides nothing that stands there once.
+#[test]
+fn a_secret_behind_many_others_is_found() {
+    use crate::capsule::Observer;
+    let mut chance = Chance(43);
+    let often = chance.fill("eyJhbGciOiJIUzI1NiJ9.eyJ{l:40}.{w:43}\n");
+    assert_eq!(scan(&[often.as_bytes()]).len(), 1, "{often}");
+    let text = [often.repeat(1200), chance.fill("ghp_{a:36}\n"), often].concat();
+    let name = |name: &str| crate::path::RelPath::parse(name.as_bytes()).expect("a name");
+    for (name, bytes) in [
+        (name("session/x.jsonl"), text.clone().into_bytes()),
+        (name("session/x.jsonl.zst"), zstd::encode_all(text.as_bytes(), 1).expect("packed")),
+    ] {
+        let mut watch = Watch::default();
+        watch.begin(&name);
+        watch.fresh(&bytes);
+        watch.end();
+        let found = watch.found();
+        let confident: Vec<u64> = found.findings.iter().filter(|one| one.confidence == Confidence::High).map(|one| one.line).collect();
+        assert_eq!((confident, found.findings.len(), found.more), (vec![1201], 2, 0), "{name}");
     }
 }

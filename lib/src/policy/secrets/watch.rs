@@ -93,22 +93,49 @@ struct State {
     now: Option<Now>,
 }
 
-struct Now {
-    file: String,
-    kind: Kind,
-}
-
-enum Kind {
-    Plain(Stream, Vec<Match>),
+enum Now {
+    Plain(Box<Search>),
     Packed(Box<zstd::stream::write::Decoder<'static, Unpacked>>),
     /// It does not unpack.
     Broken,
 }
 
+/// Of one file. What is found goes into a list of its own at once: there it is one, however often it stands there.
 #[derive(Default)]
-struct Unpacked {
+struct Search {
+    file: String,
     stream: Stream,
     matches: Vec<Match>,
+    found: Found,
+}
+
+impl Search {
+    fn of(file: String) -> Search {
+        Search { file, ..Search::default() }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        for piece in bytes.chunks(PIECE) {
+            self.stream.push(piece, &mut self.matches);
+            self.found.take(&self.file, self.matches.drain(..));
+        }
+    }
+
+    fn known(&mut self, bytes: &[u8]) {
+        self.stream.known(bytes, &mut self.matches);
+        self.found.take(&self.file, self.matches.drain(..));
+    }
+
+    fn finish(mut self) -> Found {
+        self.stream.finish(&mut self.matches);
+        self.found.take(&self.file, self.matches.drain(..));
+        self.found
+    }
+}
+
+#[derive(Default)]
+struct Unpacked {
+    search: Search,
     bytes: u64,
 }
 
@@ -118,8 +145,7 @@ impl Write for Unpacked {
         if self.bytes > MOST_UNPACKED {
             return Err(std::io::Error::other("too much"));
         }
-        self.stream.push(bytes, &mut self.matches);
-        self.matches.truncate(MOST);
+        self.search.push(bytes);
         Ok(bytes.len())
     }
 
@@ -216,78 +242,55 @@ impl State {
     }
 
     fn begin(&mut self, file: String, packed: bool) {
-        let kind = match packed.then(|| zstd::stream::write::Decoder::new(Unpacked::default())) {
-            None => Kind::Plain(Stream::default(), Vec::new()),
-            Some(Ok(decoder)) => Kind::Packed(Box::new(decoder)),
-            Some(Err(_)) => Kind::Broken,
-        };
-        self.now = Some(Now { file, kind });
+        let search = Search::of(file);
+        self.now = Some(match packed {
+            false => Now::Plain(Box::new(search)),
+            true => {
+                let decoder = zstd::stream::write::Decoder::new(Unpacked { search, bytes: 0 });
+                decoder.map_or(Now::Broken, |decoder| Now::Packed(Box::new(decoder)))
+            }
+        });
     }
 
     fn known(&mut self, bytes: &[u8]) {
-        if let Some(Now { kind: Kind::Plain(stream, matches), .. }) = self.now.as_mut() {
-            return stream.known(bytes, matches);
+        match &mut self.now {
+            Some(Now::Plain(search)) => search.known(bytes),
+            // A packed one that changed is another file as a whole.
+            _ => self.fresh(bytes),
         }
-        // A packed one that changed is another file as a whole.
-        self.fresh(bytes);
     }
 
     fn fresh(&mut self, bytes: &[u8]) {
-        let Some(now) = self.now.as_mut() else { return };
-        match &mut now.kind {
-            Kind::Plain(stream, matches) => {
-                stream.push(bytes, matches);
-                matches.truncate(MOST);
-            }
-            Kind::Packed(decoder) => {
+        match &mut self.now {
+            Some(Now::Plain(search)) => search.push(bytes),
+            Some(Now::Packed(decoder)) => {
                 if decoder.write_all(bytes).is_err() {
-                    let mut left = std::mem::take(decoder.get_mut());
-                    left.stream.finish(&mut left.matches);
-                    let file = now.file.clone();
-                    now.kind = Kind::Broken;
-                    self.found.take(&file, left.matches);
+                    self.end();
+                    self.now = Some(Now::Broken);
                 }
             }
-            Kind::Broken => {}
+            Some(Now::Broken) | None => {}
         }
     }
 
     fn end(&mut self) {
-        let Some(Now { file, kind }) = self.now.take() else { return };
-        let matches = match kind {
-            Kind::Plain(mut stream, mut matches) => {
-                stream.finish(&mut matches);
-                matches
-            }
-            Kind::Packed(mut decoder) => {
+        let found = match self.now.take() {
+            Some(Now::Plain(search)) => search.finish(),
+            Some(Now::Packed(mut decoder)) => {
                 let _ = decoder.flush();
-                let mut left = std::mem::take(decoder.get_mut());
-                left.stream.finish(&mut left.matches);
-                left.matches
+                std::mem::take(&mut decoder.get_mut().search).finish()
             }
-            Kind::Broken => return,
+            Some(Now::Broken) | None => return,
         };
-        self.found.take(&file, matches);
+        self.found.join(found);
     }
 }
 
 impl Found {
-    fn take(&mut self, file: &str, matches: Vec<Match>) {
+    fn take(&mut self, file: &str, matches: impl Iterator<Item = Match>) {
         for found in matches {
             let rule = &rules().all[found.rule];
-            if self.findings.iter().any(|known| known.id == found.id && known.file == file) {
-                continue;
-            }
-            if self.findings.len() == MOST {
-                // What stops a checkpoint goes before what does not.
-                let low = self.findings.iter().position(|known| known.confidence == Confidence::Low);
-                self.more += 1;
-                match low.filter(|_| rule.confidence == Confidence::High) {
-                    Some(low) => drop(self.findings.remove(low)),
-                    None => continue,
-                }
-            }
-            self.findings.push(Finding {
+            self.add(Finding {
                 id: found.id,
                 rule: rule.name.to_owned(),
                 what: rule.what.to_owned(),
@@ -298,5 +301,26 @@ impl Found {
                 masked: found.masked,
             });
         }
+    }
+
+    fn join(&mut self, other: Found) {
+        self.more += other.more;
+        other.findings.into_iter().for_each(|finding| self.add(finding));
+    }
+
+    fn add(&mut self, finding: Finding) {
+        if self.findings.iter().any(|known| known.id == finding.id && known.file == finding.file) {
+            return;
+        }
+        if self.findings.len() == MOST {
+            // What stops a checkpoint goes before what does not.
+            let low = self.findings.iter().position(|known| known.confidence == Confidence::Low);
+            self.more += 1;
+            match low.filter(|_| finding.confidence == Confidence::High) {
+                Some(low) => drop(self.findings.remove(low)),
+                None => return,
+            }
+        }
+        self.findings.push(finding);
     }
 }

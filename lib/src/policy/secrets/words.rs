@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_of_the_rules_is_long_enough_to_be_noticed() {
-        assert!(rules().words.all().iter().all(|word| word.len() > 1));
+    fn every_word_of_the_rules_is_long_enough_to_be_noticed_and_short_enough_to_end_nearby() {
+        assert!(rules().words.all().iter().all(|word| (2..=super::super::stream::WORD).contains(&word.len())));
     }
 }
