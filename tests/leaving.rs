@@ -70,6 +70,23 @@ fn a_secret_stops_a_checkpoint_before_anything_is_written() {
     assert!(laptop.json(["secrets", "list"])["exceptions"].as_array().expect("a list").is_empty());
 }
 
+/// What cannot be read may say that secrets are to be looked for.
+#[test]
+fn settings_that_git_cannot_read_are_not_taken_for_none() {
+    let sandbox = Sandbox::new();
+    let laptop = sandbox.machine("laptop");
+    laptop.init().with_claude();
+    let nothing = laptop.home.join("x.capsule");
+    for (name, value) in [("GIT_CONFIG_COUNT", "x"), ("GIT_CONFIG_GLOBAL", "/")] {
+        for args in [vec!["secrets", "list"], vec!["checkpoint", CLAUDE, "-o", nothing.to_str().expect("UTF-8")]] {
+            let ran = laptop.env(name, value).run_here(&args);
+            assert_eq!(ran.code(), Some(128), "{args:?}: {}", ran.stderr());
+            assert!(ran.stderr().contains("config") && !ran.stderr().contains("not in a Git repository"), "{args:?}: {}", ran.stderr());
+        }
+    }
+    assert!(!nothing.exists());
+}
+
 #[test]
 fn an_exception_goes_with_the_session() {
     let project = Project::new();

@@ -65,8 +65,8 @@ impl Repository {
     }
 
     fn ask(git: Git) -> Result<Repository, Error> {
-        let (out, config) = answers(&git)?;
-        Repository::of(git, out?, config)
+        let (out, config) = answers(&git);
+        Repository::of(git, out?, config?)
     }
 
     fn of(git: Git, out: Vec<u8>, config: Config) -> Result<Repository, Error> {
@@ -135,9 +135,9 @@ pub enum Around {
 impl Around {
     pub fn of(env: &Env) -> Result<Around, Error> {
         let git = Git::at(env, env.cwd());
-        match answers(&git)? {
-            (Err(Error::NoRepository), config) => Ok(Around::Nothing(config)),
-            (out, config) => Ok(Around::Repository(Box::new(Repository::of(git, out?, config)?))),
+        match answers(&git) {
+            (Err(Error::NoRepository), config) => Ok(Around::Nothing(config?)),
+            (out, config) => Ok(Around::Repository(Box::new(Repository::of(git, out?, config?)?))),
         }
     }
 
@@ -156,8 +156,9 @@ impl Around {
     }
 }
 
-/// Where the repository is and what it is, and the configuration; both asked at the same time.
-fn answers(git: &Git) -> Result<(Result<Vec<u8>, Error>, Config), Error> {
+/// Where the repository is and what it is, and the configuration; both asked at the same time. What the first one complains of
+/// goes first.
+fn answers(git: &Git) -> (Result<Vec<u8>, Error>, Result<Config, Error>) {
     let args = [
         "rev-parse",
         "--path-format=absolute",
@@ -173,12 +174,8 @@ fn answers(git: &Git) -> Result<(Result<Vec<u8>, Error>, Config), Error> {
         let config = scope.spawn(|| git.run(&["config", "--list", "-z"]));
         (git.run(&args), config.join())
     });
-    let config = config.map_err(|_| Error::Nonsense { verb: "config".to_owned() })?;
-    // What the first one complains of goes first.
-    match (out, config) {
-        (Err(error), Err(_)) => Err(error),
-        (out, config) => Ok((out, Config::parse(&config?))),
-    }
+    let config = config.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    (out, config.map(|list| Config::parse(&list)))
 }
 
 /// What this repository and the command line say of how remotes are reached, from Git's own list with scopes. The user's
