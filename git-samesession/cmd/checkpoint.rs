@@ -204,7 +204,7 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
     // Git answers while sessions are looked for.
     let (source, repo) = std::thread::scope(|scope| {
         let repo = scope.spawn(|| Repository::open(env, env.cwd()));
-        (chosen(env, ui, options), repo.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        (found(env, ui, options), repo.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let (mut source, repo) = (source?.with_workspace(env, &of_workspace(options))?, repo?);
     super::secrets::ask_about_keys(ui, &mut source)?;
@@ -271,7 +271,7 @@ fn commit(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<(), Failure> 
     super::push::refused(&mut both.push)
 }
 
-fn chosen(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<Source, Failure> {
+fn found(env: &Env, ui: &Ui, options: &cli::Checkpoint) -> Result<Source, Failure> {
     let chosen = super::chosen(env, ui, options.session.as_deref(), options.agent.as_deref())?;
     Ok(Source::find(env, &chosen.selector, chosen.agent.as_deref())?)
 }

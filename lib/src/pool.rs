@@ -2,8 +2,8 @@
 //!
 //! Whoever feeds it works too: there are as many threads as processors, with the feeder's own. Where that one slept while
 //! others worked, and they for lack of work, systems put several of them on one processor and left another idle for
-//! milliseconds. What must stay true: results come back in the order in which the work was given, and never more than a few
-//! pieces per thread wait anywhere.
+//! milliseconds. What must stay true: results come back in the order in which the work was given, and no more than `most` of
+//! them are under way.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,17 +19,20 @@ pub struct Pool<J, D> {
     under_way: VecDeque<Receiver<D>>,
     threads: usize,
     /// The feeder's own hand.
-    own: Box<dyn FnMut(J) -> D + Send>,
+    own: Option<Hand<J, D>>,
 }
 
-/// A worker has ended before its work was done.
+type Hand<J, D> = Box<dyn FnMut(J) -> D + Send>;
+
+/// Somebody has ended before their work was done.
 #[derive(Debug)]
 pub struct Died;
 
 impl<J: Send + 'static, D: Send + 'static> Pool<J, D> {
     /// `worker` is called once per thread and gives what does the work there.
     pub fn new<W: FnMut(J) -> D + Send + 'static>(worker: impl Fn() -> W) -> Pool<J, D> {
-        Pool::of(thread::available_parallelism().map_or(1, |n| n.get()).min(MOST + 1), worker)
+        // Two also where there is one processor: the feeder waits for disks.
+        Pool::of(thread::available_parallelism().map_or(1, |n| n.get()).clamp(2, MOST + 1), worker)
     }
 
     fn of<W: FnMut(J) -> D + Send + 'static>(threads: usize, worker: impl Fn() -> W) -> Pool<J, D> {
@@ -43,7 +46,7 @@ impl<J: Send + 'static, D: Send + 'static> Pool<J, D> {
                 }
             });
         }
-        Pool { waiting, under_way: VecDeque::new(), threads, own: Box::new(worker()) }
+        Pool { waiting, under_way: VecDeque::new(), threads, own: Some(Box::new(worker())) }
     }
 
     pub fn push(&mut self, job: J) {
@@ -52,12 +55,13 @@ impl<J: Send + 'static, D: Send + 'static> Pool<J, D> {
         self.under_way.push_back(result);
     }
 
-    /// The oldest result, if it is there; to be asked after each push until there is none. Where so much waits that the
-    /// others have enough to do meanwhile, some of it is done here.
+    /// The oldest result, if it is there; to be asked until there is none before more is pushed. Where so much waits that the
+    /// others have enough to do meanwhile, some of it is done here; and where results pile up behind a slow one, it is
+    /// waited for.
     pub fn ready(&mut self) -> Result<Option<D>, Died> {
         loop {
             let result = self.take()?;
-            let full = self.under_way.len() >= 2 * self.threads + 4;
+            let full = self.under_way.len() >= most(self.threads);
             if result.is_some() || !full && self.waiting.jobs().all.len() <= self.threads {
                 return Ok(result);
             }
@@ -94,11 +98,20 @@ impl<J: Send + 'static, D: Send + 'static> Pool<J, D> {
     /// Does one of those that wait, if any does.
     fn work(&mut self) -> Result<bool, Died> {
         let Some((job, done)) = self.waiting.jobs().all.pop_front() else { return Ok(false) };
-        let result = catch_unwind(AssertUnwindSafe(|| (self.own)(job))).map_err(|_| Died)?;
-        // There is room for it, and somebody awaits it.
-        let _ = done.send(result);
+        let Some(own) = &mut self.own else { return Err(Died) };
+        match catch_unwind(AssertUnwindSafe(|| own(job))) {
+            // There is room for it, and somebody awaits it.
+            Ok(result) => drop(done.send(result)),
+            // Heard of when its turn comes. Whatever state it left the hand in, it is not used again.
+            Err(_) => self.own = None,
+        }
         Ok(true)
     }
+}
+
+/// So many are under way at most: each thread has one, as many wait, and some are done behind a slow one.
+fn most(threads: usize) -> usize {
+    2 * threads + 4
 }
 
 impl<J, D> Drop for Pool<J, D> {
@@ -156,7 +169,7 @@ mod tests {
                 while let Some(n) = pool.ready().expect("alive") {
                     seen.push(n);
                 }
-                assert!(pool.waiting.jobs().all.len() <= threads && pool.under_way.len() < 2 * threads + 4);
+                assert!(pool.waiting.jobs().all.len() <= threads && pool.under_way.len() < most(threads));
             }
             while let Some(n) = pool.next().expect("alive") {
                 seen.push(n);

@@ -18,6 +18,7 @@ pub struct Sizes {
 pub const PARTS: Sizes = Sizes { min: 1 << 20, max: 2 << 20, bits: 19 };
 /// At a file's beginning: what it consists of becomes the dictionary, which is best short.
 pub const FIRST: Sizes = Sizes { min: 128 << 10, max: 512 << 10, bits: 17 };
+/// The longest that is read; what was made before is as long.
 pub const MAX: usize = 4 << 20;
 /// So many bytes decide about a cut: what stands before them is shifted out of the hash.
 const WINDOW: usize = 64;

@@ -337,13 +337,14 @@ pub struct Contents<'a> {
 
 impl Contents<'_> {
     fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        while let Some(line) = self.lines.pop_front() {
-            let dictionary = line.dictionary.as_ref().map(|name| self.dictionary(name)).transpose()?;
-            let sealed = self.sealed(&line)?;
-            self.pool.push(Part { line, sealed, dictionary });
+        loop {
             if let Some(plain) = self.pool.ready().map_err(|_| Error::Died)? {
                 return plain.map(Some).map_err(|why| self.damaged(why));
             }
+            let Some(line) = self.lines.pop_front() else { break };
+            let dictionary = line.dictionary.as_ref().map(|name| self.dictionary(name)).transpose()?;
+            let sealed = self.sealed(&line)?;
+            self.pool.push(Part { line, sealed, dictionary });
         }
         self.pool.next().map_err(|_| Error::Died)?.transpose().map_err(|why| self.damaged(why))
     }
