@@ -74,13 +74,14 @@ impl Packs {
     pub fn place(closed: impl IntoIterator<Item = Closed>, kept: bool) -> Result<Packs, Error> {
         let mut packs = Packs::default();
         for Closed { pack, index, path } in closed {
+            let at = packs.0.len();
+            packs.0.push(Placed { path: path.clone(), new: !path.exists() });
             if kept {
                 // Without a pack it is harmless.
                 let keep = path.with_extension("keep");
                 fs::write(&keep, KEEP).at("write", &keep)?;
             }
-            let new = name(pack, &path)?;
-            packs.0.push(Placed { path: path.clone(), new });
+            packs.0[at].new &= name(pack, &path)?;
             fault::point("pack.placed").at("write to", dir_of(&path))?;
             name(index, &path.with_extension("idx"))?;
         }
