@@ -73,7 +73,7 @@ impl Guard {
     }
 
     pub fn watch(&self) -> Option<Watch> {
-        (self.mode != Mode::Off).then(Watch::default)
+        (self.mode != Mode::Off).then(|| Watch::knowing(self.allowed.clone()))
     }
 
     /// With what a checkpoint before has allowed.
@@ -109,7 +109,8 @@ impl Guard {
     /// The exceptions that go with a manifest: those of the one before it, and those that were needed.
     pub fn needed(&self, before: Option<&Manifest>, found: &Found) -> Allowed {
         let mut needed = before.map(|before| Allowed::of_manifest(&before.more)).unwrap_or_default();
-        needed.add(found.findings.iter().filter_map(|finding| self.allowed.get(&finding.id)).cloned());
+        let ids = found.findings.iter().map(|finding| &finding.id).chain(&found.allowed);
+        needed.add(ids.filter_map(|id| self.allowed.get(id)).cloned());
         needed
     }
 }

@@ -4,6 +4,7 @@
 //! go on behind the bytes that are here waits for more. A long piece is looked at where it lies; only what is near its ends is
 //! copied, to be looked at with what stands before and behind it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::Match;
@@ -20,6 +21,8 @@ const AT_ONCE: usize = if cfg!(test) { 64 << 10 } else { 512 << 10 };
 const NEAR: usize = BEFORE + WORD;
 /// No word is longer.
 pub const WORD: usize = 64;
+/// To tell the field of one takes as long as its line is.
+const TOLD: usize = 1000;
 /// So much of a line is kept, to tell the field that something stands in.
 const LINE: usize = 256 << 10;
 
@@ -37,11 +40,23 @@ pub struct Stream {
     fresh: u64,
     /// The last one found, until it is certain that no better rule has the same.
     last: Option<Match>,
+    /// Those of which it was told in which field they stand: once each, and not of more than anybody would read.
+    told: BTreeSet<String>,
 }
 
 impl Default for Stream {
     fn default() -> Stream {
-        Stream { rules: rules(), bytes: Vec::new(), start: 0, line: 1, begins: true, looked: 0, fresh: 0, last: None }
+        Stream {
+            rules: rules(),
+            bytes: Vec::new(),
+            start: 0,
+            line: 1,
+            begins: true,
+            looked: 0,
+            fresh: 0,
+            last: None,
+            told: BTreeSet::new(),
+        }
     }
 }
 
@@ -187,7 +202,8 @@ impl Stream {
         }
         found.extend(self.last.take());
         let line = lines.of(text.bytes, secret.begin);
-        let field = text.field(secret.begin);
+        let telling = self.told.len() < TOLD && self.told.insert(secret.id.clone());
+        let field = telling.then(|| text.field(secret.begin)).flatten();
         self.last = Some(Match { rule: secret.rule, id: secret.id, masked: secret.masked, line, field, range });
     }
 

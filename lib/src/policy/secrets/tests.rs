@@ -388,3 +388,30 @@ fn a_secret_behind_many_others_is_found() {
         assert_eq!((confident, found.findings.len(), found.more), (vec![1201], 2, 0), "{name}");
     }
 }
+
+/// However many of them somebody has allowed.
+#[test]
+fn what_is_allowed_takes_no_room_from_what_is_not() {
+    use crate::capsule::Observer;
+    let mut chance = Chance(47);
+    let tokens: Vec<String> = (0..520).map(|_| chance.fill("ghp_{a:36}\n")).collect();
+    let exception = |token: &String| {
+        let id = scan(&[token.as_bytes()])[0].id.clone();
+        Exception { id, reason: None, by: "a test".to_owned(), at: String::new() }
+    };
+    let mut allowed = Allowed::default();
+    allowed.add(tokens[..500].iter().map(exception));
+    let mut watch = Watch::knowing(allowed.clone());
+    watch.begin(&crate::path::RelPath::parse(b"session/x.jsonl").expect("a name"));
+    watch.fresh(tokens.concat().as_bytes());
+    watch.end();
+    let found = watch.found();
+    assert_eq!((found.forbidden(&allowed).len(), found.allowed.len(), found.more), (20, 500, 0));
+    // Of what is not listed each is counted once.
+    let mut watch = Watch::default();
+    watch.begin(&crate::path::RelPath::parse(b"session/x.jsonl").expect("a name"));
+    watch.fresh(tokens.concat().repeat(10).as_bytes());
+    watch.end();
+    let found = watch.found();
+    assert_eq!((found.findings.len(), found.more), (500, 20));
+}

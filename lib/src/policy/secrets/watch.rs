@@ -3,6 +3,7 @@
 //! A packed rollout is unpacked for it, within bounds. What must stay true: however many secrets there are, the list of them
 //! stays short; what is not listed is counted.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::ops::Range;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
@@ -14,8 +15,9 @@ use super::{Allowed, Confidence, Finding, Match, rules};
 use crate::capsule::{Observer, Shared};
 use crate::path::RelPath;
 
-/// So many are listed.
+/// So many are listed, and so many more are counted once each.
 const MOST: usize = 500;
+const COUNTED: usize = 10_000;
 /// What is shown comes in pieces of this size, and so many of them wait.
 const PIECE: usize = 512 << 10;
 const WAITING: usize = 8;
@@ -28,9 +30,18 @@ pub struct Found {
     pub findings: Vec<Finding>,
     /// What was found beyond them.
     pub more: usize,
+    /// Those that were known to be allowed: they take no room in the list.
+    pub allowed: BTreeSet<String>,
+    known: Arc<Allowed>,
+    /// What was counted, as far as that is kept.
+    counted: BTreeSet<String>,
 }
 
 impl Found {
+    fn knowing(known: &Arc<Allowed>) -> Found {
+        Found { known: Arc::clone(known), ..Found::default() }
+    }
+
     /// Of high confidence, and allowed by nobody.
     pub fn forbidden(&self, allowed: &Allowed) -> Vec<Finding> {
         self.not_allowed(allowed).filter(|finding| finding.confidence == Confidence::High).cloned().collect()
@@ -75,19 +86,25 @@ impl Bytes {
     }
 }
 
-impl Default for Watch {
-    fn default() -> Watch {
+impl Watch {
+    /// With these exceptions: of what they allow only the ids are told.
+    pub fn knowing(allowed: Allowed) -> Watch {
         let (say, hear) = mpsc::sync_channel(WAITING);
         let (back, spare) = mpsc::channel();
         thread::spawn(move || {
-            let mut state = State::default();
+            let mut state = State { found: Found::knowing(&Arc::new(allowed)), now: None };
             hear.into_iter().for_each(|said| state.hear(said, &back));
         });
         Watch { say, fresh: Vec::new(), spare: Arc::new(Mutex::new(spare)) }
     }
 }
 
-#[derive(Default)]
+impl Default for Watch {
+    fn default() -> Watch {
+        Watch::knowing(Allowed::default())
+    }
+}
+
 struct State {
     found: Found,
     now: Option<Now>,
@@ -110,8 +127,8 @@ struct Search {
 }
 
 impl Search {
-    fn of(file: String) -> Search {
-        Search { file, ..Search::default() }
+    fn of(file: String, known: &Arc<Allowed>) -> Search {
+        Search { file, found: Found::knowing(known), ..Search::default() }
     }
 
     fn push(&mut self, bytes: &[u8]) {
@@ -242,7 +259,7 @@ impl State {
     }
 
     fn begin(&mut self, file: String, packed: bool) {
-        let search = Search::of(file);
+        let search = Search::of(file, &self.found.known);
         self.now = Some(match packed {
             false => Now::Plain(Box::new(search)),
             true => {
@@ -305,14 +322,25 @@ impl Found {
 
     fn join(&mut self, other: Found) {
         self.more += other.more;
+        self.allowed.extend(other.allowed);
         other.findings.into_iter().for_each(|finding| self.add(finding));
     }
 
     fn add(&mut self, finding: Finding) {
+        if self.known.get(&finding.id).is_some() {
+            self.allowed.insert(finding.id);
+            return;
+        }
         if self.findings.iter().any(|known| known.id == finding.id && known.file == finding.file) {
             return;
         }
         if self.findings.len() == MOST {
+            if self.counted.contains(&finding.id) {
+                return;
+            }
+            if self.counted.len() < COUNTED {
+                self.counted.insert(finding.id.clone());
+            }
             // What stops a checkpoint goes before what does not.
             let low = self.findings.iter().position(|known| known.confidence == Confidence::Low);
             self.more += 1;
