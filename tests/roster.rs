@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 
 use crate::support::clones::{OTHER, Project, SESSION, sid, sid_of};
 use crate::support::forged::{feed, signed};
@@ -342,4 +343,35 @@ fn what_an_approval_opens_is_for_the_settings_to_say() {
     laptop.run_here(["checkpoint", OTHER, "--push"]).ok();
     phone.git(["fetch", "-q"]);
     phone.run_here(["restore", &sid_of(OTHER), "--session-only"]).ok();
+}
+
+/// Killed between the roster and the sessions, and done again.
+#[test]
+fn what_was_approved_or_revoked_half_is_done_again_whole() {
+    let project = Project::new();
+    let (laptop, desktop) = (project.clone("laptop"), project.clone("desktop"));
+    laptop.run_here(["device", "join"]).ok();
+    laptop.checkpoint("hello", &[]);
+    laptop.run_here(["push", SESSION]).ok();
+    let asked = desktop.run_here(["device", "join", "--json"]).ok().json();
+    let fingerprint = asked["fingerprint"].as_str().expect("a fingerprint").to_owned();
+    let dies = |args: &[&str]| {
+        let machine = laptop.env("SAMESESSION_FAULT", "commit.packed=kill");
+        let ran = machine.run_here(args);
+        assert_eq!(ran.0.status.signal(), Some(9), "{}", ran.stderr());
+    };
+    let approve = ["device", "approve", "desktop", "--fingerprint", &fingerprint];
+    dies(&approve);
+    laptop.run_here(approve).ok();
+    desktop.run_here(["device", "join", "--trust", &laptop.fingerprint()]).ok();
+    desktop.run_here(["fetch"]).ok();
+    desktop.run_here(["restore", SESSION, "--session-only"]).ok();
+
+    dies(&["device", "revoke", "desktop"]);
+    laptop.run_here(["device", "revoke", "desktop"]).ok();
+    laptop.checkpoint("not for the desktop", &[]);
+    laptop.run_here(["push", SESSION]).ok();
+    desktop.run_here(["fetch"]);
+    let shown = desktop.run_here(["show", &laptop.tip()]).ok().stdout();
+    assert!(shown.contains("sealed to others"), "{shown}");
 }

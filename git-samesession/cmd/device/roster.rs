@@ -328,8 +328,9 @@ pub fn approve(env: &Env, ui: &Ui, approval: &Approval<'_>, remote: Option<&str>
 pub fn revoke(env: &Env, ui: &Ui, who: &str, remote: Option<&str>) -> Result<(), Failure> {
     let done = within(env, ui, remote, |ledger, remote, findings| {
         let device = ledger.device.ok_or(Failure::NoDevice)?;
-        let found =
-            ledger.joined().and_then(|roster: &Roster| roster.active().find(|member| member.name == who || member.fingerprint() == who));
+        let is = |member: &&Member| member.name == who || member.fingerprint() == who;
+        // One that is revoked already may have been so by a command that did not come to an end: its sessions are looked at again.
+        let found = ledger.joined().and_then(|roster: &Roster| roster.active().find(is).or_else(|| roster.members.iter().find(is)));
         let fingerprint = found.map(Member::fingerprint).ok_or_else(|| flow::Error::NoSuchMember(who.to_owned()))?;
         let progress = ui.progress();
         let hand = Hand { device, remote, callbacks: &Terminal { quiet: ui.quiet }, progress: &*progress };

@@ -193,17 +193,16 @@ impl<C: Callbacks> Hand<'_, C> {
             Ok(true)
         })?;
         ledger.look_again();
-        // It has been answered; where somebody else has answered it, too, it is gone already.
+        let member = verified.roster.member(&asking.fingerprint).cloned().ok_or(Error::NotOnRoster)?;
+        let act = Act::Add(vec![member.recipient.clone()]);
+        let changed = if opens { self.rewrap(ledger, member, &act, findings)? } else { Changed::nothing(member) };
+        // It has been answered, and not before: what was stopped half way can be done again. Where somebody else has answered it,
+        // too, it is gone already.
         let (name, at) = (format!("{}{}", names::REQUESTS, asking.print), asking.commit.to_string());
         if let Some(remote) = self.remote {
             let _ = roster::send(&ledger.store.repo, remote, &format!(":{name}"), Some(&format!("{name}:{at}")));
         }
-        let member = verified.roster.member(&asking.fingerprint).cloned().ok_or(Error::NotOnRoster)?;
-        if !opens {
-            return Ok(Changed::nothing(member));
-        }
-        let act = Act::Add(vec![member.recipient.clone()]);
-        self.rewrap(ledger, member, &act, findings)
+        Ok(changed)
     }
 
     /// Nothing more is sealed to it, and nothing more of it is believed.
