@@ -71,6 +71,10 @@ fn one_whose_record_is_gone_or_changed_stops_nobody() {
         harm(&laptop, &record_of(&bad));
         goes_on(&laptop, &bad);
     }
+    // It is in nobody's way for ever.
+    laptop.run_here(["gc", "--keep-last", "1"]).ok();
+    assert_eq!(laptop.count(&laptop.tip()), 1);
+    laptop.run_here(["push", SESSION, "origin"]).ok();
 }
 
 #[test]
@@ -127,4 +131,33 @@ fn where_its_readers_may_be_others_it_is_refused() {
         laptop.git(["update-ref", "-d", &format!("refs/samesession-seen/@here/sessions/{}", sid())]);
         laptop.run_here(["recipient", verb, &key, "--session", SESSION]).ok();
     }
+}
+
+/// What it held may stand nowhere else.
+#[test]
+fn one_that_another_device_has_made_is_not_passed_over() {
+    let project = Project::new();
+    let (laptop, desktop) = (project.clone("laptop"), project.clone("desktop"));
+    laptop.checkpoint("hello", &[&desktop]);
+    laptop.run_here(["push", SESSION]).ok();
+    desktop.trusts(&laptop);
+    desktop.run_here(["restore", SESSION, "--session-only"]).ok();
+    desktop.checkpoint("by the desktop", &[]);
+    desktop.run_here(["push", SESSION]).ok();
+    laptop.trusts(&desktop);
+    assert_eq!(laptop.tip(), desktop.tip());
+    vanishes(&laptop, &record_of(&laptop.tip()));
+    refuses(&laptop);
+}
+
+/// The session may have changed hands by what does not open.
+#[test]
+fn nor_is_one_behind_which_somebody_drives_the_session() {
+    let project = Project::new();
+    let laptop = project.plain("laptop");
+    laptop.checkpoint("hello", &[]);
+    laptop.run_here(["lease", "take", SESSION]).ok();
+    let bad = laptop.checkpoint("more", &[]);
+    vanishes(&laptop, &record_of(&bad));
+    refuses(&laptop);
 }

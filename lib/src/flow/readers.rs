@@ -11,6 +11,7 @@ use gix::hash::ObjectId;
 use super::ledger::Ledger;
 use super::{Error, join, with_causes};
 use crate::seal::{Callbacks, Epoch, EpochId, PassphraseReader, Recipients, passphrase_file, random_hex};
+use crate::store;
 use crate::store::record::{Kind, Record, unhex};
 use crate::store::unfold::{Checkpoint, Opened};
 
@@ -41,9 +42,9 @@ pub fn ways(ledger: &Ledger<'_>, heads: &[Checkpoint]) -> Result<Vec<Opened>, Er
     Ok(ways)
 }
 
-/// The same for whoever goes on with the session, and what is wrong. Where a newest checkpoint's record does not open, the one
-/// before it stands in for it if it certainly has the same readers: an epoch begins where one is removed, and its keys are
-/// wrapped anew where one is added.
+/// The same for whoever goes on with the session, and what is wrong. Where the record of a newest checkpoint that this device
+/// has made does not open, the one before it stands in for it: what it held stands in the agent's home. It has to have the same
+/// readers, certainly: an epoch begins where one is removed, and its keys are wrapped anew where one is added.
 pub fn ways_on(ledger: &Ledger<'_>, heads: &[Checkpoint]) -> Result<(Vec<Opened>, Option<String>), Error> {
     let (mut ways, mut damage) = (Vec::new(), None);
     for head in heads {
@@ -59,12 +60,14 @@ pub fn ways_on(ledger: &Ledger<'_>, heads: &[Checkpoint]) -> Result<(Vec<Opened>
     Ok((ways, damage))
 }
 
-/// The newest one before this that opens, of the same readers all the way.
+/// The newest one before this that opens, of the same readers all the way. None where a lease is known: it may have changed
+/// hands since.
 fn before(ledger: &Ledger<'_>, head: &Checkpoint) -> Result<Option<Opened>, Error> {
     let mut at = head.clone();
-    // What is only not here, or was joined or deleted, is another matter.
+    // What is only not here, was joined or deleted, or came from another device, is another matter.
     while ledger.store.repo.promisor().is_none()
         && at.header.kind == Kind::Checkpoint
+        && ledger.device.is_some_and(|device| device.is_own(&at.signer.fingerprint))
         && let [parent] = at.commit.parents[..]
     {
         let parent = match ledger.checkpoint(&at.sid, &parent) {
@@ -74,14 +77,14 @@ fn before(ledger: &Ledger<'_>, head: &Checkpoint) -> Result<Option<Opened>, Erro
         };
         match ledger.opened(&parent) {
             Err(error) if is_damage(&error) => at = parent,
-            opened => return opened.map(Some),
+            opened => return opened.map(|opened| Some(opened).filter(|opened| opened.record.lease.is_none())),
         }
     }
     Ok(None)
 }
 
 fn is_damage(error: &Error) -> bool {
-    matches!(error, Error::Store(error) if error.is_damage())
+    matches!(error, Error::Store(store::Error::Missing(_) | store::Error::Unreadable(_) | store::Error::Damaged { .. }))
 }
 
 impl Readers {

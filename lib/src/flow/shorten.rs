@@ -59,6 +59,10 @@ pub fn shorten(
     let log = chain::log(&ledger.store, &head.id())?;
     let mut kept: Vec<Opened> = Vec::new();
     for (n, commit) in log.iter().enumerate() {
+        // What goes by its number need not open, and may be what it is done for.
+        if keep.drops(n) {
+            break;
+        }
         let checkpoint = ledger.checkpoint(sid, &commit.id)?;
         let opened = checkpoint.open(&ledger.store, ledger.identities, Some(head))?;
         if n == 0 || keep.thinned.is_some() || keep.keeps(n, &opened, ledger.env.now()) {
@@ -119,6 +123,11 @@ fn thinned(all: Vec<Opened>, retention: &Retention, now: SystemTime) -> (Vec<Ope
 }
 
 impl Keep {
+    /// Whatever it is.
+    fn drops(&self, n: usize) -> bool {
+        self.thinned.is_none() && self.younger_than.is_none() && n > 0 && self.last.is_some_and(|last| n >= last)
+    }
+
     fn keeps(&self, n: usize, opened: &Opened, now: SystemTime) -> bool {
         let young = |age: Duration| {
             let made = time::parse(&opened.record.made);
