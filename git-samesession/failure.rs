@@ -184,11 +184,12 @@ impl Failure {
     fn kind(&self) -> (&'static str, u8) {
         use flow::Error as E;
         match self {
+            // That something is half done is to be said, whatever the reason.
+            Failure::Flow(E::NeedsYou { .. }) => ("needs-you", 4),
             _ if samesession::progress::interrupted() => ("interrupted", 130),
             Failure::Flow(error) => match error {
                 E::Interrupted | E::Capsule(capsule::Error::Interrupted) => ("interrupted", 130),
                 E::RolledBack(_) => ("rolled-back", 3),
-                E::NeedsYou { .. } => ("needs-you", 4),
                 E::Diverged { .. } | E::LeanedOn { .. } => ("diverged", 1),
                 E::Live { .. } => ("live", 1),
                 E::Busy(_) => ("busy", 1),

@@ -151,6 +151,20 @@ impl Crash {
         assert!(reached > 10, "{reached}");
     }
 
+    /// Asked to end: it goes on to its end or takes everything back, and nobody has to clear up.
+    fn signalled_anywhere(&self, points: &[&str]) {
+        for point in points {
+            self.reset();
+            let mut paused = self.machine.pause_at(point, &self.args);
+            paused.signal(15);
+            let ran = paused.end();
+            let there = self.is_there(point);
+            assert_eq!(there, ran.code() == Some(0), "{point}: {}", ran.stderr());
+            let told = self.doctor("");
+            assert!(!told.stdout().contains("interrupted restore"), "{point}: {}", told.stdout());
+        }
+    }
+
     /// Killed again while it is taken back.
     fn killed_while_recovering(&self) {
         for point in ["workspace.removed", "restore.undone", "restore.forgotten"] {
@@ -225,4 +239,14 @@ fn the_one_at_home_is_as_it_was_left_or_as_it_came() {
 #[test]
 fn the_way_back_at_home_can_be_gone_twice() {
     Crash::new(Place::Home).killed_while_recovering();
+}
+
+#[test]
+fn a_signal_leaves_no_new_work_tree_half_done() {
+    Crash::new(Place::New).signalled_anywhere(&["workspace.packed", "workspace.made", "workspace.filled", "workspace.rebuilt"]);
+}
+
+#[test]
+fn nor_the_one_here() {
+    Crash::new(Place::Here).signalled_anywhere(&["workspace.packed", "workspace.filled", "workspace.rebuilt", "restore.placed"]);
 }

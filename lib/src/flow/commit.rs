@@ -300,7 +300,7 @@ impl<'a, C: Callbacks> Step<'a, C> {
             let pack = PackWriter::new(&self.ledger.store.repo.objects, self.ledger.store.repo.hash)?;
             known_parts = before.known.clone();
             let fold = Fold::new(self.ledger.store.repo.hash, epoch, seed, before, pack);
-            watch = guard.watch();
+            watch = guard.clone().after(before_manifest.as_ref()).watch();
             Ok(match &watch {
                 Some(watch) => fold.observed(Box::new(watch.clone())),
                 None => fold,
@@ -465,6 +465,10 @@ impl<'a, C: Callbacks> Step<'a, C> {
         let packs = folded.pack.finish()?;
         let packed = fault::point("commit.packed").at("write to", &store.repo.objects);
         let packed = packed.map_err(|error| Failed { error: error.into(), sent: false });
+        let packed = packed.and_then(|()| match interrupted() {
+            true => Err(Failed { error: Error::Interrupted, sent: false }),
+            false => Ok(()),
+        });
         if let Err(Failed { error, sent }) = packed.and_then(|()| self.move_ref(tip, update)) {
             match sent {
                 true => packs.keep(),

@@ -13,6 +13,7 @@ use crate::device::Device;
 use crate::durable::At;
 use crate::id::SessionId;
 use crate::lease::{Act, Kind, Lease, Standing};
+use crate::progress::interrupted;
 use crate::seal::Callbacks;
 use crate::store::draft::Draft;
 use crate::store::names;
@@ -192,6 +193,10 @@ fn once<C: Callbacks>(ledger: &Ledger<'_>, sid: &SessionId, how: &Changing<'_>, 
     let lease = draft.record.lease.clone();
     let mut writer = PackWriter::new(&ledger.store.repo.objects, ledger.store.repo.hash)?;
     let tip = draft.write(&ledger.store, &tree, how.device.signing(), &mut writer)?;
+    // What is given back is given back all the same.
+    if matches!(how.act, Act::Take { .. }) && interrupted() {
+        return Err(Error::Interrupted);
+    }
     let packs = writer.finish()?;
     let packed = fault::point("lease.packed").at("write to", &ledger.store.repo.objects);
     // Whoever chose the way that this goes on from has chosen this.

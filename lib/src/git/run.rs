@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 use crate::env::{self, Env};
+use crate::progress::interrupted;
 
 /// What makes Git work in a certain repository: `git rev-parse --local-env-vars`.
 const LOCAL: &[&str] = &[
@@ -146,7 +147,7 @@ impl Git {
         let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).status().map_err(Error::Start)?;
         match status.success() {
             true => Ok(()),
-            false if crate::progress::interrupted() => Err(Error::Interrupted),
+            false if interrupted() => Err(Error::Interrupted),
             false => Err(Error::Failed { verb: verb(args), said: "it says above why".to_owned(), code: status.code() }),
         }
     }
@@ -191,11 +192,6 @@ impl Git {
         feed(self.spawn(args, fed(input), Stdio::piped())?, |mut stdin| stdin.write_all(input))
     }
 
-    /// As `output`, whatever signal came meanwhile: for what must be known to be done or not to be.
-    pub fn complete<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, Error> {
-        complete(self.spawn(args, fed(input), Stdio::piped())?, |mut stdin| stdin.write_all(input))
-    }
-
     /// As `output`, and what it says on standard error goes to ours as it comes: progress, and what a server has to say.
     pub fn aloud<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, Error> {
         Git { aloud: true, ..self.clone() }.output(args, input)
@@ -228,12 +224,9 @@ impl Git {
     }
 }
 
-fn feed(child: Child, write: impl FnOnce(ChildStdin) -> io::Result<()> + Send) -> Result<Output, Error> {
-    let out = complete(child, write)?;
-    if crate::progress::interrupted() { Err(Error::Interrupted) } else { Ok(out) }
-}
-
-fn complete(mut child: Child, write: impl FnOnce(ChildStdin) -> io::Result<()> + Send) -> Result<Output, Error> {
+/// What was done is done, whatever signal came meanwhile: whoever goes on asks for it where there is nothing half done, and
+/// whoever takes something back must be able to.
+fn feed(mut child: Child, write: impl FnOnce(ChildStdin) -> io::Result<()> + Send) -> Result<Output, Error> {
     let feeding = child.stdin.take();
     // On a thread of its own: it may answer before it has read everything, and both pipes are finite.
     let out = std::thread::scope(|scope| {
@@ -242,17 +235,19 @@ fn complete(mut child: Child, write: impl FnOnce(ChildStdin) -> io::Result<()> +
         }
         child.wait_with_output()
     });
-    out.map_err(Error::Start)
+    let out = out.map_err(Error::Start)?;
+    // 1 is an answer: there is no such thing, it is none of those.
+    let failed = !matches!(out.status.code(), Some(0 | 1));
+    if failed && interrupted() { Err(Error::Interrupted) } else { Ok(out) }
 }
 
 /// A git that waits for its input. One that is given up gets none, and ends.
 pub struct Begun(Option<Child>);
 
 impl Begun {
-    /// As `complete`.
     pub fn feed(mut self, input: &[u8]) -> Result<Output, Error> {
         let child = self.0.take().ok_or(Error::Start(io::ErrorKind::BrokenPipe.into()))?;
-        complete(child, |mut stdin| stdin.write_all(input))
+        feed(child, |mut stdin| stdin.write_all(input))
     }
 }
 

@@ -169,17 +169,13 @@ impl<'a> Update<'a> {
         if changes.is_empty() {
             return Ok(());
         }
-        if interrupted() {
-            return Err(git::Error::Interrupted.into());
-        }
         let script = script(changes, &self.store.repo.hash.null());
         let (git, args) = (updating(self.store), arguments(self.why));
         for attempt in 1.. {
             let out = match self.begun.take() {
                 Some(begun) => begun.feed(script.as_bytes())?,
-                None => git.complete(&args, script.as_bytes())?,
+                None => git.output(&args, script.as_bytes())?,
             };
-            // Also where a signal came meanwhile: done is done.
             if out.status.success() {
                 return Ok(());
             }
@@ -189,12 +185,12 @@ impl<'a> Update<'a> {
                 let name = changes.iter().find(|change| said.contains(&change.name)).unwrap_or(&changes[0]).name.clone();
                 return Err(Error::Moved { name });
             }
-            if interrupted() {
-                return Err(git::Error::Interrupted.into());
-            }
             let busy = said.contains("Unable to create") && said.contains("exists") || said.contains("cannot lock references");
             if !busy || attempt == ATTEMPTS {
                 return Err(failed(&args, &out).into());
+            }
+            if interrupted() {
+                return Err(git::Error::Interrupted.into());
             }
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
@@ -204,7 +200,7 @@ impl<'a> Update<'a> {
 
 /// Whether a ref names one of these, or may: once moving refs has failed, Git may have been ended between two of them.
 pub fn may_name(store: &Store, ids: &[ObjectId]) -> bool {
-    match store.repo.git.complete(&["for-each-ref", "--format=%(objectname)"], b"") {
+    match store.repo.git.output(&["for-each-ref", "--format=%(objectname)"], b"") {
         Ok(out) if out.status.success() => {
             let named: HashSet<&[u8]> = out.stdout.split(|&byte| byte == b'\n').collect();
             ids.iter().any(|id| named.contains(id.to_string().as_bytes()))
