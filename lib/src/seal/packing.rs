@@ -4,6 +4,8 @@
 //! against a dictionary, which is simply how its file begins. By hand: `zstd -d -D dictionary`. A long part gains little
 //! by that, and packing it takes a quarter longer with one. What is packed is padded, so that lengths tell little.
 
+use std::sync::OnceLock;
+
 use zstd::zstd_safe::{CCtx, CDict, CParameter, DCtx, DDict, compress_bound, get_error_name};
 
 use super::{Error, padding};
@@ -21,15 +23,24 @@ pub(super) const FAST: i32 = 1;
 /// first level's are as large as that with these.
 pub(super) const TABLES: [CParameter; 2] = [CParameter::HashLog(16), CParameter::ChainLog(15)];
 
-/// Prepared once for any number of threads.
+/// Prepared once for any number of threads, for whichever direction is wanted.
 pub struct Dictionary {
-    encode: CDict<'static>,
-    decode: DDict<'static>,
+    sample: Vec<u8>,
+    encode: OnceLock<CDict<'static>>,
+    decode: OnceLock<DDict<'static>>,
 }
 
 impl Dictionary {
-    pub fn of(sample: &[u8]) -> Dictionary {
-        Dictionary { encode: CDict::create(sample, SMALL), decode: DDict::create(sample) }
+    pub fn of(sample: Vec<u8>) -> Dictionary {
+        Dictionary { sample, encode: OnceLock::new(), decode: OnceLock::new() }
+    }
+
+    fn encode(&self) -> &CDict<'static> {
+        self.encode.get_or_init(|| CDict::create(&self.sample, SMALL))
+    }
+
+    fn decode(&self) -> &DDict<'static> {
+        self.decode.get_or_init(|| DDict::create(&self.sample))
     }
 }
 
@@ -55,7 +66,7 @@ impl Packer {
         self.packed.clear();
         self.packed.reserve(compress_bound(plain.len()));
         let done = match with {
-            Some(dictionary) => self.context.compress_using_cdict(&mut self.packed, plain, &dictionary.encode),
+            Some(dictionary) => self.context.compress_using_cdict(&mut self.packed, plain, dictionary.encode()),
             None => {
                 let level = if plain.len() < LONG { SMALL } else { FAST };
                 let _ = self.context.set_parameter(CParameter::CompressionLevel(level));
@@ -78,7 +89,7 @@ impl Unpacker {
         let packed = padding::unpad(packed)?;
         let mut plain = Vec::with_capacity(most);
         let done = match with {
-            Some(dictionary) => self.0.decompress_using_ddict(&mut plain, packed, &dictionary.decode),
+            Some(dictionary) => self.0.decompress_using_ddict(&mut plain, packed, dictionary.decode()),
             None => self.0.decompress(&mut plain, packed),
         };
         done.map_err(|code| Error::Damaged(format!("a part does not unpack: {}", get_error_name(code))))?;
@@ -94,7 +105,7 @@ mod tests {
     fn a_part_that_repeats_the_beginning_packs_to_almost_nothing() {
         let sample: Vec<u8> = (0..100_000u32).flat_map(|n| (n.wrapping_mul(2_654_435_761)).to_be_bytes()).collect();
         let part = &sample[100_000..120_000];
-        let dictionary = Dictionary::of(&sample);
+        let dictionary = Dictionary::of(sample.clone());
         let mut packer = Packer::default();
         let small = packer.pack(part, Some(&dictionary)).expect("packed").to_vec();
         let large = packer.pack(part, None).expect("packed").to_vec();

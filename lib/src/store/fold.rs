@@ -35,7 +35,7 @@ const SMALL_PARTS: usize = 6;
 const SMALL: usize = 32 << 10;
 /// Once so little is left of a file, a pack that is longer than this is closed while the rest is sealed, into another one:
 /// else everybody would wait for its checksum in the end.
-const LEFT: u64 = 16 << 20;
+const LEFT: u64 = 8 << 20;
 const LONG_PACK: u64 = 8 << 20;
 
 /// What the checkpoint before this one gives.

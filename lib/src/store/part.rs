@@ -3,7 +3,7 @@
 //! Runs on any thread. What must stay true: what a dictionary is made of opens without one.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use gix::hash::Kind;
 
@@ -29,13 +29,12 @@ pub struct Done {
 /// How a file begins, as something to pack its other parts against.
 pub struct Beginning {
     pub name: String,
-    sample: Vec<u8>,
-    prepared: OnceLock<Dictionary>,
+    dictionary: Dictionary,
 }
 
 impl Beginning {
     pub fn of(sample: Vec<u8>) -> Beginning {
-        Beginning { name: hex(&hash_of(&sample)[..8]), sample, prepared: OnceLock::new() }
+        Beginning { name: hex(&hash_of(&sample)[..8]), dictionary: Dictionary::of(sample) }
     }
 }
 
@@ -48,7 +47,7 @@ pub fn work(job: &Job, known: &HashMap<[u8; 32], Line>, epoch: &Epoch, packer: &
         return Ok(Done { line: line.clone(), entry: None });
     }
     let with = job.dictionary.as_deref().filter(|_| content.len() < LONG);
-    let packed = packer.pack(content, with.map(|with| with.prepared.get_or_init(|| Dictionary::of(&with.sample))))?;
+    let packed = packer.pack(content, with.map(|with| &with.dictionary))?;
     let sealed = epoch.seal(packed)?;
     let line = Line {
         name: name_of(&sealed),

@@ -363,7 +363,7 @@ impl Contents<'_> {
             let epoch = self.epochs.get(&line.epoch).ok_or_else(|| self.damaged("a key is missing"))?;
             sample.extend(unseal(&self.sealed(line)?, line, epoch, &mut unpacker, None).map_err(|why| self.damaged(why))?);
         }
-        let ready = Arc::new(Dictionary::of(&sample));
+        let ready = Arc::new(Dictionary::of(sample));
         self.ready.truncate(DICTIONARIES - 1);
         self.ready.push_front((name.clone(), Arc::clone(&ready)));
         Ok(ready)
