@@ -47,8 +47,12 @@ impl Known {
         Known { file: file(repo, top), sid: String::new(), fingerprint, submodules, include_ignored }
     }
 
-    /// That a capsule of this session holds it.
+    /// That a capsule of this session holds it. Nothing where the repository is gone: it is not made again.
     pub fn remember(&self, sid: &SessionId) {
+        // Ours in it, and below that the one for these.
+        if !self.file.ancestors().nth(3).is_some_and(Path::is_dir) {
+            return;
+        }
         let new = Known { sid: sid.to_string(), ..self.clone() };
         let mut all = read(&self.file);
         if all.first() == Some(&new) {
@@ -94,4 +98,24 @@ fn read(file: &Path) -> Vec<Known> {
         if small { serde_json::from_slice(&fs::read(file).unwrap_or_default()).unwrap_or_default() } else { Vec::new() };
     all.iter_mut().for_each(|known| known.file = file.to_owned());
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_that_is_gone_is_not_made_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let common = dir.path().join("p/.git");
+        let file = common.join("samesession").join(DIR).join("x");
+        let known =
+            Known { file: file.clone(), sid: String::new(), fingerprint: "f".to_owned(), submodules: false, include_ignored: vec![] };
+        let sid = SessionId::derive("claude", &crate::id::NativeId::parse("x-1").expect("an id"));
+        known.remember(&sid);
+        assert!(!dir.path().join("p").exists());
+        fs::create_dir_all(&common).expect("made");
+        known.remember(&sid);
+        assert_eq!(read(&file).len(), 1);
+    }
 }
