@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -9,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use samesession::store::tidy::BOUND;
 
+use crate::support::clones::Project;
 use crate::support::sandbox::{CLAUDE, Machine, Ran, Sandbox};
 
 /// A machine in a repository with a project's commit and a small session.
@@ -229,4 +231,42 @@ fn what_git_prunes_meanwhile_is_not_what_is_being_written() {
             assert!(git(&laptop, &["count-objects", "-v"]).contains("garbage: 0\n"));
         }
     }
+}
+
+fn packs_of(machine: &Machine) -> Vec<PathBuf> {
+    let entries = fs::read_dir(machine.cwd.join(".git/objects/pack")).expect("a directory").flatten();
+    let mut all: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn what_fails_behind_a_pack_takes_it_back() {
+    let project = Project::new();
+    let (laptop, desktop) = (project.clone("laptop"), project.clone("desktop"));
+    laptop.checkpoint("hello", &[]);
+    let before = packs_of(&laptop);
+    // Readers: the defaults are written behind the pack.
+    let lock = laptop.cwd.join(".git/config.lock");
+    fs::write(&lock, "").expect("written");
+    assert_ne!(laptop.run_here(["recipient", "add", &desktop.recipient()]).code(), Some(0));
+    fs::remove_file(lock).expect("it is there");
+    assert_eq!(packs_of(&laptop), before);
+    // Rosters and requests: the remote takes nothing.
+    let hook = project.origin.join("hooks/pre-receive");
+    fs::create_dir_all(hook.parent().expect("a directory")).expect("made");
+    let refuses = |does: &str| {
+        fs::write(&hook, format!("#!/bin/sh\n{does}\n")).expect("written");
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).expect("set");
+    };
+    refuses("exit 1");
+    assert_ne!(laptop.run_here(["device", "join"]).code(), Some(0));
+    assert_eq!(packs_of(&laptop), before);
+    refuses("exit 0");
+    laptop.run_here(["device", "join"]).ok();
+    desktop.run_here(["fetch"]).ok();
+    let before = packs_of(&desktop);
+    refuses("exit 1");
+    assert_ne!(desktop.run_here(["device", "join"]).code(), Some(0));
+    assert_eq!(packs_of(&desktop), before);
 }

@@ -107,20 +107,14 @@ impl Stream {
         self.look(&text, NEAR..until, found);
         self.bytes = before;
 
-        match last_line(piece, until) {
+        let begins = last_line(piece, until);
+        // Without one it began before this piece, or so far back that nobody asks where.
+        match begins.or((until > LINE).then_some(until.saturating_sub(NEAR))) {
             Some(keep) => {
                 self.bytes.clear();
                 self.bytes.extend_from_slice(&piece[keep..]);
                 (self.start, self.line) = (start + keep as u64, line + count(&piece[..keep]));
-                (self.begins, self.looked) = (true, until - keep);
-            }
-            // It began so far back that nobody asks where.
-            None if until > LINE => {
-                let keep = until - NEAR;
-                self.bytes.clear();
-                self.bytes.extend_from_slice(&piece[keep..]);
-                (self.start, self.line) = (start + keep as u64, line + count(&piece[..keep]));
-                (self.begins, self.looked) = (false, NEAR);
+                (self.begins, self.looked) = (begins.is_some(), until - keep);
             }
             None => {
                 self.bytes.extend_from_slice(piece);
@@ -133,8 +127,8 @@ impl Stream {
 
     /// Of the last one, once nothing that is found from now on can be part of it.
     fn let_go(&mut self, found: &mut Vec<Match>) {
-        let looked = (self.start + self.looked as u64).saturating_sub(BEFORE as u64);
-        found.extend(self.last.take_if(|last| last.range.end <= looked));
+        let reached = self.reached();
+        found.extend(self.last.take_if(|last| last.range.end <= reached));
     }
 
     /// Looks at what is left: nothing more comes.
@@ -145,10 +139,14 @@ impl Stream {
         found.extend(self.last.take());
     }
 
-    /// Nothing that is found from now on begins before this byte.
+    /// Nothing that is found from now on begins before this byte, unless it goes on from the last one.
+    fn reached(&self) -> u64 {
+        (self.start + self.looked as u64).saturating_sub(BEFORE as u64)
+    }
+
+    /// Nothing at all does before this one.
     pub fn settled(&self) -> u64 {
-        let looked = (self.start + self.looked as u64).saturating_sub(BEFORE as u64);
-        self.last.as_ref().map_or(looked, |last| looked.min(last.range.start))
+        self.last.as_ref().map_or(self.reached(), |last| self.reached().min(last.range.start))
     }
 
     #[cfg(test)]
